@@ -1,0 +1,1 @@
+//! Checkpoints: read, inspect, scan, convert, without ever running pickle code.

@@ -1,0 +1,125 @@
+//! What every verb gets: the global options, the data sink (stdout) and the talk sink (stderr).
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::error::{Class, Classify, Result};
+
+/// Options of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Globals {
+    /// A folder of model-index pages, or one page, whose entries shadow the built-in ones; repeatable
+    #[arg(long, global = true, value_name = "PATH")]
+    pub registry: Vec<PathBuf>,
+    /// Use no network: only what is already here
+    #[arg(long, global = true, env = "ZOO_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub offline: bool,
+    /// Where to look first: BASE (then BASE/FILENAME), or 'FROM => TO' to rewrite the head of a URL
+    #[arg(long, global = true, env = "ZOO_MIRROR", value_name = "BASE")]
+    pub mirror: Option<String>,
+    /// A lock file with full SHA-256 digests of weights; repeatable
+    #[arg(long, global = true, value_name = "FILE")]
+    pub lock: Vec<PathBuf>,
+    /// How progress is shown on stderr
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+    /// No progress and no notes
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, plain lines elsewhere
+    Auto,
+    /// A line now and then
+    Plain,
+    /// A JSON object a line
+    Json,
+    /// Nothing
+    None,
+}
+
+/// What every verb gets.
+pub struct Context {
+    /// The global options.
+    pub globals: Globals,
+    /// Columns of the terminal, or of `COLUMNS`; `None` when output goes to a file or pipe.
+    pub width: Option<usize>,
+    /// Whether stdout may be coloured.
+    pub color: bool,
+    out: BufWriter<io::Stdout>,
+    pipe_closed: bool,
+}
+
+/// Writing to stdout failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+struct StdoutError(#[source] io::Error);
+
+impl Classify for StdoutError {
+    fn class(&self) -> Class {
+        Class::World
+    }
+}
+
+impl Context {
+    /// Looks at the terminal and the environment once.
+    pub fn new(globals: Globals) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|&c: &usize| c > 0);
+        let screen = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0));
+        let forced = set("CLICOLOR_FORCE") || set("FORCE_COLOR");
+        Context {
+            globals,
+            width: columns.or(if terminal { screen } else { None }),
+            color: !set("NO_COLOR") && (forced || terminal),
+            out: BufWriter::new(io::stdout()),
+            pipe_closed: false,
+        }
+    }
+
+    /// Writes data to stdout.
+    ///
+    /// # Errors
+    /// Class `World`, unless the reader has gone: then the command ends quietly.
+    pub fn print(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
+        let result = self.out.write_all(text.as_ref());
+        self.written(result)
+    }
+
+    /// Writes data and a line end to stdout.
+    pub fn println(&mut self, text: impl AsRef<[u8]>) -> Result<()> {
+        self.print(text)?;
+        self.print("\n")
+    }
+
+    /// Pushes what is buffered out.
+    pub fn flush(&mut self) -> Result<()> {
+        let result = self.out.flush();
+        self.written(result)
+    }
+
+    /// A note for people, on stderr; silent with `-q`. Escaped for terminals.
+    pub fn note(&self, text: &str) {
+        if !self.globals.quiet {
+            let _ = writeln!(io::stderr(), "{}", crate::render::safe::terminal(text));
+        }
+    }
+
+    /// Whether the reader of stdout has gone.
+    pub fn pipe_closed(&self) -> bool {
+        self.pipe_closed
+    }
+
+    fn written(&mut self, result: io::Result<()>) -> Result<()> {
+        result.map_err(|e| {
+            self.pipe_closed |= e.kind() == io::ErrorKind::BrokenPipe;
+            StdoutError(e).into()
+        })
+    }
+}

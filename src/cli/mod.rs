@@ -1,0 +1,97 @@
+//! The command line: one file a verb. A verb parses its arguments into meaningful types, calls the
+//! library and prints what came back; the exit code is chosen here and nowhere else.
+
+mod completions;
+mod context;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use context::{Context, Globals, Progress};
+
+use crate::error::{Error, Result};
+
+/// zoo: pretrained vision models whose metadata is checked.
+#[derive(Debug, Parser)]
+#[command(name = "zoo", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done or yes, 1 the answer is no, 2 usage, 3 bad input, \
+    4 network, disk or permissions, 5 undecided, 130 interrupted")]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a shell's completion script
+    Completions(completions::Args),
+}
+
+/// How a command that could do its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Done, or the answer is yes: 0.
+    Success,
+    /// The answer is no: contradicted, gate failed, files differ, scan found something: 1.
+    No,
+    /// Undecided under `--strict`, or golden level `unknown`: 5.
+    Undecided,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        ExitCode::from(match status {
+            Status::Success => 0,
+            Status::No => 1,
+            Status::Undecided => 5,
+        })
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // clap prints help to stdout and mistakes to stderr; a closed pipe is no reason to fail.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut context = Context::new(cli.globals);
+    let result = dispatch(cli.command, &mut context).and_then(|status| {
+        context.flush()?;
+        Ok(status)
+    });
+    match result {
+        Ok(status) => status.into(),
+        Err(e) if context.pipe_closed() => {
+            drop(e);
+            ExitCode::SUCCESS
+        }
+        Err(e) => report(&e),
+    }
+}
+
+fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
+    match command {
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}
+
+/// Prints an error and its hint to stderr and picks the exit code of its class.
+fn report(error: &Error) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let text = error.to_string();
+    let lines: Vec<_> = text.lines().map(crate::render::safe::terminal).collect();
+    let _ = writeln!(stderr, "error: {}", lines.join("\n  "));
+    if let Some(hint) = error.hint() {
+        let lines: Vec<_> = hint.lines().map(crate::render::safe::terminal).collect();
+        let _ = writeln!(stderr, "hint: {}", lines.join("\n  "));
+    }
+    ExitCode::from(error.class().exit_code())
+}

@@ -1,0 +1,1 @@
+//! Labelled images: layouts, ids, order, subsets.

@@ -1,0 +1,1 @@
+//! Pixels as timm sees them: decode, Pillow-exact resize, crop, normalise.

@@ -1,0 +1,5 @@
+//! The `zoo` binary: hands over to [`zoo::cli`].
+
+fn main() -> std::process::ExitCode {
+    zoo::cli::main()
+}

@@ -1,0 +1,222 @@
+//! One model's entry, typed. Built by the registry's reader; every other module takes these and no YAML.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::hash::{HashPrefix, Sha256};
+
+/// An accuracy in percent, printed as published (`78.66%` stays `78.66`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accuracy {
+    /// Percent.
+    pub value: f64,
+    /// The digits as the page prints them, without the percent sign.
+    pub text: String,
+}
+
+impl Accuracy {
+    /// Digits after the decimal point as published: what half a unit of the last digit means.
+    pub fn digits(&self) -> u32 {
+        self.text.split_once('.').map_or(0, |(_, d)| d.len() as u32)
+    }
+}
+
+impl FromStr for Accuracy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let text = text.strip_suffix('%').unwrap_or(text).trim();
+        match text.parse::<f64>() {
+            Ok(value) if (0.0..=100.0).contains(&value) => Ok(Accuracy { value, text: text.to_owned() }),
+            _ => Err(format!("`{text}` is not a percentage such as `78.66%`")),
+        }
+    }
+}
+
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Height and width in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSize {
+    /// Pixels.
+    pub height: usize,
+    /// Pixels.
+    pub width: usize,
+}
+
+/// The resampling filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interpolation {
+    /// Pillow's `BILINEAR`.
+    Bilinear,
+    /// Pillow's `BICUBIC`.
+    Bicubic,
+    /// Pillow's `NEAREST`.
+    Nearest,
+    /// Pillow's `LANCZOS`.
+    Lanczos,
+}
+
+impl Interpolation {
+    /// timm's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Interpolation::Bilinear => "bilinear",
+            Interpolation::Bicubic => "bicubic",
+            Interpolation::Nearest => "nearest",
+            Interpolation::Lanczos => "lanczos",
+        }
+    }
+}
+
+impl FromStr for Interpolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "bilinear" => Interpolation::Bilinear,
+            "bicubic" => Interpolation::Bicubic,
+            "nearest" => Interpolation::Nearest,
+            "lanczos" => Interpolation::Lanczos,
+            _ => return Err(format!("`{text}` is not one of bilinear, bicubic, nearest, lanczos")),
+        })
+    }
+}
+
+/// How the crop is taken (timm's `crop_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CropMode {
+    /// Resize the shorter side to `size / crop_pct`, then cut the centre.
+    #[default]
+    Center,
+    /// Resize both sides to `size / crop_pct`, ignoring the aspect ratio, then cut the centre.
+    Squash,
+    /// Resize the longer side, pad to square.
+    Border,
+}
+
+/// Where a file can be had, as the registry writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source(pub String);
+
+impl Source {
+    /// The last part of its path: the file's name.
+    pub fn file_name(&self) -> &str {
+        let path = self.0.split(['?', '#']).next().unwrap_or(&self.0);
+        path.rsplit('/').next().unwrap_or(path)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A metric of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// As the page names it, such as `Top 1 Accuracy`.
+    pub name: String,
+    /// As the page writes it, such as `78.66%`.
+    pub text: String,
+}
+
+/// One reported result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelResult {
+    /// Such as `Image Classification`.
+    pub task: String,
+    /// Such as `ImageNet`.
+    pub dataset: String,
+    /// In the page's order.
+    pub metrics: Vec<Metric>,
+}
+
+/// A claim that can be verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// The claimed accuracy, corrected where `corrections.yaml` has the right value.
+    pub top1: Accuracy,
+    /// Claimed top-5, likewise.
+    pub top5: Option<Accuracy>,
+    /// What the page itself says, where a correction differs.
+    pub published_top1: Option<Accuracy>,
+}
+
+/// What zoo adds to a page's entry: the `zoo:` section. Every key is optional.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ZooFacts {
+    /// The architecture to build, by its timm name.
+    pub arch: Option<String>,
+    /// Full digest of the weights file.
+    pub sha256: Option<Sha256>,
+    /// Bytes of the weights file.
+    pub size: Option<u64>,
+    /// Further places of the same file.
+    pub sources: Vec<Source>,
+    /// Per channel, of pixels in 0..1.
+    pub mean: Option<[f32; 3]>,
+    /// Per channel, of pixels in 0..1.
+    pub std: Option<[f32; 3]>,
+    /// How the crop is taken.
+    pub crop_mode: Option<CropMode>,
+    /// State-dict prefix of the classifier.
+    pub classifier: Option<String>,
+    /// State-dict prefix of the first convolution.
+    pub first_conv: Option<String>,
+    /// Exact number of parameters.
+    pub params: Option<u64>,
+    /// Naming scheme of the published file: `timm`, `efficientnet_pytorch`, `torchvision`.
+    pub names: Option<String>,
+    /// Licence of the weights, where known.
+    pub licence: Option<String>,
+    /// Hugging Face id of the same file, where known.
+    pub hf_id: Option<String>,
+    /// Where each fact is from.
+    pub evidence: BTreeMap<String, String>,
+}
+
+/// One model of the registry. Values are the corrected ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// `tf_efficientnet_b7_ns`.
+    pub name: String,
+    /// The collection it is in.
+    pub collection: Option<String>,
+    /// The page's count of parameters.
+    pub params: Option<u64>,
+    /// The page's count of floating point operations.
+    pub flops: Option<u64>,
+    /// The page's size of the weights file in bytes.
+    pub file_size: Option<u64>,
+    /// Evaluation size.
+    pub image_size: Option<ImageSize>,
+    /// Evaluation crop.
+    pub crop_pct: Option<f64>,
+    /// Evaluation filter.
+    pub interpolation: Option<Interpolation>,
+    /// Places of the weights file: the page's `Weights` first, then `zoo.sources`.
+    pub sources: Vec<Source>,
+    /// Every reported result, in the page's order.
+    pub results: Vec<ModelResult>,
+    /// The ImageNet claim, where there is one.
+    pub claim: Option<Claim>,
+    /// What zoo adds.
+    pub zoo: ZooFacts,
+    /// Where the entry is from: the file, for messages.
+    pub origin: String,
+}
+
+impl Entry {
+    /// The digits of the weights' file name that promise its SHA-256.
+    pub fn hash_prefix(&self) -> Option<HashPrefix> {
+        self.sources.first().and_then(|s| HashPrefix::from_file_name(s.file_name()))
+    }
+}

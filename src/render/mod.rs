@@ -1,0 +1,3 @@
+//! How results reach a sink: tables, JSON, and one escaping function a sink.
+
+pub mod safe;

@@ -1,0 +1,5 @@
+//! All integration tests, in one binary. Each module runs the real `zoo` or the public library.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod layers;
