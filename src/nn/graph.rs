@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::error::{Class, Classify};
+
 /// Index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub usize);
@@ -257,8 +259,9 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// timm's module path, such as `blocks.0.0.conv_dw`.
     pub name: String,
-    /// A name under which features can be asked for: `stem`, `stage1` …, `map`, `pool`, `logits`.
-    pub tap: Option<String>,
+    /// Names under which features can be asked for: `stem`, `stage1` …, `map`, `pool`, `logits`. A node
+    /// can have several: the last stage of a ResNet is also its final map.
+    pub taps: Vec<String>,
 }
 
 /// Why a graph cannot run on an input.
@@ -290,6 +293,9 @@ pub struct Graph {
     pub first_conv: String,
     /// Number of classes.
     pub classes: usize,
+    /// Prefixes of tensors that published files have and timm drops when it loads them, such as an
+    /// auxiliary head's.
+    pub ignore: Vec<String>,
 }
 
 impl Graph {
@@ -298,9 +304,23 @@ impl Graph {
         NodeId(self.nodes.len().saturating_sub(1))
     }
 
-    /// The node under `tap`, the last where several carry it.
+    /// The node that carries `tap`.
     pub fn tap(&self, tap: &str) -> Option<NodeId> {
-        self.nodes.iter().rposition(|n| n.tap.as_deref() == Some(tap)).map(NodeId)
+        self.nodes.iter().position(|n| n.taps.iter().any(|t| t == tap)).map(NodeId)
+    }
+
+    /// Every tap with its node, in the order of the nodes.
+    pub fn taps(&self) -> impl Iterator<Item = (&str, NodeId)> {
+        let of = |(i, n): (usize, _)| {
+            let node: &Node = n;
+            node.taps.iter().map(move |t| (t.as_str(), NodeId(i)))
+        };
+        self.nodes.iter().enumerate().flat_map(of)
+    }
+
+    /// A weight by its index.
+    pub fn weight(&self, id: WeightId) -> Option<&Weight> {
+        self.weights.get(id.0)
     }
 
     /// Trainable parameters, as `sum(p.numel() for p in model.parameters())`.
@@ -328,7 +348,49 @@ impl Graph {
     }
 }
 
+impl Classify for ShapeError {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+}
+
 impl Op {
+    /// The weights it reads.
+    pub fn weights(&self) -> Vec<WeightId> {
+        match self {
+            Op::Conv { weight, bias, .. } | Op::Linear { weight, bias, .. } => {
+                std::iter::once(*weight).chain(*bias).collect()
+            }
+            Op::BatchNorm { weight, bias, mean, var, .. } => vec![*weight, *bias, *mean, *var],
+            Op::Input { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Pool(..)
+            | Op::GlobalAveragePool => Vec::new(),
+        }
+    }
+
+    /// A short name for people: `conv`, `batch_norm`, `silu` ….
+    pub fn kind(&self) -> String {
+        match self {
+            Op::Input { .. } => "input".into(),
+            Op::Conv { .. } => "conv".into(),
+            Op::BatchNorm { .. } => "batch_norm".into(),
+            Op::Activation(a) => a.to_string(),
+            Op::Add => "add".into(),
+            Op::Mul => "mul".into(),
+            Op::Concat => "concat".into(),
+            Op::Slice { .. } => "slice".into(),
+            Op::Pool(PoolKind::Max, _) => "max_pool".into(),
+            Op::Pool(PoolKind::Average { .. }, _) => "avg_pool".into(),
+            Op::GlobalAveragePool => "global_avg_pool".into(),
+            Op::Linear { .. } => "linear".into(),
+        }
+    }
+
     fn shape(&self, ins: &[Shape], image: Shape) -> Result<Shape, String> {
         let first = || ins.first().copied().ok_or_else(|| "it has no input".to_owned());
         let windowed = |w: &Window, out: Option<usize>| {
@@ -422,6 +484,7 @@ impl Builder {
                 classifier: String::new(),
                 first_conv: String::new(),
                 classes,
+                ignore: Vec::new(),
             },
             channels: Vec::new(),
         };
@@ -435,7 +498,7 @@ impl Builder {
     }
 
     fn push(&mut self, op: Op, inputs: &[NodeId], name: &str, channels: usize) -> NodeId {
-        self.graph.nodes.push(Node { op, inputs: inputs.to_vec(), name: name.to_owned(), tap: None });
+        self.graph.nodes.push(Node { op, inputs: inputs.to_vec(), name: name.to_owned(), taps: Vec::new() });
         self.channels.push(channels);
         NodeId(self.graph.nodes.len() - 1)
     }
@@ -520,8 +583,13 @@ impl Builder {
     /// Gives a node a name that features can be asked for by.
     pub fn tap(&mut self, node: NodeId, tap: &str) {
         if let Some(n) = self.graph.nodes.get_mut(node.0) {
-            n.tap = Some(tap.to_owned());
+            n.taps.push(tap.to_owned());
         }
+    }
+
+    /// Says that published files may have tensors under this prefix that timm drops ([`Graph::ignore`]).
+    pub fn ignore(&mut self, prefix: &str) {
+        self.graph.ignore.push(prefix.to_owned());
     }
 
     /// The graph; the last node added is its result.
