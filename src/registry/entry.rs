@@ -30,7 +30,7 @@ impl FromStr for Accuracy {
         let text = text.strip_suffix('%').unwrap_or(text).trim();
         match text.parse::<f64>() {
             Ok(value) if (0.0..=100.0).contains(&value) => Ok(Accuracy { value, text: text.to_owned() }),
-            _ => Err(format!("`{text}` is not a percentage such as `78.66%`")),
+            _ => Err("a percentage such as `78.66%`".into()),
         }
     }
 }
@@ -84,7 +84,7 @@ impl FromStr for Interpolation {
             "bicubic" => Interpolation::Bicubic,
             "nearest" => Interpolation::Nearest,
             "lanczos" => Interpolation::Lanczos,
-            _ => return Err(format!("`{text}` is not one of bilinear, bicubic, nearest, lanczos")),
+            _ => return Err("one of bilinear, bicubic, nearest, lanczos".into()),
         })
     }
 }
@@ -179,6 +179,8 @@ pub struct ZooFacts {
     pub licence: Option<String>,
     /// Hugging Face id of the same file, where known.
     pub hf_id: Option<String>,
+    /// timm's `NAME.TAG` of the same file, where known.
+    pub tag: Option<String>,
     /// Where each fact is from.
     pub evidence: BTreeMap<String, String>,
 }

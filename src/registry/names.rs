@@ -1,0 +1,93 @@
+//! Which entry a name means. Names are forgiving: case, `-` for `_`, a `timm/` in front, timm's newer
+//! `NAME.TAG` of the same file, `COLLECTION/NAME`; what is not found gets 'did you mean'.
+
+use super::entry::Entry;
+use super::error::{Error, Result};
+
+/// How many near names an error offers.
+const NEAR: usize = 3;
+
+/// Lower case, with `-`, `_` and spaces as one sign.
+fn folded(name: &str) -> String {
+    name.chars().map(|c| if matches!(c, '-' | ' ') { '_' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// The only entry that `name` means.
+pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry> {
+    let bare = name.strip_prefix("timm/").unwrap_or(name);
+    let wanted = folded(bare);
+    let exact = |e: &Entry| e.name == bare;
+    let alike = |e: &Entry| folded(&e.name) == wanted;
+    let tagged = |e: &Entry| e.zoo.tag.as_deref().is_some_and(|t| folded(t) == wanted);
+    let in_collection = |e: &Entry| {
+        let of = |c: &String| wanted.strip_prefix(&folded(c)).and_then(|r| r.strip_prefix('/'));
+        e.collection.as_ref().and_then(of) == Some(&folded(&e.name))
+    };
+    let rules: [&dyn Fn(&Entry) -> bool; 4] = [&exact, &alike, &in_collection, &tagged];
+    for rule in rules {
+        let found: Vec<_> = entries.iter().filter(|e| rule(e)).collect();
+        match found.as_slice() {
+            [] => {}
+            [one] => return Ok(one),
+            many => {
+                let candidates = many.iter().map(|e| qualified(e, many)).collect();
+                return Err(Error::Ambiguous { name: name.to_owned(), candidates });
+            }
+        }
+    }
+    let names = entries.iter().map(|e| e.name.as_str());
+    Err(Error::Unknown { what: "model", name: name.to_owned(), near: nearest(bare, names) })
+}
+
+/// A name that means just this entry among others: the bare one where it is enough.
+fn qualified(entry: &Entry, among: &[&Entry]) -> String {
+    let same = |e: &&&Entry| e.name == entry.name;
+    match &entry.collection {
+        Some(collection) if among.iter().filter(same).count() > 1 => format!("{collection}/{}", entry.name),
+        _ => entry.name.clone(),
+    }
+}
+
+/// The names most like `wanted`, nearest first; none where nothing is like it.
+pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let wanted = folded(wanted);
+    let score = |name: &str| strsim::normalized_damerau_levenshtein(&wanted, &folded(name));
+    let mut scored: Vec<_> = names.map(|n| (score(n), n)).filter(|(s, _)| *s >= 0.6).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.dedup_by_key(|(_, name)| *name);
+    scored.into_iter().take(NEAR).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Registry;
+    use super::*;
+
+    fn name_of(asked: &str) -> Result<String> {
+        Registry::builtin().unwrap().resolve(asked).map(|e| e.name.clone())
+    }
+
+    #[test]
+    fn names_are_forgiving() {
+        for asked in [
+            "tf_efficientnet_b7_ns",
+            "TF_EfficientNet-B7-NS",
+            "timm/tf_efficientnet_b7_ns",
+            "tf_efficientnet_b7.ns_jft_in1k",
+            "timm/tf_efficientnet_b7.ns_jft_in1k",
+            "Noisy Student/tf_efficientnet_b7_ns",
+            "noisy-student/tf_efficientnet_b7_ns",
+        ] {
+            assert_eq!(name_of(asked).unwrap(), "tf_efficientnet_b7_ns", "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_typo_gets_the_nearest_names() {
+        let error = name_of("tf_eficientnet_b7_ns").unwrap_err();
+        let Error::Unknown { near, .. } = &error else { panic!("{error}") };
+        assert_eq!(near[0], "tf_efficientnet_b7_ns");
+        let Err(Error::Unknown { near, .. }) = name_of("zzz") else { panic!() };
+        assert!(near.is_empty());
+    }
+}
