@@ -10,6 +10,7 @@ mod error;
 pub mod labels;
 mod names;
 mod read;
+pub mod tree;
 mod view;
 
 use std::path::{Path, PathBuf};
