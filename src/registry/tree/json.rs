@@ -36,7 +36,7 @@ pub fn json(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Node, 
     };
     match read(&mut reader) {
         Ok(node) => Ok((node, reader.problems)),
-        Err(problem) => Err(Malformed::one(problem)),
+        Err(problem) => Err(Malformed::one(*problem)),
     }
 }
 
@@ -82,17 +82,17 @@ impl Reader<'_> {
         self.origin.span(self.line, column, self.at..self.at)
     }
 
-    fn refuse(&mut self, message: impl Into<String>) -> Problem {
+    fn refuse(&mut self, message: impl Into<String>) -> Box<Problem> {
         let span = self.here();
-        Problem::at(&self.origin.file, span, format!("not JSON: {}", message.into()))
+        Box::new(Problem::at(&self.origin.file, span, format!("not JSON: {}", message.into())))
     }
 
-    fn unexpected(&mut self, expected: &str) -> Problem {
+    fn unexpected(&mut self, expected: &str) -> Box<Problem> {
         let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
         self.refuse(format!("{found} instead of {expected}"))
     }
 
-    fn count(&mut self) -> Result<(), Problem> {
+    fn count(&mut self) -> Result<(), Box<Problem>> {
         self.nodes += 1;
         match self.nodes > self.limits.nodes {
             true => Err(self.refuse(format!("more than {} values", self.limits.nodes))),
@@ -105,7 +105,7 @@ impl Reader<'_> {
         Node { file: self.origin.file.clone(), span, value }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Node, Problem> {
+    fn value(&mut self, depth: usize) -> Result<Node, Box<Problem>> {
         self.space();
         self.count()?;
         let span = self.here();
@@ -122,7 +122,7 @@ impl Reader<'_> {
     }
 
     /// After a value inside brackets: whether another one follows.
-    fn more(&mut self, close: u8) -> Result<bool, Problem> {
+    fn more(&mut self, close: u8) -> Result<bool, Box<Problem>> {
         self.space();
         match self.byte() {
             Some(b',') => {
@@ -137,7 +137,7 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Vec<Node>, Problem> {
+    fn array(&mut self, depth: usize) -> Result<Vec<Node>, Box<Problem>> {
         self.at += 1;
         self.space();
         if self.byte() == Some(b']') {
@@ -151,7 +151,7 @@ impl Reader<'_> {
         Ok(items)
     }
 
-    fn object(&mut self, depth: usize) -> Result<Mapping, Problem> {
+    fn object(&mut self, depth: usize) -> Result<Mapping, Box<Problem>> {
         self.at += 1;
         self.space();
         let mut mapping = Mapping::default();
@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 
     /// A number or one of the words.
-    fn plain(&mut self) -> Result<Scalar, Problem> {
+    fn plain(&mut self) -> Result<Scalar, Box<Problem>> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let length = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b)).count();
         let word = rest.get(..length).unwrap_or_default();
@@ -211,7 +211,7 @@ impl Reader<'_> {
         Ok(Scalar { text: text.to_owned(), style: Style::Plain })
     }
 
-    fn string(&mut self) -> Result<String, Problem> {
+    fn string(&mut self) -> Result<String, Box<Problem>> {
         self.at += 1;
         let mut out = String::new();
         loop {
@@ -234,7 +234,7 @@ impl Reader<'_> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, Problem> {
+    fn escape(&mut self) -> Result<char, Box<Problem>> {
         let c = self.byte();
         self.at += usize::from(c.is_some_and(|b| b.is_ascii()));
         Ok(match c {
@@ -268,7 +268,7 @@ impl Reader<'_> {
         })
     }
 
-    fn hex4(&mut self) -> Result<u32, Problem> {
+    fn hex4(&mut self) -> Result<u32, Box<Problem>> {
         let digits = self.text.get(self.at..self.at + 4).unwrap_or_default();
         match u32::from_str_radix(digits, 16) {
             Ok(code) if digits.bytes().all(|b| b.is_ascii_hexdigit()) => {

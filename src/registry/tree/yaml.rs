@@ -33,7 +33,7 @@ pub fn yaml(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Vec<No
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = next(&mut parser, &reader)? {
-        reader.take(event.0, event.1).map_err(Malformed::one)?;
+        reader.take(event.0, event.1).map_err(|problem| Malformed::one(*problem))?;
     }
     Ok((reader.documents, reader.problems))
 }
@@ -132,8 +132,8 @@ impl Reader<'_> {
         Node { file: self.origin.file.clone(), span, value }
     }
 
-    fn refuse(&self, span: Span, message: impl Into<String>) -> Problem {
-        Problem::at(&self.origin.file, span, message).path(self.path())
+    fn refuse(&self, span: Span, message: impl Into<String>) -> Box<Problem> {
+        Box::new(Problem::at(&self.origin.file, span, message).path(self.path()))
     }
 
     /// The key path of what is being read.
@@ -154,7 +154,7 @@ impl Reader<'_> {
         path
     }
 
-    fn take(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Result<(), Problem> {
+    fn take(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Result<(), Box<Problem>> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
@@ -194,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    fn count(&mut self, span: Span, nodes: usize) -> Result<(), Problem> {
+    fn count(&mut self, span: Span, nodes: usize) -> Result<(), Box<Problem>> {
         self.nodes += nodes;
         match self.nodes > self.limits.nodes {
             true => Err(self.refuse(span, format!("more than {} values", self.limits.nodes))),
@@ -202,17 +202,17 @@ impl Reader<'_> {
         }
     }
 
-    fn open(&mut self, anchor: usize, span: Span, open: Open) -> Result<(), Problem> {
+    fn open(&mut self, anchor: usize, span: Span, open: Open) -> Result<(), Box<Problem>> {
         self.count(span, 1)?;
         if self.frames.len() >= self.limits.depth {
             let message = format!("lists and mappings nested deeper than {}", self.limits.depth);
-            return Err(Problem::at(&self.origin.file, span, message));
+            return Err(Box::new(Problem::at(&self.origin.file, span, message)));
         }
         self.frames.push(Frame { anchor, span, open });
         Ok(())
     }
 
-    fn close(&mut self, end: Span) -> Result<(), Problem> {
+    fn close(&mut self, end: Span) -> Result<(), Box<Problem>> {
         // The parser closes only what it has opened.
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         let span = Span { end: end.end.max(frame.span.end), ..frame.span };
@@ -225,7 +225,7 @@ impl Reader<'_> {
     }
 
     /// A value is whole: remember it where it is anchored, and put it where it belongs.
-    fn finished(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+    fn finished(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
         if anchor != 0 {
             let (nodes, bytes, depth) = cost(&node);
             self.spend(node.span, nodes, bytes)?;
@@ -235,7 +235,7 @@ impl Reader<'_> {
     }
 
     /// Pays for a copy.
-    fn spend(&mut self, span: Span, nodes: usize, bytes: usize) -> Result<(), Problem> {
+    fn spend(&mut self, span: Span, nodes: usize, bytes: usize) -> Result<(), Box<Problem>> {
         self.aliased = self.aliased.saturating_add(nodes);
         self.aliased_bytes = self.aliased_bytes.saturating_add(bytes);
         if self.aliased > self.limits.aliased || self.aliased_bytes / 16 > self.limits.aliased {
@@ -245,7 +245,7 @@ impl Reader<'_> {
         self.count(span, nodes)
     }
 
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Problem> {
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Box<Problem>> {
         let Some(anchored) = self.anchors.get(&anchor) else {
             return Err(self.refuse(span, "alias to a value that contains it, or of another document"));
         };
@@ -263,7 +263,7 @@ impl Reader<'_> {
     }
 
     /// Puts a value into the list or mapping it belongs to, or makes it a document.
-    fn place(&mut self, node: Node) -> Result<(), Problem> {
+    fn place(&mut self, node: Node) -> Result<(), Box<Problem>> {
         let Some(frame) = self.frames.last_mut() else {
             self.documents.push(node);
             return Ok(());
@@ -300,7 +300,7 @@ impl Reader<'_> {
     }
 
     /// Resolves `<<`: the keys of the mappings it names come first, and a mapping's own keys win.
-    fn merged(&mut self, pairs: Vec<(Key, Node)>) -> Result<Mapping, Problem> {
+    fn merged(&mut self, pairs: Vec<(Key, Node)>) -> Result<Mapping, Box<Problem>> {
         if !pairs.iter().any(|(k, _)| is_merge(k)) {
             return Ok(Mapping { pairs });
         }
@@ -330,7 +330,7 @@ impl Reader<'_> {
     }
 
     /// What a tag makes of a scalar.
-    fn tagged(&self, tag: Option<&Tag>, style: Style, text: &str, span: Span) -> Result<Style, Problem> {
+    fn tagged(&self, tag: Option<&Tag>, style: Style, text: &str, span: Span) -> Result<Style, Box<Problem>> {
         let Some(tag) = tag else { return Ok(style) };
         let plain = Scalar { text: text.to_owned(), style: Style::Plain };
         let typed = plain.typed(Schema::Core);
@@ -349,7 +349,7 @@ impl Reader<'_> {
         }
     }
 
-    fn collection_tag(&self, tag: Option<&Tag>, core: &str, span: Span) -> Result<(), Problem> {
+    fn collection_tag(&self, tag: Option<&Tag>, core: &str, span: Span) -> Result<(), Box<Problem>> {
         match tag {
             Some(tag) if core_tag(tag) != Some(core) => {
                 Err(self.refuse(span, format!("tag `{tag}` is not allowed")))
