@@ -1,1 +1,3 @@
-//! Running a model over a dataset and judging its claim.
+//! Verification: run a model over labelled images and judge its published claim.
+
+pub mod stats;
