@@ -16,7 +16,8 @@ pub struct Population {
 }
 
 /// What a run's images are of the population.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Relation {
     /// All of it.
     Census,

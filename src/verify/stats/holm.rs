@@ -5,9 +5,9 @@
 //! one false contradiction on the whole board stays below α. Called by the board; a model's own verdict
 //! never depends on it.
 
-use super::interval::Relation;
 use super::pmf;
 use super::verdict::Claim;
+use crate::registry::Relation;
 
 /// The smallest α at which this run contradicts the claim: twice the tail beyond the nearer edge of the
 /// tolerance. 0 or 1 for a census.

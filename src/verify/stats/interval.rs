@@ -3,36 +3,9 @@
 //! In: counts, the [`Relation`] and the [`Level`]. Out: an [`Interval`] in exact decimals. Called by
 //! `verdict`, `power` and the report.
 
-use serde::{Deserialize, Serialize};
-
 use super::decimal::Percent;
 use super::pmf;
-
-/// What a run's images are of the population that the claim is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Relation {
-    /// All of it: the accuracy is known, not estimated.
-    Census,
-    /// Drawn by zoo, by seed, from the complete set.
-    Random,
-    /// Chosen by someone else: a CI folder, `sample`. Intervals hold only if they are a random sample.
-    Given,
-    /// Another dataset than the claim's.
-    Other,
-}
-
-impl Relation {
-    /// As reports write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Relation::Census => "census",
-            Relation::Random => "random",
-            Relation::Given => "given",
-            Relation::Other => "other",
-        }
-    }
-}
+use crate::registry::Relation;
 
 /// A level of confidence, such as 0.95: a fraction in [0.5, 1).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -15,8 +15,9 @@ pub mod power;
 pub mod sequence;
 pub mod verdict;
 
+pub use crate::registry::Relation;
 pub use decimal::Percent;
-pub use interval::{Interval, Level, Relation, interval};
+pub use interval::{Interval, Level, interval};
 pub use power::{detectable_drop, images_to_decide};
 pub use verdict::{Claim, Verdict, judge};
 

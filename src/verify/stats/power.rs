@@ -4,9 +4,10 @@
 //! `verify::run` and by `zoo verify --plan`.
 
 use super::decimal::Percent;
-use super::interval::{Level, Relation, first, interval};
+use super::interval::{Level, first, interval};
 use super::pmf;
 use super::verdict::{Claim, Verdict, judge};
+use crate::registry::Relation;
 
 /// Probability with which a drop must be noticed to count as detectable.
 const POWER: f64 = 0.9;

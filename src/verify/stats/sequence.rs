@@ -18,7 +18,7 @@ pub const STEP: u64 = 64;
 
 /// The prefixes looked at: 64, 128, … and the whole.
 pub fn looks(total: u64) -> impl Iterator<Item = u64> {
-    (1..=total / STEP).map(|i| i * STEP).chain((total % STEP != 0).then_some(total))
+    (1..=total / STEP).map(|i| i * STEP).chain((!total.is_multiple_of(STEP)).then_some(total))
 }
 
 /// The interval after `right` of the first `n` images of `population`.
