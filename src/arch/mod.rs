@@ -1,1 +1,127 @@
 //! Architectures, one file per timm model file. An arch file computes nothing: it returns a graph.
+//!
+//! In: an architecture's timm name and a number of classes. Out: a [`Graph`] whose weights carry timm
+//! 1.0.31's state-dict names, in timm's order. Called by `model`, `lint` and the verbs; knows nothing of
+//! what reads a graph. Adding a model touches this folder only: a file with a table of variants, and a
+//! line in `FAMILIES`.
+
+mod efficientnet;
+mod efficientnet_blocks;
+mod efficientnet_builder;
+
+use crate::error::{Class, Classify};
+use crate::nn::graph::Graph;
+
+/// A graph could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No architecture has this name.
+    #[error("unknown architecture `{name}`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Known names that look like it, best first.
+        near: Vec<String>,
+    },
+    /// A definition string that cannot be read.
+    #[error("architecture `{arch}`: cannot read `{part}` of block `{block}`")]
+    Block {
+        /// The architecture.
+        arch: String,
+        /// The block string.
+        block: String,
+        /// The part that cannot be read.
+        part: String,
+    },
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Unknown { near, .. } if !near.is_empty() => {
+                let names: Vec<_> = near.iter().map(|n| format!("`{n}`")).collect();
+                Some(format!("did you mean {}?", names.join(" or ")))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What an arch file offers: its names, and a graph for each of them.
+struct Family {
+    names: fn() -> Vec<&'static str>,
+    build: fn(&str, usize) -> Option<Result<Graph, Error>>,
+}
+
+const FAMILIES: &[Family] = &[Family { names: efficientnet::names, build: efficientnet::build }];
+
+/// Every architecture that can be built, sorted.
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| (f.names)()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The graph of timm's architecture `name` with a classifier of `classes` outputs, for RGB images.
+///
+/// ```
+/// let graph = zoo::arch::build("tf_efficientnet_b0", 1000)?;
+/// assert_eq!(graph.params(), 5_288_548);
+/// # Ok::<(), zoo::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unknown`], with the nearest names.
+pub fn build(name: &str, classes: usize) -> Result<Graph, Error> {
+    match FAMILIES.iter().find_map(|f| (f.build)(name, classes)) {
+        Some(graph) => graph,
+        None => Err(Error::Unknown { name: name.to_owned(), near: nearest(name) }),
+    }
+}
+
+/// At most three known names that look like `name`.
+fn nearest(name: &str) -> Vec<String> {
+    let mut scored: Vec<_> =
+        names().into_iter().map(|n| (strsim::jaro_winkler(name, n), n)).filter(|(s, _)| *s > 0.85).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, n)| n.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_builds_and_runs_on_an_image() {
+        for name in names() {
+            let graph = build(name, 1000).unwrap();
+            assert_eq!(graph.name, name);
+            let shapes = graph.shapes([1, 3, 224, 224]).unwrap();
+            assert_eq!(shapes.last(), Some(&[1, 1000, 1, 1]), "{name}");
+            let mut seen = std::collections::BTreeSet::new();
+            assert!(graph.weights.iter().all(|w| seen.insert(&w.name)), "{name}: a weight twice");
+            let used: std::collections::BTreeSet<_> =
+                graph.nodes.iter().flat_map(|n| n.op.weights()).map(|w| w.0).collect();
+            for (i, w) in graph.weights.iter().enumerate() {
+                assert_eq!(used.contains(&i), w.is_required(), "{name}: {}", w.name);
+            }
+            for tap in ["map", "pool", "logits"] {
+                assert!(graph.tap(tap).is_some(), "{name} has no tap `{tap}`");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_names_get_a_suggestion() {
+        let error = build("tf_efficientnet_bo", 1000).unwrap_err();
+        assert_eq!(
+            error.hint().unwrap(),
+            "did you mean `tf_efficientnet_b0` or `tf_efficientnet_b1` or `tf_efficientnet_b2`?"
+        );
+        assert_eq!(build("qqq", 10).unwrap_err().hint(), None);
+    }
+}

@@ -2,7 +2,12 @@
 //!
 //! `describe` says what a graph is (names, shapes, parameters, multiply-adds), `reference` runs it with
 //! plain candle operations and nothing folded (the truth), `plan` runs it fast. An architecture file
-//! knows none of them.
+//! knows none of them. Values come as [`weights::Weights`]: from a file (`mapped`), drawn from a seed
+//! (`seeded`), or a map; `load` says whether they fit.
 
+pub mod describe;
 pub mod graph;
+pub mod load;
+pub mod reference;
+pub mod seeded;
 pub mod weights;

@@ -1,0 +1,175 @@
+//! The blocks of the EfficientNet family, as nodes: depthwise-separable, inverted residual, edge
+//! residual, convolution with norm; squeeze-excite.
+//!
+//! In: [`Block`]s and a [`Style`]. Out: nodes in a [`Builder`] under timm's names. Called by the
+//! efficientnet and mobilenetv3 files. Source: `timm/models/_efficientnet_blocks.py`.
+
+use super::efficientnet_builder::{Block, Kind, make_divisible, round_channels};
+use crate::nn::graph::{Activation, Builder, ConvSpec, NodeId, Padding, Window};
+
+/// What the blocks of one network have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// TensorFlow's `SAME` instead of symmetric padding.
+    pub(super) same: bool,
+    /// Added to batch norm's variance.
+    pub(super) eps: f32,
+    /// Where a block does not say its own.
+    pub(super) act: Activation,
+    /// Multiplies channels.
+    pub(super) width: f64,
+    /// Squeeze-excite.
+    pub(super) se: SqueezeExcite,
+}
+
+/// The kinds of squeeze-excite in this family.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SqueezeExcite {
+    /// The ratio is of the expanded channels, not of the block's input.
+    pub(super) from_expanded: bool,
+    /// The reduced channels are rounded to a multiple of 8 instead of the nearest integer.
+    pub(super) divisible: bool,
+    /// Activation between the two convolutions; `None` for the block's.
+    pub(super) act: Option<Activation>,
+    /// What makes the gate.
+    pub(super) gate: Activation,
+}
+
+impl SqueezeExcite {
+    /// EfficientNet's.
+    pub(super) const EFFICIENTNET: Self =
+        SqueezeExcite { from_expanded: false, divisible: false, act: None, gate: Activation::Sigmoid };
+}
+
+impl Style {
+    fn window(&self, kernel: usize, stride: usize) -> Window {
+        let padding = match self.same {
+            true => Padding::Same,
+            false => Padding::symmetric(kernel, stride, 1),
+        };
+        Window::square(kernel, stride, padding)
+    }
+}
+
+/// A convolution without bias, its norm and, with `act`, its activation.
+pub(super) struct ConvNorm<'a> {
+    pub(super) conv: &'a str,
+    pub(super) norm: &'a str,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) out: usize,
+    pub(super) groups: usize,
+    pub(super) act: Option<Activation>,
+    /// The last norm of the branch of a block with a shortcut.
+    pub(super) last: bool,
+}
+
+/// Adds a [`ConvNorm`].
+pub(super) fn conv_norm(b: &mut Builder, x: NodeId, style: &Style, layer: &ConvNorm<'_>) -> NodeId {
+    let ConvNorm { conv, norm, kernel, stride, out, groups, act, last } = *layer;
+    let window = style.window(kernel, stride);
+    let x = b.conv(conv, x, ConvSpec { out, groups, bias: false, window });
+    let x = b.batch_norm(norm, x, style.eps, last);
+    match act {
+        Some(act) => b.activation(&format!("{norm}.act"), x, act),
+        None => x,
+    }
+}
+
+fn squeeze_excite(
+    b: &mut Builder,
+    x: NodeId,
+    style: &Style,
+    name: &str,
+    ratio: f64,
+    act: Activation,
+) -> NodeId {
+    let channels = b.channels(x);
+    let reduced = channels as f64 * ratio;
+    let reduced = match style.se.divisible {
+        true => make_divisible(reduced, 8),
+        false => reduced.round_ties_even() as usize,
+    };
+    let window = Window::square(1, 1, Padding::all(0));
+    let point = |out| ConvSpec { out, groups: 1, bias: true, window };
+    let gate = b.global_average_pool(&format!("{name}.mean"), x);
+    let gate = b.conv(&format!("{name}.conv_reduce"), gate, point(reduced));
+    let gate = b.activation(&format!("{name}.act1"), gate, style.se.act.unwrap_or(act));
+    let gate = b.conv(&format!("{name}.conv_expand"), gate, point(channels));
+    let gate = b.activation(&format!("{name}.gate"), gate, style.se.gate);
+    b.mul(&format!("{name}.mul"), x, gate)
+}
+
+/// Adds a block under `name`.
+pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block: &Block) -> NodeId {
+    let act = block.act.unwrap_or(style.act);
+    let input = b.channels(x);
+    let out = round_channels(block.out, style.width);
+    let fits = block.stride == 1 && input == out;
+    // `cn` blocks have a shortcut only where their string asks for one; the others unless it forbids it.
+    let skip = fits && block.skip.unwrap_or(block.kind != Kind::ConvNormAct);
+    let path = |layer: &str| format!("{name}.{layer}");
+    let add = |b: &mut Builder, y: NodeId, conv: &str, norm: &str, l: ConvNorm<'_>| {
+        conv_norm(b, y, style, &ConvNorm { conv: &path(conv), norm: &path(norm), ..l })
+    };
+    let base =
+        ConvNorm { conv: "", norm: "", kernel: 1, stride: 1, out, groups: 1, act: Some(act), last: false };
+    let kernel = block.kernels.first().copied().unwrap_or(1);
+    let ratio = block.se / if style.se.from_expanded { 1.0 } else { block.expand };
+    let se = |b: &mut Builder, y| match block.se > 0.0 {
+        true => squeeze_excite(b, y, style, &path("se"), ratio, act),
+        false => y,
+    };
+    let project = ConvNorm { act: None, last: skip, ..base };
+    let y = match block.kind {
+        Kind::DepthwiseSeparable => {
+            let depthwise = ConvNorm { kernel, stride: block.stride, out: input, groups: input, ..base };
+            let y = add(b, x, "conv_dw", "bn1", depthwise);
+            let y = se(b, y);
+            add(b, y, "conv_pw", "bn2", project)
+        }
+        Kind::InvertedResidual => {
+            let mid = make_divisible(input as f64 * block.expand, 8);
+            let y = add(b, x, "conv_pw", "bn1", ConvNorm { out: mid, ..base });
+            let depthwise = ConvNorm { kernel, stride: block.stride, out: mid, groups: mid, ..base };
+            let y = add(b, y, "conv_dw", "bn2", depthwise);
+            let y = se(b, y);
+            add(b, y, "conv_pwl", "bn3", project)
+        }
+        Kind::EdgeResidual => {
+            let from = match block.force_in {
+                0 => input,
+                forced => round_channels(forced, style.width),
+            };
+            let mid = make_divisible(from as f64 * block.expand, 8);
+            let y = add(b, x, "conv_exp", "bn1", ConvNorm { kernel, stride: block.stride, out: mid, ..base });
+            let y = se(b, y);
+            add(b, y, "conv_pwl", "bn2", project)
+        }
+        Kind::ConvNormAct => {
+            let layer = ConvNorm { kernel, stride: block.stride, last: skip, ..base };
+            add(b, x, "conv", "bn1", layer)
+        }
+    };
+    match skip {
+        true => b.add(&path("add"), &[y, x]),
+        false => y,
+    }
+}
+
+/// Adds all stages under `blocks.STAGE.BLOCK`, and taps `stage1`, `stage2` … where timm's
+/// `features_only` looks: at the last block before the resolution changes, and at the end.
+pub(super) fn trunk(b: &mut Builder, mut x: NodeId, style: &Style, stages: &[Vec<Block>]) -> NodeId {
+    let mut level = 0;
+    for (i, stage) in stages.iter().enumerate() {
+        for (j, spec) in stage.iter().enumerate() {
+            x = block(b, x, style, &format!("blocks.{i}.{j}"), spec);
+        }
+        let next = stages.get(i + 1).and_then(|s| s.first());
+        if next.is_none_or(|n| n.stride > 1) {
+            level += 1;
+            b.tap(x, &format!("stage{level}"));
+        }
+    }
+    x
+}

@@ -1,0 +1,349 @@
+//! A graph run with plain candle operations, nothing folded and nothing fused: the truth that the fast
+//! plan is tested against.
+//!
+//! In: a graph, its weights, a candle device. Out: logits and tapped features. Called by tests, `zoo
+//! verify --engine reference` and fine-tuning (every operation here has a gradient in candle, except
+//! where candle's own has none). Images run one at a time: candle's matrix product gives a row other bits
+//! inside a batch.
+
+use candle_core::{Device, Tensor};
+
+use super::graph::{Activation, Graph, Node, NodeId, Op, PoolKind, Shape, ShapeError, WeightId, Window};
+use super::load;
+use super::weights::Weights;
+use crate::error::{Class, Classify};
+
+/// Why a network could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The input does not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The weights do not fit.
+    #[error(transparent)]
+    Load(#[from] load::Error),
+    /// Another number of values than the shape says.
+    #[error("an image of shape {shape:?} has {expected} values, not {found}")]
+    Values {
+        /// The shape that came with them.
+        shape: Shape,
+        /// Its elements.
+        expected: usize,
+        /// What came.
+        found: usize,
+    },
+    /// No such tap.
+    #[error("`{graph}` has no features named `{tap}`; it has {}", .known.join(", "))]
+    Tap {
+        /// The graph.
+        graph: String,
+        /// What was asked for.
+        tap: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// candle refused a layer.
+    #[error("layer `{layer}`: {source}")]
+    Candle {
+        /// The node.
+        layer: String,
+        /// candle's own words.
+        #[source]
+        source: candle_core::Error,
+    },
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::Shape(e) => e.class(),
+            Error::Load(e) => e.class(),
+            Error::Values { .. } | Error::Tap { .. } => Class::BadInput,
+            Error::Candle { .. } => Class::World,
+        }
+    }
+}
+
+type CandleResult = candle_core::Result<Tensor>;
+
+/// A graph with its weights on a candle device.
+#[derive(Debug)]
+pub struct Reference {
+    graph: Graph,
+    device: Device,
+    /// By [`WeightId`]; `None` where no operation reads it.
+    weights: Vec<Option<Tensor>>,
+    /// By [`NodeId`]: the last node that reads it.
+    last_use: Vec<usize>,
+}
+
+impl Reference {
+    /// Checks `weights` against `graph` and puts them on `device`.
+    ///
+    /// # Errors
+    /// Weights that are missing, left over or of another shape; a device without room.
+    pub fn new(graph: &Graph, weights: &dyn Weights, device: &Device) -> Result<Self, Error> {
+        load::check(graph, weights)?;
+        let mut tensors = vec![None; graph.weights.len()];
+        let mut last_use: Vec<usize> = (0..graph.nodes.len()).collect();
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                if let Some(last) = last_use.get_mut(input.0) {
+                    *last = i;
+                }
+            }
+            for id in node.op.weights() {
+                let found = graph.weight(id).and_then(|w| Some((w, weights.get(&w.name)?)));
+                if let (Some((weight, view)), Some(slot)) = (found, tensors.get_mut(id.0)) {
+                    let tensor = Tensor::from_slice(&view.values, weight.shape.as_slice(), device);
+                    *slot =
+                        Some(tensor.map_err(|source| Error::Candle { layer: weight.name.clone(), source })?);
+                }
+            }
+        }
+        Ok(Reference { graph: graph.clone(), device: device.clone(), weights: tensors, last_use })
+    }
+
+    /// The logits of a batch of images, `[images, channels, height, width]` row-major: `classes` values
+    /// an image.
+    ///
+    /// # Errors
+    /// An input that does not fit.
+    pub fn logits(&self, images: &[f32], shape: Shape) -> Result<Vec<f32>, Error> {
+        let mut out = Vec::with_capacity(shape[0] * self.graph.classes);
+        for image in self.images(images, shape)? {
+            let found = self.run(&image, &[self.graph.output()])?;
+            for tensor in found {
+                out.extend(self.values("logits", &tensor)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The tapped features of a batch, a tensor `[images, channels, height, width]` for each of `taps`.
+    ///
+    /// # Errors
+    /// An unknown tap, an input that does not fit.
+    pub fn features(&self, images: &[f32], shape: Shape, taps: &[&str]) -> Result<Vec<Tensor>, Error> {
+        let find = |&tap: &&str| {
+            self.graph.tap(tap).ok_or_else(|| Error::Tap {
+                graph: self.graph.name.clone(),
+                tap: tap.to_owned(),
+                known: self.graph.taps().map(|(t, _)| t.to_owned()).collect(),
+            })
+        };
+        let nodes: Vec<NodeId> = taps.iter().map(find).collect::<Result<_, _>>()?;
+        let mut found: Vec<Vec<Tensor>> = vec![Vec::new(); nodes.len()];
+        for image in self.images(images, shape)? {
+            for (list, tensor) in found.iter_mut().zip(self.run(&image, &nodes)?) {
+                list.push(tensor);
+            }
+        }
+        let stack = |(list, tap): (&Vec<Tensor>, &&str)| {
+            Tensor::cat(list, 0).map_err(|source| Error::Candle { layer: (*tap).to_owned(), source })
+        };
+        found.iter().zip(taps).map(stack).collect()
+    }
+
+    /// One image `[1, channels, height, width]` through the graph; what `wanted` nodes yield, in order.
+    ///
+    /// # Errors
+    /// An input that does not fit.
+    pub fn run(&self, image: &Tensor, wanted: &[NodeId]) -> Result<Vec<Tensor>, Error> {
+        let failed = |layer: &str| {
+            let layer = layer.to_owned();
+            move |source| Error::Candle { layer, source }
+        };
+        let (n, c, h, w) = image.dims4().map_err(failed("input"))?;
+        let shapes = self.graph.shapes([n, c, h, w])?;
+        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes.len()];
+        for (i, node) in self.graph.nodes.iter().enumerate() {
+            let inputs: Vec<Tensor> =
+                node.inputs.iter().filter_map(|x| values.get(x.0).cloned().flatten()).collect();
+            let inputs = if node.inputs.is_empty() { vec![image.clone()] } else { inputs };
+            let shape = shapes.get(i).copied().unwrap_or_default();
+            let value = self.apply(node, &inputs, shape).map_err(failed(&node.name))?;
+            if let Some(slot) = values.get_mut(i) {
+                *slot = Some(value);
+            }
+            for input in &node.inputs {
+                let done = self.last_use.get(input.0).is_some_and(|&last| last <= i);
+                if done
+                    && !wanted.contains(input)
+                    && let Some(slot) = values.get_mut(input.0)
+                {
+                    *slot = None;
+                }
+            }
+        }
+        Ok(wanted.iter().filter_map(|x| values.get(x.0).cloned().flatten()).collect())
+    }
+
+    fn images(&self, images: &[f32], shape: Shape) -> Result<Vec<Tensor>, Error> {
+        let [n, c, h, w] = shape;
+        let expected = c * h * w;
+        if expected.checked_mul(n) != Some(images.len()) {
+            return Err(Error::Values { shape, expected: expected.saturating_mul(n), found: images.len() });
+        }
+        let tensor = |image: &[f32]| {
+            Tensor::from_slice(image, &[1, c, h, w], &self.device)
+                .map_err(|source| Error::Candle { layer: "input".into(), source })
+        };
+        images.chunks_exact(expected.max(1)).map(tensor).collect()
+    }
+
+    fn values(&self, layer: &str, tensor: &Tensor) -> Result<Vec<f32>, Error> {
+        tensor
+            .flatten_all()
+            .and_then(|t| t.to_vec1())
+            .map_err(|source| Error::Candle { layer: layer.to_owned(), source })
+    }
+
+    fn weight(&self, id: WeightId) -> CandleResult {
+        let tensor = self.weights.get(id.0).cloned().flatten();
+        tensor.ok_or_else(|| candle_core::Error::Msg(format!("weight {} is not loaded", id.0)))
+    }
+
+    /// A vector weight, shaped to broadcast over a map.
+    fn vector(&self, id: WeightId) -> CandleResult {
+        self.weight(id)?.reshape((1, (), 1, 1))
+    }
+
+    fn apply(&self, node: &Node, inputs: &[Tensor], output: Shape) -> CandleResult {
+        let missing = || candle_core::Error::Msg("an input is missing".into());
+        let x = inputs.first().ok_or_else(missing)?;
+        match &node.op {
+            Op::Input { .. } => Ok(x.clone()),
+            Op::Conv { weight, bias, groups, window, .. } => {
+                let y = convolve(x, &self.weight(*weight)?, *groups, window)?;
+                match bias {
+                    Some(bias) => y.broadcast_add(&self.vector(*bias)?),
+                    None => Ok(y),
+                }
+            }
+            Op::BatchNorm { weight, bias, mean, var, eps } => {
+                // torch's order: the scale is 1/sqrt(var + eps) times the weight.
+                let scale = (self.vector(*var)? + f64::from(*eps))?.sqrt()?.recip()?;
+                let scale = (scale * self.vector(*weight)?)?;
+                let x = x.broadcast_sub(&self.vector(*mean)?)?;
+                x.broadcast_mul(&scale)?.broadcast_add(&self.vector(*bias)?)
+            }
+            Op::Activation(kind) => activate(x, *kind),
+            Op::Add => inputs.iter().skip(1).try_fold(x.clone(), |sum, y| sum + y),
+            Op::Mul => x.broadcast_mul(inputs.get(1).ok_or_else(missing)?),
+            Op::Concat => Tensor::cat(inputs, 1),
+            Op::Slice { start, len } => x.narrow(1, *start, *len),
+            Op::Pool(kind, window) => pool(x, *kind, window, output),
+            Op::GlobalAveragePool => x.mean_keepdim((2, 3)),
+            Op::Linear { weight, bias, out } => {
+                let (n, c, ..) = x.dims4()?;
+                let y = x.reshape((n, c))?.matmul(&self.weight(*weight)?.t()?)?;
+                let y = match bias {
+                    Some(bias) => y.broadcast_add(&self.weight(*bias)?)?,
+                    None => y,
+                };
+                y.reshape((n, *out, 1, 1))
+            }
+        }
+    }
+}
+
+fn unsupported<T>(what: &str) -> candle_core::Result<T> {
+    Err(candle_core::Error::Msg(format!("{what} is not supported")))
+}
+
+/// `[top, bottom, left, right]` pixels of `value` around a map.
+fn pad(x: &Tensor, pads: [usize; 4], value: f32) -> CandleResult {
+    let mut x = x.clone();
+    for (dim, before, after) in [(2, pads[0], pads[1]), (3, pads[2], pads[3])] {
+        let fill = |len: usize| {
+            let mut dims = x.dims().to_vec();
+            if let Some(d) = dims.get_mut(dim) {
+                *d = len;
+            }
+            Tensor::full(value, dims, x.device())
+        };
+        let parts =
+            [(before > 0).then(|| fill(before)), Some(Ok(x.clone())), (after > 0).then(|| fill(after))];
+        let parts = parts.into_iter().flatten().collect::<candle_core::Result<Vec<_>>>()?;
+        if parts.len() > 1 {
+            x = Tensor::cat(&parts, dim)?;
+        }
+    }
+    Ok(x)
+}
+
+fn convolve(x: &Tensor, weight: &Tensor, groups: usize, window: &Window) -> CandleResult {
+    let (n, c, h, w) = x.dims4()?;
+    let ([sv, sh], [dv, dh]) = (window.stride, window.dilation);
+    let pads = window.pads([h, w]);
+    if window.kernel == [1, 1] && (sv, sh, groups) == (1, 1, 1) && pads == [0; 4] {
+        // The same sum as a matrix product, without candle's copy of the map.
+        let out = weight.dim(0)?;
+        let weight = weight.reshape((1, out, c))?.broadcast_as((n, out, c))?;
+        return weight.matmul(&x.reshape((n, c, h * w))?)?.reshape((n, out, h, w));
+    }
+    if sv != sh || dv != dh {
+        return unsupported("a convolution whose stride or dilation differs by direction");
+    }
+    pad(x, pads, 0.0)?.conv2d(weight, 0, sv, dv, groups)
+}
+
+fn activate(x: &Tensor, kind: Activation) -> CandleResult {
+    let sigmoid = |x: &Tensor| (x.neg()?.exp()? + 1.0)?.recip();
+    let hard_sigmoid = |x: &Tensor| (x + 3.0)?.clamp(0f32, 6f32)? / 6.0;
+    match kind {
+        Activation::Relu => x.relu(),
+        Activation::Relu6 => x.clamp(0f32, 6f32),
+        Activation::Silu => x * sigmoid(x)?,
+        Activation::Sigmoid => sigmoid(x),
+        Activation::HardSigmoid => hard_sigmoid(x),
+        Activation::HardSwish => x * hard_sigmoid(x)?,
+        Activation::LeakyRelu(slope) => x.relu()? - (x.neg()?.relu()? * f64::from(slope))?,
+        Activation::Gelu => x.gelu_erf(),
+        // softplus(x) = max(x, 0) + ln(1 + exp(-|x|)), which cannot overflow.
+        Activation::Mish => x * (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?.tanh()?,
+    }
+}
+
+fn pool(x: &Tensor, kind: PoolKind, window: &Window, output: Shape) -> CandleResult {
+    let (_, _, h, w) = x.dims4()?;
+    let ([kh, kw], [sv, sh]) = (window.kernel, window.stride);
+    if window.dilation != [1, 1] {
+        return unsupported("a dilated pool");
+    }
+    let [top, bottom, left, right] = window.pads([h, w]);
+    let [_, _, oh, ow] = output;
+    // Windows that `ceil` adds hang over the border: as much more padding as the last one needs.
+    let over = |out: usize, stride: usize, kernel: usize, size: usize| {
+        (out.saturating_sub(1) * stride + kernel).saturating_sub(size)
+    };
+    let more_v = over(oh, sv, kh, h + top + bottom);
+    let more_h = over(ow, sh, kw, w + left + right);
+    let value = if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 };
+    let padded = pad(x, [top, bottom + more_v, left, right + more_h], value)?;
+    let PoolKind::Average { count_padding } = kind else {
+        return padded.max_pool2d_with_stride((kh, kw), (sv, sh));
+    };
+    let mean = padded.avg_pool2d_with_stride((kh, kw), (sv, sh))?;
+    // Each window's mean is over kh·kw; torch divides by the part inside the border, or inside the image.
+    let inside = |i: usize, stride: usize, kernel: usize, before: usize, size: usize, after: usize| {
+        let (low, high) = if count_padding { (0, before + size + after) } else { (before, before + size) };
+        (i * stride + kernel).min(high).saturating_sub((i * stride).max(low))
+    };
+    let mut factors = Vec::with_capacity(oh * ow);
+    for i in 0..oh {
+        let rows = inside(i, sv, kh, top, h, bottom);
+        factors.extend((0..ow).map(|j| {
+            let count = rows * inside(j, sh, kw, left, w, right);
+            (kh * kw) as f32 / count.max(1) as f32
+        }));
+    }
+    match factors.iter().all(|&f| f == 1.0) {
+        true => Ok(mean),
+        false => mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, oh, ow), x.device())?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

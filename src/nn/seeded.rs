@@ -1,0 +1,102 @@
+//! Stand-in weights for networks whose real ones can't be had, bit-equal in Rust and numpy.
+//!
+//! In: a graph and a seed. Out: [`Weights`], each tensor made when it is asked for. Called by the golden
+//! tests, `zoo bench` and `zoo verify --dataset golden`; `tests/oracle/logits.py` is the same recipe in
+//! numpy. Element `i` of tensor `name` is drawn from splitmix64 started at the first eight bytes of
+//! SHA-256 of `SEED/name`, so no tensor depends on another or on the order of drawing. The recipe and why
+//! it has these gains are in the design: with them torch's own noise is 1e-6 of the logits' spread, and
+//! exchanging any tensor moves it by 1e-3 or more.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::graph::{Graph, Role, Shape};
+use super::weights::{View, Weights};
+use crate::hash::Sha256;
+
+/// The state dict of a graph, drawn from a seed.
+#[derive(Clone, Debug)]
+pub struct Seeded {
+    seed: u64,
+    tensors: BTreeMap<String, (Vec<usize>, Role)>,
+}
+
+impl Seeded {
+    /// Stand-ins for every tensor of `graph`. Nothing is drawn yet.
+    pub fn new(graph: &Graph, seed: u64) -> Self {
+        let tensors = graph.weights.iter().map(|w| (w.name.clone(), (w.shape.clone(), w.role))).collect();
+        Seeded { seed, tensors }
+    }
+}
+
+impl Weights for Seeded {
+    fn get(&self, name: &str) -> Option<View<'_>> {
+        let (shape, role) = self.tensors.get(name)?;
+        let count = shape.iter().product();
+        let values = uniform(self.seed, name, count).map(|u| value(*role, u) as f32).collect();
+        Some(View { shape: Cow::Borrowed(shape), values: Cow::Owned(values) })
+    }
+
+    fn names(&self) -> Vec<(String, Vec<usize>)> {
+        self.tensors.iter().map(|(n, (s, _))| (n.clone(), s.clone())).collect()
+    }
+}
+
+/// The stand-in image batch: `6u - 3` of the tensor `input`, wide enough to saturate ReLU6.
+pub fn input(seed: u64, shape: Shape) -> Vec<f32> {
+    uniform(seed, "input", shape.iter().product()).map(|u| (6.0 * u - 3.0) as f32).collect()
+}
+
+/// `count` numbers in [0, 1), multiples of 2⁻²⁴.
+fn uniform(seed: u64, name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let digest = Sha256::of(format!("{seed}/{name}").as_bytes());
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest.0[..8]);
+    let mut state = u64::from_le_bytes(head);
+    (0..count).map(move |_| (splitmix64(&mut state) >> 40) as f64 / f64::from(1 << 24))
+}
+
+/// The next output of splitmix64 (Steele, Lea and Flood, 2014; public domain code by Vigna).
+fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The value drawn as `u` for a tensor of that role, in double precision.
+fn value(role: Role, u: f64) -> f64 {
+    match role {
+        Role::Filter { fan_in } => (2.0 * u - 1.0) * (3.0 * 2.0 / fan_in as f64).sqrt(),
+        Role::NormWeight { last: false } | Role::Other => 0.75 + 0.5 * u,
+        Role::NormWeight { last: true } => (0.75 + 0.5 * u) * 0.2,
+        Role::Bias => (2.0 * u - 1.0) * 0.2,
+        Role::RunningMean => 0.4 * u - 0.2,
+        Role::RunningVar => 0.5 + u,
+        Role::BatchesTracked => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splitmix_is_the_published_one() {
+        // Reference: the first outputs of splitmix64 from the state 0 are e220a8397b1dcdaf, 6e789e6aa1b965f4.
+        let mut state = 0u64;
+        assert_eq!(
+            (splitmix64(&mut state), splitmix64(&mut state)),
+            (0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4)
+        );
+    }
+
+    #[test]
+    fn draws_depend_on_seed_and_name_only() {
+        let draw = |seed, name: &str| uniform(seed, name, 4).collect::<Vec<_>>();
+        assert_eq!(draw(0, "a"), draw(0, "a"));
+        assert_ne!(draw(0, "a"), draw(1, "a"));
+        assert_ne!(draw(0, "a"), draw(0, "b"));
+        assert!(draw(0, "a").iter().all(|u| (0.0..1.0).contains(u)));
+    }
+}

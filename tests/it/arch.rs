@@ -1,0 +1,50 @@
+//! Architectures against what timm says of them: parameters, and every name and shape in timm's order.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+fn golden() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/architectures.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn every_architecture_has_timms_state_dict() {
+    let golden = golden();
+    for name in zoo::arch::names() {
+        let graph = zoo::arch::build(name, 1000).unwrap();
+        let row = &golden["architectures"][name];
+        assert!(row.is_object(), "{name} is not on record: run tests/oracle/architectures.py {name}");
+        let mut lines = String::new();
+        for w in &graph.weights {
+            let shape: Vec<_> = w.shape.iter().map(usize::to_string).collect();
+            writeln!(lines, "{} [{}]", w.name, shape.join(",")).unwrap();
+        }
+        assert_eq!(graph.params(), row["params"].as_u64().unwrap(), "{name}: parameters");
+        assert_eq!(graph.weights.len() as u64, row["tensors"].as_u64().unwrap(), "{name}: tensors");
+        assert_eq!(zoo::Sha256::of(lines.as_bytes()).to_string(), row["digest"].as_str().unwrap(), "{name}");
+        assert_eq!(graph.classifier, row["classifier"].as_str().unwrap(), "{name}");
+        assert_eq!(graph.first_conv, row["first_conv"].as_str().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn the_nine_noisy_student_networks_have_timms_parameters() {
+    // The figures of the index's facts, from timm 0.4.12 for the weights that the pages name.
+    let known = [
+        ("tf_efficientnet_b0", 5_288_548),
+        ("tf_efficientnet_b1", 7_794_184),
+        ("tf_efficientnet_b2", 9_109_994),
+        ("tf_efficientnet_b3", 12_233_232),
+        ("tf_efficientnet_b4", 19_341_616),
+        ("tf_efficientnet_b5", 30_389_784),
+        ("tf_efficientnet_b6", 43_040_704),
+        ("tf_efficientnet_b7", 66_347_960),
+        ("tf_efficientnet_l2", 480_309_308),
+    ];
+    for (name, params) in known {
+        assert_eq!(zoo::arch::build(name, 1000).unwrap().params(), params, "{name}");
+    }
+}
