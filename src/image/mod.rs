@@ -1,1 +1,67 @@
 //! Pixels as timm sees them: decode, Pillow-exact resize, crop, normalise.
+//!
+//! In: the bytes of an image file and a model's settings. Out: float32 that equals, bit for bit, what timm
+//! 1.0.31's `create_transform` gives on what Pillow 13 decodes. Called by `model` and `dataset`.
+//!
+//! ```
+//! # fn main() -> zoo::Result<()> {
+//! use zoo::image::{self, Preprocess};
+//! use zoo::registry::{CropMode, ImageSize, Interpolation};
+//!
+//! let preprocess = Preprocess {
+//!     size: ImageSize { height: 224, width: 224 },
+//!     crop_pct: 0.875,
+//!     crop_mode: CropMode::Center,
+//!     interpolation: Interpolation::Bicubic,
+//!     mean: [0.485, 0.456, 0.406],
+//!     std: [0.229, 0.224, 0.225],
+//! };
+//! let picture = image::decode(include_bytes!("../../tests/golden/images/rgb.png"))?;
+//! assert_eq!(preprocess.tensor(&picture)?.len(), 3 * 224 * 224);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod geometry;
+mod jpeg;
+mod png;
+mod preprocess;
+mod resize;
+mod rgb;
+
+use std::path::Path;
+
+pub use error::Error;
+pub use preprocess::Preprocess;
+pub use rgb::{MAX_PIXELS, MAX_SIDE, Rgb};
+
+/// The largest image file that is read.
+const MAX_FILE: u64 = 1 << 30;
+
+/// Decodes an image file as Pillow's `Image.open(...).convert("RGB")` does. The format is that of the first
+/// bytes, whatever the file is called (ImageNet has a PNG named `.JPEG`). An orientation in EXIF data is left
+/// alone, as timm leaves it.
+///
+/// # Errors
+/// Class `BadInput`: unknown or unsupported format, truncated or broken data, more than [`MAX_PIXELS`].
+pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(bytes),
+        [] => Err(Error::Empty),
+        _ => {
+            let head = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
+            Err(Error::UnknownFormat { head })
+        }
+    }
+}
+
+/// Reads and decodes a file; its errors name it.
+///
+/// # Errors
+/// As [`decode`], and what the file system says.
+pub fn open(path: &Path) -> Result<Rgb, Error> {
+    let bytes = crate::fs::read(path, MAX_FILE)?;
+    decode(&bytes).map_err(|e| e.of(path.to_string_lossy()))
+}

@@ -1,0 +1,155 @@
+//! From pixels to what a model takes, as timm 1.0.31's `create_transform` does in evaluation (without the
+//! prefetcher, whose arithmetic differs in the last bit): resize, centre crop or pad, `/ 255`, `- mean`,
+//! `/ std`. In: [`Rgb`] and the entry's settings. Out: float32, channels first. Called by `model`.
+
+use super::Error;
+use super::geometry::Geometry;
+use super::resize::{Target, resize};
+use super::rgb::Rgb;
+use crate::registry::{CropMode, Entry, ImageSize, Interpolation};
+
+/// timm's `DEFAULT_CROP_PCT`.
+const DEFAULT_CROP_PCT: f64 = 0.875;
+
+/// The longest side of a model's input that is accepted; the largest in the index is 800.
+const MAX_INPUT: usize = 4096;
+
+/// How a model wants its images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    /// What the model takes, pixels.
+    pub size: ImageSize,
+    /// The part of the resized image that the crop keeps, `0.875` of it by default.
+    pub crop_pct: f64,
+    /// How the crop is taken.
+    pub crop_mode: CropMode,
+    /// The filter of the resize.
+    pub interpolation: Interpolation,
+    /// Red, green, blue, of values in 0..=1.
+    pub mean: [f32; 3],
+    /// Red, green, blue, of values in 0..=1.
+    pub std: [f32; 3],
+}
+
+impl Preprocess {
+    /// What an entry says. As in timm's `resolve_data_config`, no crop means 0.875 and no filter bicubic; a
+    /// size, mean and deviation are never guessed.
+    ///
+    /// # Errors
+    /// [`Error::NotSaid`], [`Error::OutOfRange`].
+    pub fn of(entry: &Entry) -> Result<Self, Error> {
+        let not_said = |key| Error::NotSaid { model: entry.name.clone(), origin: entry.origin.clone(), key };
+        let wrong = |key, found, expected| Error::OutOfRange {
+            model: entry.name.clone(),
+            origin: entry.origin.clone(),
+            key,
+            found,
+            expected,
+        };
+        let preprocess = Preprocess {
+            size: entry.image_size.ok_or_else(|| not_said("Image Size"))?,
+            crop_pct: entry.crop_pct.unwrap_or(DEFAULT_CROP_PCT),
+            crop_mode: entry.zoo.crop_mode.unwrap_or_default(),
+            interpolation: entry.interpolation.unwrap_or(Interpolation::Bicubic),
+            mean: entry.zoo.mean.ok_or_else(|| not_said("mean"))?,
+            std: entry.zoo.std.ok_or_else(|| not_said("std"))?,
+        };
+        let ImageSize { height, width } = preprocess.size;
+        if !(1..=MAX_INPUT).contains(&height) || !(1..=MAX_INPUT).contains(&width) {
+            return Err(wrong("Image Size", format!("{height}×{width}"), "1 to 4096 pixels a side"));
+        }
+        if !(0.1..=1.0).contains(&preprocess.crop_pct) {
+            return Err(wrong("Crop Pct", preprocess.crop_pct.to_string(), "a fraction from 0.1 to 1"));
+        }
+        if !preprocess.mean.iter().all(|v| v.is_finite()) {
+            return Err(wrong("mean", format!("{:?}", preprocess.mean), "three finite numbers"));
+        }
+        if !preprocess.std.iter().all(|v| v.is_finite() && *v != 0.0) {
+            return Err(wrong("std", format!("{:?}", preprocess.std), "three finite numbers, none zero"));
+        }
+        Ok(preprocess)
+    }
+
+    /// Floats in a prepared image.
+    pub fn len(&self) -> usize {
+        3 * self.size.height * self.size.width
+    }
+
+    /// Never: a model's input has pixels.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The image as the model sees it, eight bits a channel: resized, and cropped or padded.
+    ///
+    /// # Errors
+    /// [`Error::Vanishes`] for an image so narrow that `border` cropping leaves nothing of it.
+    pub fn pixels(&self, image: &Rgb) -> Result<Rgb, Error> {
+        let ImageSize { height, width } = self.size;
+        let g = Geometry::new(image.height(), image.width(), self.size, self.crop_pct, self.crop_mode)?;
+        let target = Target {
+            height: g.height,
+            width: g.width,
+            rows: g.rows.skip..g.rows.skip + g.rows.keep,
+            columns: g.columns.skip..g.columns.skip + g.columns.keep,
+        };
+        let kept = resize(image, &target, self.interpolation);
+        if (g.rows.keep, g.columns.keep) == (height, width) {
+            return Rgb::new(width, height, kept).ok_or_else(unfit);
+        }
+        let mut pixels = self.fill().repeat(width * height);
+        let rows = pixels.chunks_exact_mut(3 * width).skip(g.rows.pad);
+        for (to, from) in rows.zip(kept.chunks_exact(3 * g.columns.keep)) {
+            for (to, from) in to.iter_mut().skip(3 * g.columns.pad).zip(from) {
+                *to = *from;
+            }
+        }
+        Rgb::new(width, height, pixels).ok_or_else(unfit)
+    }
+
+    /// The image as float32, `[3, height, width]`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`].
+    pub fn tensor(&self, image: &Rgb) -> Result<Vec<f32>, Error> {
+        let pixels = self.pixels(image)?;
+        let (pixels, _) = pixels.pixels().as_chunks::<3>();
+        let mut tensor = Vec::with_capacity(self.len());
+        for (channel, table) in self.levels().iter().enumerate() {
+            tensor.extend(pixels.iter().map(|p| {
+                let level = p.get(channel).copied().unwrap_or_default();
+                table.get(usize::from(level)).copied().unwrap_or_default()
+            }));
+        }
+        Ok(tensor)
+    }
+
+    /// The float of each of the 256 levels, a table a channel: torchvision's `ToTensor` and `Normalize`, each
+    /// step rounded to float32.
+    fn levels(&self) -> [[f32; 256]; 3] {
+        let mut levels = [[0.0; 256]; 3];
+        for ((table, mean), std) in levels.iter_mut().zip(self.mean).zip(self.std) {
+            for (level, value) in (0u8..=255).zip(table) {
+                *value = (f32::from(level) / 255.0 - mean) / std;
+            }
+        }
+        levels
+    }
+
+    /// The colour around an image that does not fill the crop: black, or the mean for `border`.
+    fn fill(&self) -> [u8; 3] {
+        match self.crop_mode {
+            CropMode::Border => self.mean.map(|mean| {
+                // timm rounds `255 * v` of the number as it is written, in double precision: 0.3 gives 76.5,
+                // so 76, while the float32 nearest to 0.3 would give 77.
+                let written: f64 = mean.to_string().parse().unwrap_or(f64::from(mean));
+                (255.0 * written).round_ties_even() as u8
+            }),
+            CropMode::Center | CropMode::Squash => [0; 3],
+        }
+    }
+}
+
+fn unfit() -> Error {
+    Error::Corrupt { format: "RGB", message: "the resized window has another size".into() }
+}

@@ -1,0 +1,151 @@
+//! The weights of Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` (`Resample.c`): for each output
+//! pixel of an axis, the first input pixel and the fixed-point weight of each. Made once per pair of sizes,
+//! used by the passes.
+
+use std::f64::consts::PI;
+use std::ops::Range;
+
+/// Bits after the point of a weight: Pillow's `PRECISION_BITS`, 32 less 8 for the sample and 2 for overshoot.
+pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
+
+/// A resampling filter with a support, antialiased when shrinking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::image) enum Filter {
+    Bilinear,
+    Bicubic,
+    Lanczos,
+}
+
+impl Filter {
+    fn support(self) -> f64 {
+        match self {
+            Filter::Bilinear => 1.0,
+            Filter::Bicubic => 2.0,
+            Filter::Lanczos => 3.0,
+        }
+    }
+
+    /// Pillow's expressions, term by term: another order of the operations would round otherwise.
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Filter::Bilinear => {
+                let x = x.abs();
+                if x < 1.0 { 1.0 - x } else { 0.0 }
+            }
+            Filter::Bicubic => {
+                const A: f64 = -0.5;
+                let x = x.abs();
+                if x < 1.0 {
+                    ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+                } else if x < 2.0 {
+                    (((x - 5.0) * x + 8.0) * x - 4.0) * A
+                } else {
+                    0.0
+                }
+            }
+            Filter::Lanczos => {
+                if (-3.0..3.0).contains(&x) { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+            }
+        }
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let x = x * PI;
+    x.sin() / x
+}
+
+/// Weights for a window of an axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Weights {
+    /// The first input pixel of each output pixel, and how many it reads.
+    pub(super) spans: Vec<(u32, u32)>,
+    /// `taps` numbers for each output pixel; zero past its span.
+    values: Vec<i32>,
+    /// The longest span.
+    pub(super) taps: usize,
+}
+
+impl Weights {
+    /// For the outputs `window` of an axis that goes from `from` pixels to `to`. Neither may be 0, nor above
+    /// [`crate::image::MAX_SIDE`] for `from`, so that Pillow's `float` holds it.
+    pub(super) fn new(from: usize, to: usize, window: Range<usize>, filter: Filter) -> Self {
+        let scale = from as f64 / to as f64;
+        let filter_scale = scale.max(1.0);
+        let support = filter.support() * filter_scale;
+        let inverse = 1.0 / filter_scale;
+        let mut spans = Vec::with_capacity(window.len());
+        let mut exact = Vec::new();
+        for output in window {
+            let center = (output as f64 + 0.5) * scale;
+            // C's conversion cuts toward zero, and so does `as`; negative ends are clamped.
+            let first = ((center - support + 0.5) as i64).max(0);
+            let end = ((center + support + 0.5) as i64).min(from as i64);
+            let row: Vec<f64> =
+                (first..end).map(|i| filter.weight((i as f64 - center + 0.5) * inverse)).collect();
+            spans.push((first as u32, row.len() as u32));
+            exact.push(row);
+        }
+        let taps = spans.iter().map(|&(_, n)| n as usize).max().unwrap_or(0);
+        let mut values = Vec::with_capacity(taps * spans.len());
+        for row in exact {
+            let sum: f64 = row.iter().sum();
+            let normal = |w: f64| if sum != 0.0 { w / sum } else { w };
+            values.extend(row.iter().map(|&w| fixed(normal(w))));
+            values.resize(values.len() + taps - row.len(), 0);
+        }
+        Weights { spans, values, taps }
+    }
+
+    /// Each output's first input pixel and weights.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        // `max(1)`: a window without outputs has no taps either, and chunks of 0 are an error.
+        self.spans.iter().zip(self.values.chunks_exact(self.taps.max(1))).map(|(&(first, n), row)| {
+            let n = n as usize;
+            (first as usize, row.get(..n).unwrap_or(row))
+        })
+    }
+
+    /// The input pixels that are read.
+    pub(super) fn reach(&self) -> Range<usize> {
+        let first = self.spans.iter().map(|s| s.0).min().unwrap_or(0);
+        let end = self.spans.iter().map(|s| s.0 + s.1).max().unwrap_or(0);
+        first as usize..end as usize
+    }
+}
+
+/// Rounds half away from zero, as Pillow does.
+fn fixed(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << PRECISION_BITS);
+    (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_the_weights_of_the_whole() {
+        for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+            for (from, to) in [(500, 341), (10, 33), (7, 1), (1, 5), (600, 600)] {
+                let whole = Weights::new(from, to, 0..to, filter);
+                let window = to / 3..to - to / 4;
+                let part = Weights::new(from, to, window.clone(), filter);
+                let expected: Vec<_> = whole.iter().skip(window.start).take(window.len()).collect();
+                assert_eq!(part.iter().collect::<Vec<_>>(), expected, "{filter:?} {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_add_up_to_one() {
+        let weights = Weights::new(500, 341, 0..341, Filter::Bicubic);
+        for (_, row) in weights.iter() {
+            let sum: i32 = row.iter().sum();
+            assert!((sum - (1 << PRECISION_BITS)).abs() <= row.len() as i32);
+        }
+    }
+}
