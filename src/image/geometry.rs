@@ -71,12 +71,7 @@ fn shortest(height: usize, width: usize, to: usize) -> (usize, usize) {
 }
 
 /// timm's `ResizeKeepRatio`: the larger or the smaller of the two ratios becomes one.
-fn keep_ratio(
-    height: usize,
-    width: usize,
-    target: ImageSize,
-    pick: fn(f64, f64) -> f64,
-) -> (usize, usize) {
+fn keep_ratio(height: usize, width: usize, target: ImageSize, pick: fn(f64, f64) -> f64) -> (usize, usize) {
     let ratio = pick(height as f64 / target.height as f64, width as f64 / target.width as f64);
     let scale = |side: usize| (side as f64 / ratio).round_ties_even() as usize;
     (scale(height), scale(width))

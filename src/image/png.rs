@@ -29,13 +29,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
     let mut reader = decoder.read_info().map_err(|e| corrupt(e, "before its pixels"))?;
     let (depth, color) = (reader.info().bit_depth, reader.info().color_type);
     let palette = reader.info().palette.as_deref().unwrap_or_default().to_vec();
-    let size = reader
-        .output_buffer_size()
-        .ok_or(Error::TooLarge { width: width as u64, height: height as u64 })?;
+    let size =
+        reader.output_buffer_size().ok_or(Error::TooLarge { width: width as u64, height: height as u64 })?;
     let mut samples = vec![0; size];
     let frame = reader.next_frame(&mut samples).map_err(|e| corrupt(e, "among its pixels"))?;
     if (frame.width as usize, frame.height as usize) != (width, height) {
-        return Err(Error::Unsupported { format: FORMAT, what: "a first frame smaller than the image".into() });
+        return Err(Error::Unsupported {
+            format: FORMAT,
+            what: "a first frame smaller than the image".into(),
+        });
     }
     let mut pixels = Vec::with_capacity(3 * width * height);
     for row in samples.chunks_exact(frame.line_size) {
@@ -46,14 +48,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
 }
 
 /// Appends a row's pixels.
-fn unpack(
-    row: &[u8],
-    width: usize,
-    depth: BitDepth,
-    color: ColorType,
-    palette: &[u8],
-    out: &mut Vec<u8>,
-) {
+fn unpack(row: &[u8], width: usize, depth: BitDepth, color: ColorType, palette: &[u8], out: &mut Vec<u8>) {
     let wide = depth == BitDepth::Sixteen;
     // Of sixteen bits Pillow keeps the upper eight, except in grey (below).
     let step = if wide { 2 } else { 1 };

@@ -63,7 +63,10 @@ mod tests {
         assert_eq!(check_size("PNG", 2, 3).unwrap(), (2, 3));
         assert!(matches!(check_size("PNG", 0, 3), Err(Error::Corrupt { .. })));
         assert!(check_size("PNG", MAX_SIDE, MAX_PIXELS / MAX_SIDE).is_ok());
-        assert!(matches!(check_size("PNG", MAX_SIDE, MAX_PIXELS / MAX_SIDE + 1), Err(Error::TooLarge { .. })));
+        assert!(matches!(
+            check_size("PNG", MAX_SIDE, MAX_PIXELS / MAX_SIDE + 1),
+            Err(Error::TooLarge { .. })
+        ));
         assert!(matches!(check_size("PNG", MAX_SIDE + 1, 1), Err(Error::TooLarge { .. })));
         assert!(matches!(check_size("PNG", u64::MAX, u64::MAX), Err(Error::TooLarge { .. })));
     }

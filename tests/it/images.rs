@@ -110,7 +110,11 @@ fn files_cut_short_are_refused_where_pillow_refuses_them() {
             let stricter = name.ends_with(".png") && hash.is_none() && bytes.len() - length <= 20;
             if hash.as_deref() != cut[1].as_str() && !stricter {
                 let found = found.map(|_| hash).map_err(|e| e.to_string());
-                wrong.push(format!("{name} cut to {length} of {}: {found:?}, Pillow {}", bytes.len(), cut[1]));
+                wrong.push(format!(
+                    "{name} cut to {length} of {}: {found:?}, Pillow {}",
+                    bytes.len(),
+                    cut[1]
+                ));
             }
         }
     }
@@ -151,7 +155,8 @@ fn an_unreadable_image_is_named() {
 /// Broken data of any kind is an error or an image, never a panic, a crash or a hang.
 #[test]
 fn damaged_files_do_no_harm() {
-    for name in ["420-q10.jpg", "progressive-420.jpg", "ycck.jpg", "restarts.jpg", "rgb.png", "palette4.png"] {
+    for name in ["420-q10.jpg", "progressive-420.jpg", "ycck.jpg", "restarts.jpg", "rgb.png", "palette4.png"]
+    {
         let bytes = std::fs::read(folder().join(name)).unwrap();
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..300 {

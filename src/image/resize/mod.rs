@@ -57,8 +57,7 @@ pub(super) fn resize(image: &Rgb, target: &Target, interpolation: Interpolation)
         (Some(across), Some(down)) => {
             let reach = down.reach();
             let pixels = passes::horizontal(whole, reach.clone(), &across);
-            let half =
-                Plane { pixels: &pixels, width: columns.len(), left: columns.start, top: reach.start };
+            let half = Plane { pixels: &pixels, width: columns.len(), left: columns.start, top: reach.start };
             passes::vertical(half, columns, &down)
         }
     }
