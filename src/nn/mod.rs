@@ -6,6 +6,7 @@
 //! (`seeded`), or a map; `load` says whether they fit.
 
 pub mod describe;
+pub mod golden;
 pub mod graph;
 pub mod load;
 pub mod reference;

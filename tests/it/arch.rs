@@ -25,6 +25,8 @@ fn every_architecture_has_timms_state_dict() {
         assert_eq!(graph.params(), row["params"].as_u64().unwrap(), "{name}: parameters");
         assert_eq!(graph.weights.len() as u64, row["tensors"].as_u64().unwrap(), "{name}: tensors");
         assert_eq!(zoo::Sha256::of(lines.as_bytes()).to_string(), row["digest"].as_str().unwrap(), "{name}");
+        let macs = zoo::nn::describe::describe(&graph, [1, 3, 224, 224]).unwrap().macs;
+        assert_eq!(macs, row["macs_224"].as_u64().unwrap(), "{name}: multiply-adds");
         assert_eq!(graph.classifier, row["classifier"].as_str().unwrap(), "{name}");
         assert_eq!(graph.first_conv, row["first_conv"].as_str().unwrap(), "{name}");
     }

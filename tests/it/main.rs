@@ -5,3 +5,4 @@
 mod arch;
 mod images;
 mod layers;
+mod logits;

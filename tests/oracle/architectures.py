@@ -19,8 +19,24 @@ HERE = pathlib.Path(__file__).resolve()
 OUT = HERE.parent.parent / "golden" / "architectures.json"
 
 
+def macs(model):
+    """Multiply-adds of convolutions and linear layers at 224x224, counted by hooks on a forward pass."""
+    total = 0
+
+    def count(module, _, out):
+        nonlocal total
+        total += module.weight.numel() * (out.shape[-1] * out.shape[-2] if out.dim() == 4 else 1)
+
+    for module in model.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.empty(1, 3, 224, 224, device="meta"))
+    return total
+
+
 def row(name):
-    model = timm.create_model(name, device="meta")
+    model = timm.create_model(name, device="meta").eval()
     state = model.state_dict()
     lines = "".join(f"{k} [{','.join(map(str, v.shape))}]\n" for k, v in state.items())
     config = model.pretrained_cfg
@@ -28,6 +44,7 @@ def row(name):
     return {
         "params": sum(p.numel() for p in model.parameters()),
         "tensors": len(state),
+        "macs_224": macs(model),
         "digest": hashlib.sha256(lines.encode()).hexdigest(),
         "classifier": config["classifier"],
         "first_conv": first if isinstance(first, str) else first[0],
@@ -44,8 +61,8 @@ def main():
         "versions": {"timm": timm.__version__, "torch": torch.__version__},
         "architectures": {name: rows[name] for name in sorted(rows)},
     }
-    text = json.dumps(out, indent=None, separators=(",", ":"))
-    OUT.write_text(text.replace('},"', '},\n"').replace(':{"', ':\n{"', 0) + "\n")
+    # One architecture a line.
+    OUT.write_text(json.dumps(out, separators=(",", ":")).replace('},"', '},\n"') + "\n")
 
 
 main()
