@@ -3,6 +3,8 @@
 
 mod completions;
 mod context;
+mod list;
+mod show;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,6 +29,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// The models, as a table, JSON, CSV or Markdown
+    List(list::Args),
+    /// One model's entry, whole
+    Show(show::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -79,6 +85,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
+        Command::List(args) => list::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -50,6 +50,15 @@ pub struct ImageSize {
     pub width: usize,
 }
 
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.height == self.width {
+            true => write!(f, "{}", self.height),
+            false => write!(f, "{}x{}", self.height, self.width),
+        }
+    }
+}
+
 /// The resampling filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interpolation {

@@ -51,7 +51,12 @@ fn qualified(entry: &Entry, among: &[&Entry]) -> String {
 /// The names most like `wanted`, nearest first; none where nothing is like it.
 pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = folded(wanted);
-    let score = |name: &str| strsim::normalized_damerau_levenshtein(&wanted, &folded(name));
+    // A part of a name is more like it than a misspelling of the same length.
+    let score = |name: &str| {
+        let name = folded(name);
+        let part = if !wanted.is_empty() && name.contains(&wanted) { 1.0 } else { 0.0 };
+        part + strsim::normalized_damerau_levenshtein(&wanted, &name)
+    };
     let mut scored: Vec<_> = names.map(|n| (score(n), n)).filter(|(s, _)| *s >= 0.6).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.dedup_by_key(|(_, name)| *name);

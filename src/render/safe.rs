@@ -1,37 +1,172 @@
 //! Escaping: one function a sink. Tensor names, pickle globals, file and class names and page strings
 //! come from strangers; nothing they contain may act on a terminal or in a document.
+//!
+//! Called by everything that prints, at the last moment and once: text is kept as it is until then.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// For a terminal: control characters (ESC among them), bidirectional overrides and other invisible
-/// format characters become `\u{…}`.
+/// format characters become `\u{…}`. The result is one line.
 pub fn terminal(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unprintable) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match is_unprintable(c) {
-            true => out.extend(c.escape_unicode()),
-            false => out.push(c),
+    escaped(text, |c, out| {
+        let acts = is_unprintable(c);
+        if acts {
+            out.extend(c.escape_unicode());
         }
-    }
-    Cow::Owned(out)
+        acts
+    })
 }
 
+/// For the text or a quoted attribute of HTML. Lines stay; other unprintable characters are spelt out.
+pub fn html(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '\n' | '\t' => false,
+        _ => entity(c, out) || spelt(c, out),
+    })
+}
+
+/// For the text or a quoted attribute of XML 1.0, whose documents may not contain control characters at
+/// all. Lines stay; other unprintable characters are spelt out.
+pub fn xml(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '\n' | '\t' => false,
+        '\u{fffe}' | '\u{ffff}' => {
+            out.extend(c.escape_unicode());
+            true
+        }
+        _ => entity(c, out) || spelt(c, out),
+    })
+}
+
+/// For a line of Markdown or a cell of its tables, as plain text: no markup, no HTML, no other line.
+pub fn markdown(text: &str) -> Cow<'_, str> {
+    let mut previous = None;
+    let mut rest = text.chars();
+    escaped(text, move |c, out| {
+        rest.next();
+        let before = previous.replace(c);
+        let between_words = before.is_some_and(char::is_alphanumeric)
+            && rest.clone().next().is_some_and(char::is_alphanumeric);
+        let acts = match c {
+            '\\' | '`' | '*' | '[' | ']' | '|' | '~' | '$' => true,
+            // Inside a word it is a letter, and names are full of it.
+            '_' => !between_words,
+            // What begins a heading, a list, a quotation or a rule.
+            '#' | '+' | '-' | '=' | '!' => before.is_none_or(char::is_whitespace) || c == '!',
+            '.' | ')' => before.is_some_and(|b| b.is_ascii_digit()) && !between_words,
+            _ => false,
+        };
+        if acts {
+            out.push('\\');
+            out.push(c);
+            return true;
+        }
+        entity(c, out) || spelt(c, out)
+    })
+}
+
+/// A field of CSV, quoted where it must be. A text that a spreadsheet would run as a formula gets an
+/// apostrophe in front, which shows it as text; numbers stay numbers.
+pub fn csv(text: &str) -> Cow<'_, str> {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
+    let quote =
+        formula || text.contains(['"', ',', '\n', '\r', ';']) || text.starts_with(char::is_whitespace);
+    let plain = escaped(text, |c, out| match c {
+        '\n' | '\r' | '\t' => false,
+        '"' => {
+            out.push_str("\"\"");
+            true
+        }
+        _ => spelt(c, out),
+    });
+    match quote {
+        true => Cow::Owned(format!("\"{}{plain}\"", if formula { "'" } else { "" })),
+        false => plain,
+    }
+}
+
+/// The message of a GitHub workflow command (`::error …::MESSAGE`): one line, nothing that begins another.
+pub fn github(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '%' | '\r' | '\n' => {
+            let _ = write!(out, "%{:02X}", c as u32);
+            true
+        }
+        _ => spelt(c, out),
+    })
+}
+
+/// A property of a GitHub workflow command (`file=PROPERTY`), which also ends at `,` and `:`.
+pub fn github_property(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '%' | '\r' | '\n' | ',' | ':' => {
+            let _ = write!(out, "%{:02X}", c as u32);
+            true
+        }
+        _ => spelt(c, out),
+    })
+}
+
+/// JSON as `serde_json` writes it, with the unprintable characters beyond ASCII escaped too, so that it
+/// may be looked at in a terminal. The document means the same.
+pub fn json(document: &str) -> Cow<'_, str> {
+    escaped(document, |c, out| {
+        let acts = !c.is_ascii() && is_unprintable(c) || c == '\u{7f}';
+        if acts {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+        acts
+    })
+}
+
+/// Copies a text through `escape`, which writes what stands for a character and says so, or leaves it.
+fn escaped(text: &str, mut escape: impl FnMut(char, &mut String) -> bool) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut changed = false;
+    for (at, c) in text.char_indices() {
+        let length = out.len();
+        match escape(c, &mut out) {
+            true if !changed => {
+                out.insert_str(length, text.get(..at).unwrap_or_default());
+                changed = true;
+            }
+            false if changed => out.push(c),
+            _ => {}
+        }
+    }
+    if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
+}
+
+fn entity(c: char, out: &mut String) -> bool {
+    out.push_str(match c {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&#39;",
+        _ => return false,
+    });
+    true
+}
+
+fn spelt(c: char, out: &mut String) -> bool {
+    let acts = is_unprintable(c);
+    if acts {
+        out.extend(c.escape_unicode());
+    }
+    acts
+}
+
+/// Control characters, and the format characters that hide or reorder text.
 fn is_unprintable(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_gets_no_control_characters() {
-        assert_eq!(terminal("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\u{a}");
-        assert_eq!(terminal("blocks.0.weight"), "blocks.0.weight");
-        assert_eq!(terminal("\u{202e}gnp"), "\\u{202e}gnp");
-    }
-}
+mod tests;
