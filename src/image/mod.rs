@@ -16,8 +16,10 @@
 //!     mean: [0.485, 0.456, 0.406],
 //!     std: [0.229, 0.224, 0.225],
 //! };
-//! let picture = image::decode(include_bytes!("../../tests/golden/images/rgb.png"))?;
-//! assert_eq!(preprocess.tensor(&picture)?.len(), 3 * 224 * 224);
+//! let one_white_pixel = b"GIF87a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+//! let tensor = preprocess.tensor(&image::decode(one_white_pixel)?)?;
+//! assert_eq!(tensor.len(), 3 * 224 * 224);
+//! assert_eq!(tensor[0], (1.0 - 0.485) / 0.229);
 //! # Ok(())
 //! # }
 //! ```
@@ -25,6 +27,7 @@
 mod error;
 mod geometry;
 mod jpeg;
+mod others;
 mod png;
 mod preprocess;
 mod resize;
@@ -49,6 +52,10 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(bytes),
+        [b'B', b'M', ..] => others::bmp(bytes),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => others::gif(bytes),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => others::webp(bytes),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => others::tiff(bytes),
         [] => Err(Error::Empty),
         _ => {
             let head = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();

@@ -153,3 +153,70 @@ impl Preprocess {
 fn unfit() -> Error {
     Error::Corrupt { format: "RGB", message: "the resized window has another size".into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Class, Classify};
+    use crate::registry::ZooFacts;
+
+    fn entry() -> Entry {
+        Entry {
+            name: "net".into(),
+            collection: None,
+            params: None,
+            flops: None,
+            file_size: None,
+            image_size: Some(ImageSize { height: 4, width: 6 }),
+            crop_pct: None,
+            interpolation: None,
+            sources: Vec::new(),
+            results: Vec::new(),
+            claim: None,
+            zoo: ZooFacts { mean: Some([0.5; 3]), std: Some([0.25; 3]), ..ZooFacts::default() },
+            origin: "net.yaml".into(),
+        }
+    }
+
+    #[test]
+    fn what_an_entry_leaves_out_is_timms_default_or_an_error() {
+        let preprocess = Preprocess::of(&entry()).unwrap();
+        assert_eq!(preprocess.crop_pct, 0.875);
+        assert_eq!(preprocess.interpolation, Interpolation::Bicubic);
+        assert_eq!(preprocess.crop_mode, CropMode::Center);
+        let mut bare = entry();
+        bare.zoo.mean = None;
+        let error = Preprocess::of(&bare).unwrap_err();
+        assert_eq!(error.to_string(), "model `net` (net.yaml) does not say its `mean`");
+        assert_eq!(error.class(), Class::BadInput);
+        bare.image_size = None;
+        assert!(matches!(Preprocess::of(&bare), Err(Error::NotSaid { key: "Image Size", .. })));
+    }
+
+    #[test]
+    fn what_no_image_can_be_prepared_with_is_refused() {
+        let refused = |change: fn(&mut Entry)| {
+            let mut entry = entry();
+            change(&mut entry);
+            match Preprocess::of(&entry) {
+                Err(Error::OutOfRange { key, .. }) => key,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(refused(|e| e.crop_pct = Some(0.0)), "Crop Pct");
+        assert_eq!(refused(|e| e.crop_pct = Some(f64::NAN)), "Crop Pct");
+        assert_eq!(refused(|e| e.image_size = Some(ImageSize { height: 0, width: 6 })), "Image Size");
+        assert_eq!(refused(|e| e.image_size = Some(ImageSize { height: 1 << 40, width: 6 })), "Image Size");
+        assert_eq!(refused(|e| e.zoo.std = Some([1.0, 0.0, 1.0])), "std");
+        assert_eq!(refused(|e| e.zoo.mean = Some([f32::INFINITY, 0.0, 1.0])), "mean");
+    }
+
+    #[test]
+    fn the_fill_is_rounded_as_python_rounds_what_is_written() {
+        let mut preprocess = Preprocess::of(&entry()).unwrap();
+        preprocess.mean = [0.3, 0.1, 0.5];
+        assert_eq!(preprocess.fill(), [0; 3]);
+        preprocess.crop_mode = CropMode::Border;
+        assert_eq!(preprocess.fill(), [76, 26, 128]);
+    }
+}

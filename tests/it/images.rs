@@ -121,6 +121,28 @@ fn files_cut_short_are_refused_where_pillow_refuses_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Kinds whose pixels could not be promised are refused, and the message says which kind it is.
+#[test]
+fn kinds_that_may_differ_from_pillow_are_refused_by_name() {
+    let mut lines = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    files.sort();
+    for name in files.iter().map(|n| n.to_str().unwrap()).filter(|n| n.starts_with("x-")) {
+        let error = image::decode(&std::fs::read(folder().join(name)).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{name}: {error}");
+        lines.push(format!("{name}: {error}"));
+    }
+    let expected = [
+        "x-animated.webp: WebP with animation is not supported",
+        "x-cmyk.tiff: TIFF with samples Cmyk8 is not supported",
+        "x-part.gif: GIF with a first frame smaller than the screen is not supported",
+        "x-rgba.bmp: BMP with 32 bits a pixel is not supported",
+        "x-rgba.tiff: TIFF with samples Rgba8 is not supported",
+        "x-turned.tiff: TIFF with an orientation is not supported",
+    ];
+    assert_eq!(lines, expected);
+}
+
 #[test]
 fn an_unreadable_image_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -197,6 +197,43 @@ def jpegs():
     yield "square.jpg", jpeg(scene(256, 256, 9, noise=10), quality=60)
 
 
+def others():
+    """The kinds that zoo reads, and (None) those it refuses by name."""
+    small = scene(53, 41, 11, noise=6)
+    frames = [small, scene(53, 41, 12)]
+    part = small.crop((0, 0, 20, 20))
+    alpha = small.copy()
+    alpha.putalpha(small.convert("L"))
+
+    def saved(image, kind, **options):
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        return out.getvalue()
+
+    yield "rgb.bmp", saved(small, "BMP")
+    yield "grey.bmp", saved(small.convert("L"), "BMP")
+    yield "palette.bmp", saved(small.quantize(200), "BMP")
+    yield "bits.bmp", saved(small.convert("1"), "BMP")
+    yield "still.gif", saved(small, "GIF")
+    yield "animated.gif", saved(small, "GIF", save_all=True, append_images=frames[1:])
+    yield "transparent.gif", saved(small.quantize(64), "GIF", transparency=3)
+    yield "lossless.webp", saved(small, "WEBP", lossless=True)
+    yield "lossless-alpha.webp", saved(alpha, "WEBP", lossless=True)
+    yield "lossy.webp", saved(small, "WEBP", quality=60)
+    yield "lossy-alpha.webp", saved(alpha, "WEBP", quality=80)
+    yield "rgb.tiff", saved(small, "TIFF")
+    yield "lzw.tiff", saved(small, "TIFF", compression="tiff_lzw")
+    yield "deflate.tiff", saved(small.convert("L"), "TIFF", compression="tiff_adobe_deflate")
+    yield "x-rgba.bmp", saved(alpha, "BMP")
+    yield "x-turned.tiff", saved(small, "TIFF", tiffinfo={274: 6})
+    yield "x-cmyk.tiff", saved(part.convert("CMYK"), "TIFF")
+    yield "x-rgba.tiff", saved(alpha.crop((0, 0, 20, 20)), "TIFF")
+    yield "x-animated.webp", saved(part, "WEBP", save_all=True, append_images=[part.rotate(90)])
+    gif = bytearray(saved(part, "GIF"))
+    gif[6] += 3
+    yield "x-part.gif", bytes(gif)
+
+
 def record(image, names):
     rows = {}
     for name in names:
@@ -241,9 +278,11 @@ def main():
         old.unlink()
     full = {"photo.jpg", "444.jpg", "grey.jpg", "cmyk.jpg", "tall.jpg", "wide.jpg", "rgb.png", "square.jpg", "1x90.jpg"}
     pictures, files = [], {}
-    for name, data in [*jpegs(), *pngs()]:
+    for name, data in [*jpegs(), *pngs(), *others()]:
         (OUT / name).write_bytes(data)
         files[name] = data
+        if name.startswith("x-"):
+            continue
         image = decoded(data)
         names = PRESETS if name in full else FEW
         pictures.append({
