@@ -1,0 +1,53 @@
+//! Every golden file carries the hash of the script that made it: a script that changed without its
+//! goldens being made again is found here.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+fn json_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => json_files(&path, out),
+            false if path.extension().is_some_and(|e| e == "json") => out.push(path),
+            false => {}
+        }
+    }
+}
+
+#[test]
+fn goldens_are_what_their_scripts_make() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    json_files(&root.join("tests/golden"), &mut files);
+    let mut stale = Vec::new();
+    let mut signed = 0;
+    for file in &files {
+        let golden: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let Some(script) = golden["script"].as_str() else { continue };
+        signed += 1;
+        let now = zoo::Sha256::of(&std::fs::read(root.join(script)).unwrap()).to_string();
+        if golden["script_sha256"].as_str() != Some(&now) {
+            stale.push(format!("{}: {script} is now {now}", file.display()));
+        }
+    }
+    assert!(signed > 0, "no golden file names its script");
+    assert!(stale.is_empty(), "run these scripts again:\n{}", stale.join("\n"));
+}
+
+#[test]
+fn the_last_norms_are_found_as_when_the_logits_were_made() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let read = |path: PathBuf| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let blocks = read(root.join("oracle/blocks.json"));
+    let mut files = Vec::new();
+    json_files(&root.join("golden/logits"), &mut files);
+    assert!(!files.is_empty());
+    for file in files {
+        let golden = read(file.clone());
+        for (kind, rule) in golden["blocks"].as_object().unwrap() {
+            assert_eq!(blocks[kind], *rule, "{}: {kind}", file.display());
+        }
+    }
+}
