@@ -1,1 +1,218 @@
 //! Where files are: sources, hashes, the cache.
+//!
+//! In: a [`Request`] made from a registry entry. Out: a checked file on disk, and for weights the
+//! safetensors converted from it. A file is known by its SHA-256; whoever gives the bytes, mirror, server,
+//! package index or another program's cache, is trusted with nothing.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `location` | the grammar of sources |
+//! | `mirror` | other places of the same files |
+//! | `expected`, `lock` | what a file must be, and who says so |
+//! | `fetch`, `set` | from a request to a checked file, or several |
+//! | `http`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `cache`, `exclusive` | folders, records, one writer a file |
+
+mod cache;
+mod error;
+mod exclusive;
+mod expected;
+mod fetch;
+mod http;
+mod hub;
+mod location;
+mod lock;
+mod mirror;
+mod pip;
+mod progress;
+mod reuse;
+mod set;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcetera::BaseStrategy;
+
+pub use cache::Record;
+pub use error::{Error, Result};
+pub use http::Patience;
+pub use hub::Hub;
+pub use location::{HubFile, Location, WheelFile};
+pub use lock::{Lock, Pin};
+pub use mirror::Mirror;
+pub use progress::{Event, Progress, Silent};
+pub use reuse::OtherCaches;
+pub use set::{FetchedSet, SetFile, digest as set_digest};
+
+use crate::hash::{HashPrefix, Sha256};
+use crate::registry::{Entry, Source};
+
+/// How a store is set up.
+pub struct Options {
+    /// The cache's folder; `ZOO_HOME`, else `zoo` in the user's cache folder.
+    pub home: Option<PathBuf>,
+    /// Ask no network.
+    pub offline: bool,
+    /// Places to ask first.
+    pub mirrors: Vec<Mirror>,
+    /// Lock files whose word counts after the shipped one.
+    pub locks: Vec<PathBuf>,
+    /// Who is told of the work.
+    pub progress: Arc<dyn Progress>,
+    /// How patient downloads are.
+    pub patience: Patience,
+    /// How long pip may take for a wheel.
+    pub pip_limit: Duration,
+    /// torch's and Hugging Face's caches.
+    pub other_caches: OtherCaches,
+    /// Where `hf:` sources are asked.
+    pub hub: Hub,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            home: None,
+            offline: false,
+            mirrors: Vec::new(),
+            locks: Vec::new(),
+            progress: Arc::new(Silent),
+            patience: Patience::default(),
+            pip_limit: Duration::from_secs(15 * 60),
+            other_caches: OtherCaches::default(),
+            hub: Hub::default(),
+        }
+    }
+}
+
+impl Options {
+    /// What the environment says: `ZOO_HOME`, `TORCH_HOME`, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`.
+    pub fn from_env() -> Self {
+        let home = std::env::var_os("ZOO_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        Options { home, other_caches: OtherCaches::from_env(), hub: Hub::from_env(), ..Options::default() }
+    }
+}
+
+/// A file that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// How messages call it: the entry's name.
+    pub name: String,
+    /// Where it may be, the entry's first source first.
+    pub sources: Vec<Source>,
+    /// The entry's own word on its digest.
+    pub sha256: Option<Sha256>,
+    /// The first digits of the digest, from the file's name.
+    pub prefix: Option<HashPrefix>,
+    /// Bytes.
+    pub size: Option<u64>,
+}
+
+impl Request {
+    /// What an entry's weights file must be.
+    pub fn of(entry: &Entry) -> Self {
+        Request {
+            name: entry.name.clone(),
+            sources: entry.sources.clone(),
+            sha256: entry.zoo.sha256,
+            prefix: entry.hash_prefix(),
+            size: entry.zoo.size.or(entry.file_size),
+        }
+    }
+}
+
+/// How much of a digest was known before the file came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strength {
+    /// All 256 bits.
+    Pinned,
+    /// As many bits as the file's name has digits for.
+    FileName(usize),
+    /// None: it is pinned from now on.
+    FirstSeen,
+}
+
+impl std::fmt::Display for Strength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Strength::Pinned => f.write_str("256 bits, pinned"),
+            Strength::FileName(bits) => write!(f, "{bits} bits, from the file name"),
+            Strength::FirstSeen => f.write_str("0 bits, first seen and pinned now"),
+        }
+    }
+}
+
+/// How a file came to be in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was fetched whole.
+    Fetched,
+    /// It was here.
+    Cached,
+    /// A part was here from an earlier run.
+    Resumed,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Status::Fetched => "fetched",
+            Status::Cached => "cached",
+            Status::Resumed => "resumed",
+        })
+    }
+}
+
+/// A checked file in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where it came from.
+    pub url: String,
+    /// How many.
+    pub bytes: u64,
+    /// Of all bytes, computed from them just now.
+    pub sha256: Sha256,
+    /// How much of the digest was known beforehand.
+    pub strength: Strength,
+    /// How it came.
+    pub status: Status,
+}
+
+/// The cache and the ways to fill it.
+pub struct Store {
+    options: Options,
+    cache: cache::Cache,
+    /// In the order their word counts; the user's own comes last and is read anew each time.
+    locks: Vec<Lock>,
+}
+
+impl Store {
+    /// Opens the cache, making its folders, and reads the locks.
+    ///
+    /// # Errors
+    /// No home, a folder that cannot be made, a lock file that cannot be read.
+    pub fn open(options: Options) -> Result<Self> {
+        let home = match &options.home {
+            Some(home) => std::path::absolute(home).map_err(crate::fs::at("find", home))?,
+            None => default_home()?,
+        };
+        let mut locks = vec![Lock::shipped()?];
+        for path in &options.locks {
+            locks.push(Lock::open(path)?);
+        }
+        Ok(Store { cache: cache::Cache::open(&home)?, options, locks })
+    }
+
+    /// The cache's folder.
+    pub fn home(&self) -> &Path {
+        self.cache.home()
+    }
+}
+
+fn default_home() -> Result<PathBuf> {
+    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::NoHome)?;
+    Ok(strategy.cache_dir().join("zoo"))
+}

@@ -1,0 +1,130 @@
+//! The cache on disk: what lies where, and what is on record about it.
+//!
+//! ```text
+//! files/SHA256                 bytes as they came from the source
+//! files/SHA256.json            names, source, size of them
+//! derived/SHA256.safetensors   converted from the file of that SHA-256
+//! derived/SHA256.json          by which converter, and what came out
+//! sets/SHA256/NAME…            several small files that belong together
+//! partial/                     downloads under way, and the locks of their writers
+//! scratch/                     gone when the process that made it is
+//! zoo.lock                     the user's pins
+//! ```
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::error::Result;
+use crate::fs;
+use crate::hash::Sha256;
+
+/// What is on record about a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Who asked for it, by the registry's names.
+    pub names: Vec<String>,
+    /// What the source calls it.
+    pub file_name: String,
+    /// The registry's source.
+    pub source: String,
+    /// Where it really came from; another place than `source` when a mirror had it.
+    pub url: String,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Paths of the cache.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    home: PathBuf,
+}
+
+impl Cache {
+    /// Makes the folders.
+    pub(super) fn open(home: &Path) -> Result<Self> {
+        for folder in ["files", "derived", "sets", "partial", "scratch"] {
+            fs::create_dir_all(&home.join(folder))?;
+        }
+        Ok(Cache { home: home.to_owned() })
+    }
+
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
+    pub(super) fn file(&self, sha256: Sha256) -> PathBuf {
+        self.home.join("files").join(sha256.to_string())
+    }
+
+    pub(super) fn set(&self, sha256: Sha256) -> PathBuf {
+        self.home.join("sets").join(sha256.to_string())
+    }
+
+    pub(super) fn user_lock(&self) -> PathBuf {
+        self.home.join("zoo.lock")
+    }
+
+    /// The partial file of a place; its name must not depend on what the place's text contains.
+    pub(super) fn partial(&self, place: &str) -> PathBuf {
+        self.home.join("partial").join(format!("{}.part", key(place)))
+    }
+
+    /// The lock that the one writer of a source holds.
+    pub(super) fn guard(&self, source: &str) -> PathBuf {
+        self.home.join("partial").join(format!("{}.guard", key(source)))
+    }
+
+    /// What is on record about a file or a set; nothing when the record is missing or unreadable, since
+    /// everything in it can be had again.
+    pub(super) fn record(&self, at: &Path) -> Option<Record> {
+        let bytes = fs::read(&record_path(at), 1 << 20).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Writes the record beside a file; names accumulate.
+    pub(super) fn remember(&self, at: &Path, mut record: Record) -> Result<()> {
+        let known = self.record(at);
+        if let Some(old) = &known {
+            let more = old.names.iter().filter(|n| !record.names.contains(n)).cloned().collect::<Vec<_>>();
+            record.names.extend(more);
+            record.names.sort();
+        }
+        if known.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
+        Ok(fs::write_atomic(&record_path(at), &text)?)
+    }
+}
+
+/// Beside a file, under its name with `.json` added.
+pub(super) fn record_path(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".json");
+    PathBuf::from(name)
+}
+
+fn key(text: &str) -> String {
+    Sha256::of(text.as_bytes()).to_string().chars().take(32).collect()
+}
+
+/// Digest and length of a file, from one open descriptor.
+pub(super) fn hash_file(path: &Path) -> Result<(Sha256, u64)> {
+    let mut file = fs::open(path)?;
+    let (mut hasher, mut bytes, mut buffer) = (Hasher::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer).map_err(fs::at("read", path))?;
+        if read == 0 {
+            return Ok((Sha256::from_hasher(hasher), bytes));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
+}

@@ -1,0 +1,279 @@
+//! What can go wrong between a name and a checked file on disk.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Class, Classify};
+use crate::hash::Sha256;
+
+/// What the store's operations return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A file that could not be had, or is not the file that was meant.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A source that the grammar does not allow.
+    #[error("`{text}` is not a source: {reason}")]
+    Source {
+        /// As written.
+        text: String,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// A mirror that the grammar does not allow.
+    #[error("`{text}` is not a mirror: {reason}")]
+    Mirror {
+        /// As written.
+        text: String,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// Plain HTTP with nothing that would catch a changed file.
+    #[error(
+        "`{url}` is plain http: allowed only to this machine, or where the whole SHA-256 is known beforehand"
+    )]
+    Insecure {
+        /// The address.
+        url: String,
+    },
+    /// The bytes are other bytes.
+    #[error("`{name}` from {url} is another file: expected SHA-256 {expected} ({origin}), found {found}")]
+    Mismatch {
+        /// What was asked for.
+        name: String,
+        /// Where the bytes are from.
+        url: String,
+        /// The digest, or its first digits.
+        expected: String,
+        /// Who says so.
+        origin: String,
+        /// What the bytes hash to.
+        found: String,
+    },
+    /// The number of bytes is another one.
+    #[error("`{name}` from {url} has another size: expected {expected} bytes, found {found}")]
+    Size {
+        /// What was asked for.
+        name: String,
+        /// Where the bytes are from.
+        url: String,
+        /// Bytes that the registry or a lock says.
+        expected: u64,
+        /// Bytes that came or were announced.
+        found: String,
+    },
+    /// Two authorities on one file contradict each other.
+    #[error(
+        "two digests are on record for `{name}`: {first} ({first_origin}) and {second} ({second_origin})"
+    )]
+    Disagree {
+        /// What was asked for.
+        name: String,
+        /// The word that counts more.
+        first: String,
+        /// Who says so.
+        first_origin: String,
+        /// The other word.
+        second: String,
+        /// Who says so.
+        second_origin: String,
+    },
+    /// A page where a file should be.
+    #[error("{url} answers with a web page instead of `{name}`")]
+    WebPage {
+        /// What was asked for.
+        name: String,
+        /// The address.
+        url: String,
+    },
+    /// A server's refusal.
+    #[error("{url} answers {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// Code and reason.
+        status: String,
+        /// Whether the file itself is what the server does not have.
+        gone: bool,
+    },
+    /// No answer, or one that broke off.
+    #[error("{url}: {reason}")]
+    Transport {
+        /// The address.
+        url: String,
+        /// What happened, innermost cause last.
+        reason: String,
+    },
+    /// pip was asked and failed.
+    #[error("pip could not download `{package}`: {said}")]
+    Pip {
+        /// `NAME==VERSION`.
+        package: String,
+        /// pip's own words.
+        said: String,
+        /// Whether the index was reached and does not have that wheel.
+        absent: bool,
+    },
+    /// pip took longer than allowed.
+    #[error("pip did not finish downloading `{package}` within {} s", limit.as_secs())]
+    PipTimeout {
+        /// `NAME==VERSION`.
+        package: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// There is no python3 to ask.
+    #[error("`{package}` needs `python3` with pip, and running it failed: {reason}")]
+    NoPython {
+        /// `NAME==VERSION`.
+        package: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A wheel without that file.
+    #[error("`{package}` has no file `{member}`{near}")]
+    Member {
+        /// `NAME==VERSION`.
+        package: String,
+        /// The path in the wheel.
+        member: String,
+        /// Similar ones.
+        near: String,
+    },
+    /// A wheel that is no zip archive, or a damaged one.
+    #[error("the wheel of `{package}` cannot be read: {reason}")]
+    Wheel {
+        /// `NAME==VERSION`.
+        package: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The network is needed and was ruled out.
+    #[error("`{name}` is not here, and `--offline` rules out fetching it from {}", needed.join(", "))]
+    Offline {
+        /// What was asked for.
+        name: String,
+        /// The places that were not asked.
+        needed: Vec<String>,
+    },
+    /// Every place failed.
+    #[error("`{name}` could not be fetched; tried{}", listed(tried))]
+    Nowhere {
+        /// What was asked for.
+        name: String,
+        /// Each place's failure, in the order tried.
+        tried: Vec<Error>,
+    },
+    /// An entry without a place to get it from.
+    #[error("`{name}` names no place to fetch it from")]
+    NoSource {
+        /// What was asked for.
+        name: String,
+    },
+    /// A lock file with a line that says nothing.
+    #[error("`{}` line {line}: {reason}", file.display())]
+    Lock {
+        /// The lock file.
+        file: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// A cached file that is no longer the file it was.
+    #[error("`{}` in the cache is damaged: expected SHA-256 {expected}, found {found}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The digest it is kept under.
+        expected: Sha256,
+        /// What it hashes to now.
+        found: Sha256,
+    },
+    /// Neither `ZOO_HOME` nor a home directory is set.
+    #[error("no place for the cache: neither `ZOO_HOME` nor a home directory is set")]
+    NoHome,
+    /// Nothing in the cache answers to this.
+    #[error("nothing in the cache is called `{wanted}`")]
+    NotCached {
+        /// A name, file name or digest.
+        wanted: String,
+    },
+    /// Ctrl-C.
+    #[error("interrupted while fetching `{name}`; what has arrived is kept, run the same again to resume")]
+    Interrupted {
+        /// What was asked for.
+        name: String,
+    },
+    /// The disk.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+}
+
+fn listed(tried: &[Error]) -> String {
+    tried.iter().fold(String::new(), |mut text, error| {
+        let _ = write!(text, "\n- {error}");
+        text
+    })
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::Mirror { .. } => Class::Usage,
+            Error::Source { .. }
+            | Error::Insecure { .. }
+            | Error::Mismatch { .. }
+            | Error::Size { .. }
+            | Error::Disagree { .. }
+            | Error::WebPage { .. }
+            | Error::Member { .. }
+            | Error::Wheel { .. }
+            | Error::NoSource { .. }
+            | Error::Lock { .. }
+            | Error::Damaged { .. }
+            | Error::NotCached { .. } => Class::BadInput,
+            Error::Pip { absent, .. } if *absent => Class::BadInput,
+            Error::Status { .. }
+            | Error::Transport { .. }
+            | Error::Pip { .. }
+            | Error::PipTimeout { .. }
+            | Error::NoPython { .. }
+            | Error::Offline { .. }
+            | Error::NoHome => Class::World,
+            // A file that is not what it says outweighs a server that does not answer.
+            Error::Nowhere { tried, .. } => match tried.iter().any(|e| e.class() == Class::BadInput) {
+                true => Class::BadInput,
+                false => Class::World,
+            },
+            Error::Interrupted { .. } => Class::Interrupted,
+            Error::File(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::Insecure { .. } => Some("use the https: address, or give the file's `sha256`".into()),
+            Error::Mismatch { origin, .. } if origin.contains("zoo.lock") => {
+                Some("if the file was changed on purpose, take its line out of that lock file".into())
+            }
+            Error::Mismatch { .. } | Error::Size { .. } => {
+                Some("nothing was kept; the place may serve another version, or a damaged one".into())
+            }
+            Error::Disagree { .. } => Some("find out which is right, and take the other out".into()),
+            Error::WebPage { .. } => Some("a login page or proxy may stand in between".into()),
+            Error::NoPython { .. } => Some("install python3 and pip (on Debian: python3-pip)".into()),
+            Error::Offline { .. } => Some("run it once without `--offline`, or name a `--mirror`".into()),
+            Error::Nowhere { tried, .. } => match tried.iter().find_map(Classify::hint) {
+                Some(hint) => Some(hint),
+                None => Some("check the network, or name a `--mirror`".into()),
+            },
+            Error::Damaged { .. } => Some("`zoo cache verify` finds and removes damaged files".into()),
+            Error::NoHome => Some("set ZOO_HOME to a folder for downloaded files".into()),
+            Error::NotCached { .. } => Some("`zoo cache ls` lists what there is".into()),
+            Error::File(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

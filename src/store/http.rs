@@ -1,0 +1,483 @@
+//! One file over HTTP into a partial file that is always a prefix of it: hashed as it arrives, resumed by
+//! Range, retried with growing pauses, stopped by Ctrl-C or silence.
+//!
+//! The request runs on a thread of its own and hands chunks over a short queue, so that hashing overlaps
+//! the network and neither a dead server nor a slow disk can make zoo deaf to the user.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::Url;
+use reqwest::blocking::Client;
+use reqwest::header::{self, HeaderMap};
+use reqwest::redirect::Policy;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::error::{Error, Result};
+use super::expected::Expected;
+use super::location::is_loopback;
+use super::progress::{Event, Progress};
+use crate::fs;
+use crate::hash::Sha256;
+
+/// How patient a download is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Failures in a row, without a byte arriving between them, before giving up.
+    pub attempts: u32,
+    /// The pause after the first failure; each further one doubles it.
+    pub pause: Duration,
+    /// Silence that counts as a failure.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { attempts: 4, pause: Duration::from_millis(500), stall: Duration::from_secs(60) }
+    }
+}
+
+/// However much progress each makes, a file takes no more requests than this.
+const MAX_REQUESTS: u32 = 200;
+const CHUNK: usize = 256 << 10;
+const MAX_REDIRECTS: usize = 10;
+
+/// A finished download, not yet compared with what is expected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    /// Of all bytes.
+    pub(super) sha256: Sha256,
+    /// How many.
+    pub(super) bytes: u64,
+    /// Whether some were here from an earlier run.
+    pub(super) resumed: bool,
+}
+
+/// A download's parts.
+pub(super) struct Download<'a> {
+    pub(super) url: &'a Url,
+    /// A bearer token for the address itself; never sent on to another host.
+    pub(super) token: Option<&'a str>,
+    /// Where the bytes go.
+    pub(super) part: &'a Path,
+    pub(super) expected: &'a Expected,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) patience: Patience,
+}
+
+/// What is kept beside a partial file, to ask the server for the rest *of the same file*.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+struct Origin {
+    url: String,
+    /// A strong ETag or a modification date.
+    validator: Option<String>,
+    total: Option<u64>,
+}
+
+/// Why an attempt ended without the file.
+enum Failure {
+    /// Worth another try, perhaps after the pause that the server asked for.
+    Passing(Error, Option<Duration>),
+    /// Another try would end the same way.
+    Final(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Final(error.into())
+    }
+}
+
+/// From the thread that talks to the server.
+enum Message {
+    Head(StatusCode, HeaderMap),
+    Data(Vec<u8>),
+    End,
+    Broken(String),
+}
+
+/// The partial file and the state of its hash.
+struct Part {
+    file: File,
+    hasher: Hasher,
+    done: u64,
+    origin: Option<Origin>,
+}
+
+impl Download<'_> {
+    /// Gets the whole file into the partial one.
+    pub(super) fn run(&self) -> Result<Arrived> {
+        let client = client(self.url, self.expected.pinned().is_some())?;
+        let mut part = self.open_part()?;
+        let resumed = part.done > 0;
+        let mut failures = 0;
+        for _ in 0..MAX_REQUESTS {
+            let before = part.done;
+            let (error, pause) = match self.attempt(&client, &mut part) {
+                Ok(()) => {
+                    part.file.sync_all().map_err(fs::at("sync", self.part))?;
+                    let sha256 = Sha256::from_hasher(part.hasher);
+                    return Ok(Arrived { sha256, bytes: part.done, resumed });
+                }
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(error, pause)) => (error, pause),
+            };
+            failures = if part.done > before { 1 } else { failures + 1 };
+            if failures >= self.patience.attempts {
+                return Err(error);
+            }
+            let doubled = self.patience.pause.saturating_mul(1 << (failures - 1).min(6));
+            let pause = pause.unwrap_or(doubled).min(Duration::from_secs(60));
+            let text = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+            self.progress.event(Event::Note { name: &self.expected.name, text: &text });
+            self.sleep(pause)?;
+        }
+        Err(self.broken("it broke off too often".into()))
+    }
+
+    /// One request for what is still missing.
+    fn attempt(&self, client: &Client, part: &mut Part) -> std::result::Result<(), Failure> {
+        if part.done > 0 && self.total(part) == Some(part.done) {
+            return Ok(());
+        }
+        let mut request = client.get(self.url.clone()).header(header::ACCEPT_ENCODING, "identity");
+        if let Some(token) = self.token {
+            request = request.bearer_auth(token);
+        }
+        if part.done > 0 {
+            request = request.header(header::RANGE, format!("bytes={}-", part.done));
+            if let Some(validator) = part.origin.as_ref().and_then(|o| o.validator.as_deref()) {
+                request = request.header(header::IF_RANGE, validator);
+            }
+        }
+        let messages = talk(request);
+        let (status, headers) = match self.next(&messages)? {
+            Message::Head(status, headers) => (status, headers),
+            Message::Broken(reason) => return Err(Failure::Passing(self.broken(reason), None)),
+            Message::Data(_) | Message::End => return Err(self.broken("no answer".into()).into()),
+        };
+        self.accept(status, &headers, part)?;
+        let mut first = true;
+        loop {
+            match self.next(&messages)? {
+                Message::Data(chunk) => {
+                    if std::mem::take(&mut first) {
+                        self.judge(&headers, &chunk, part)?;
+                    }
+                    self.append(part, &chunk)?;
+                }
+                Message::End => break,
+                Message::Broken(reason) => return Err(Failure::Passing(self.broken(reason), None)),
+                Message::Head(..) => {}
+            }
+        }
+        match self.total(part) {
+            Some(total) if part.done < total => {
+                let reason = format!("it ended after {} of {total} bytes", part.done);
+                Err(Failure::Passing(self.broken(reason), None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the answer's head: whether it continues the partial file, starts over, or refuses.
+    fn accept(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        part: &mut Part,
+    ) -> std::result::Result<(), Failure> {
+        let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        let length = text(header::CONTENT_LENGTH).and_then(|v| v.parse::<u64>().ok());
+        match status {
+            StatusCode::PARTIAL_CONTENT => {
+                let range = text(header::CONTENT_RANGE).and_then(content_range);
+                let known = part.origin.as_ref().and_then(|o| o.total).or(self.expected.size);
+                match range {
+                    Some((start, total))
+                        if start == part.done && (total.is_none() || known.is_none() || total == known) => {}
+                    _ => {
+                        self.restart(part)?;
+                        let reason = "it sent another part than was asked for".into();
+                        return Err(Failure::Passing(self.broken(reason), None));
+                    }
+                }
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if part.done > 0 => {
+                self.restart(part)?;
+                let reason = "it no longer has the rest of what is here".into();
+                return Err(Failure::Passing(self.broken(reason), None));
+            }
+            StatusCode::OK => {
+                self.restart(part)?;
+                // A weak ETag does not promise the same bytes.
+                let etag = text(header::ETAG).filter(|e| !e.starts_with("W/"));
+                let validator = etag.or_else(|| text(header::LAST_MODIFIED)).map(str::to_owned);
+                let origin = Origin { url: self.url.to_string(), validator, total: length };
+                self.remember(&origin)?;
+                part.origin = Some(origin);
+            }
+            _ => {
+                let passing = status.is_server_error()
+                    || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+                let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+                let error = Error::Status { url: self.url.to_string(), status: status.to_string(), gone };
+                let after = text(header::RETRY_AFTER).and_then(|v| v.parse().ok()).map(Duration::from_secs);
+                return Err(if passing { Failure::Passing(error, after) } else { Failure::Final(error) });
+            }
+        }
+        let coding = text(header::CONTENT_ENCODING).filter(|&e| !e.eq_ignore_ascii_case("identity"));
+        if let Some(coding) = coding {
+            return Err(self
+                .broken(format!("it sent the coding `{coding}`, which was not asked for"))
+                .into());
+        }
+        let (done, total) = (part.done, self.total(part));
+        self.progress.event(Event::Started { name: &self.expected.name, done, total });
+        Ok(())
+    }
+
+    /// Looks at the first bytes: a web page is told apart from a file, then a wrong size from a right one.
+    fn judge(&self, headers: &HeaderMap, chunk: &[u8], part: &Part) -> Result<()> {
+        let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if part.done == 0 && (kind.starts_with("text/html") || is_web_page(chunk)) {
+            let (name, url) = (self.expected.name.clone(), self.url.to_string());
+            return Err(Error::WebPage { name, url });
+        }
+        let announced = part.origin.as_ref().and_then(|o| o.total);
+        match (self.expected.size, announced) {
+            (Some(expected), Some(found)) if expected != found => {
+                Err(self.wrong_size(expected, format!("{found} announced")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn append(&self, part: &mut Part, chunk: &[u8]) -> Result<()> {
+        let done = part.done + chunk.len() as u64;
+        if let Some(total) = self.total(part).filter(|&t| done > t) {
+            return Err(self.wrong_size(total, format!("at least {done}")));
+        }
+        part.file.write_all(chunk).map_err(fs::at("write", self.part))?;
+        part.hasher.update(chunk);
+        part.done = done;
+        self.progress.event(Event::Advanced { name: &self.expected.name, done });
+        Ok(())
+    }
+
+    /// The next message, or the reason why there is none: the user, or silence.
+    fn next(&self, messages: &Receiver<Message>) -> std::result::Result<Message, Failure> {
+        let started = Instant::now();
+        loop {
+            self.interrupted()?;
+            match messages.recv_timeout(Duration::from_millis(100)) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < self.patience.stall => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let reason = format!("silent for {} s", self.patience.stall.as_secs());
+                    return Err(Failure::Passing(self.broken(reason), None));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Passing(self.broken("it broke off".into()), None));
+                }
+            }
+        }
+    }
+
+    fn sleep(&self, pause: Duration) -> Result<()> {
+        let started = Instant::now();
+        while let Some(left) = pause.checked_sub(started.elapsed()).filter(|l| !l.is_zero()) {
+            self.interrupted()?;
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        Ok(())
+    }
+
+    fn interrupted(&self) -> Result<()> {
+        match self.progress.cancelled() {
+            true => Err(Error::Interrupted { name: self.expected.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Bytes the file will have, by the registry's word or else the server's.
+    fn total(&self, part: &Part) -> Option<u64> {
+        self.expected.size.or(part.origin.as_ref().and_then(|o| o.total))
+    }
+
+    fn wrong_size(&self, expected: u64, found: String) -> Error {
+        Error::Size { name: self.expected.name.clone(), url: self.url.to_string(), expected, found }
+    }
+
+    fn broken(&self, reason: String) -> Error {
+        Error::Transport { url: self.url.to_string(), reason }
+    }
+
+    fn origin_path(&self) -> PathBuf {
+        self.part.with_extension("json")
+    }
+
+    fn remember(&self, origin: &Origin) -> Result<()> {
+        let text = serde_json::to_vec(origin).unwrap_or_default();
+        Ok(fs::write_atomic(&self.origin_path(), &text)?)
+    }
+
+    /// Opens what an earlier run left, and hashes it; without a digest to check the whole against in the
+    /// end, bytes of an earlier run are not built upon.
+    fn open_part(&self) -> Result<Part> {
+        let error = fs::at("open", self.part);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.part);
+        let mut part = Part { file: opened.map_err(error)?, hasher: Hasher::new(), done: 0, origin: None };
+        let remembered = fs::read(&self.origin_path(), 1 << 16).ok();
+        let origin = remembered.and_then(|bytes| serde_json::from_slice::<Origin>(&bytes).ok());
+        match origin.filter(|o| o.url == self.url.as_str() && self.expected.is_checked()) {
+            Some(origin) => part.origin = Some(origin),
+            None => {
+                self.restart(&mut part)?;
+                return Ok(part);
+            }
+        }
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = part.file.read(&mut buffer).map_err(fs::at("read", self.part))?;
+            part.hasher.update(buffer.get(..read).unwrap_or_default());
+            part.done += read as u64;
+            if read == 0 {
+                break;
+            }
+        }
+        if self.total(&part).is_some_and(|total| part.done > total) {
+            self.restart(&mut part)?;
+        }
+        Ok(part)
+    }
+
+    fn restart(&self, part: &mut Part) -> Result<()> {
+        part.file.set_len(0).map_err(fs::at("truncate", self.part))?;
+        part.file.seek(SeekFrom::Start(0)).map_err(fs::at("seek in", self.part))?;
+        part.hasher = Hasher::new();
+        part.done = 0;
+        part.origin = None;
+        Ok(())
+    }
+}
+
+/// A client whose redirects cannot leave what the address promised.
+pub(super) fn client(url: &Url, pinned: bool) -> Result<Client> {
+    let home = is_loopback(url);
+    if url.scheme() == "http" && !home && !pinned {
+        return Err(Error::Insecure { url: url.to_string() });
+    }
+    let policy = Policy::custom(move |attempt| {
+        let to = attempt.url();
+        let safe = to.scheme() == "https" || (to.scheme() == "http" && (pinned || (home && is_loopback(to))));
+        match (safe, attempt.previous().len() > MAX_REDIRECTS) {
+            (true, false) => attempt.follow(),
+            (true, true) => attempt.error("too many redirects"),
+            (false, _) => {
+                let message = format!("it redirects to `{to}`, which nothing protects");
+                attempt.error(message)
+            }
+        }
+    });
+    let builder = Client::builder()
+        .user_agent(concat!("zoo/", env!("CARGO_PKG_VERSION")))
+        .redirect(policy)
+        .connect_timeout(Duration::from_secs(20))
+        .timeout(None);
+    builder.build().map_err(|e| Error::Transport { url: url.to_string(), reason: chain(&e) })
+}
+
+/// Sends the request on a thread of its own; the queue is short, so a slow disk slows the server down.
+fn talk(request: reqwest::blocking::RequestBuilder) -> Receiver<Message> {
+    let (sender, receiver) = sync_channel(8);
+    std::thread::spawn(move || {
+        let _ = converse(request, &sender);
+    });
+    receiver
+}
+
+/// Ends early when nobody listens any more.
+fn converse(
+    request: reqwest::blocking::RequestBuilder,
+    sender: &SyncSender<Message>,
+) -> std::result::Result<(), std::sync::mpsc::SendError<Message>> {
+    let mut response = match request.send() {
+        Ok(response) => response,
+        Err(e) => return sender.send(Message::Broken(chain(&e.without_url()))),
+    };
+    sender.send(Message::Head(response.status(), response.headers().clone()))?;
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        match response.read(&mut chunk) {
+            Ok(0) => return sender.send(Message::End),
+            Ok(read) => {
+                chunk.truncate(read);
+                sender.send(Message::Data(chunk))?;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return sender.send(Message::Broken(chain(&e))),
+        }
+    }
+}
+
+/// An error and its causes in one line; the outer ones repeat what the inner ones say better.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// `bytes 100-199/200` → start and total.
+fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, _) = range.split_once('-')?;
+    Some((start.trim().parse().ok()?, total.trim().parse().ok()))
+}
+
+/// Whether bytes begin as an HTML or XML page does.
+pub(super) fn is_web_page(head: &[u8]) -> bool {
+    let head = head.get(..head.len().min(512)).unwrap_or_default();
+    let text = String::from_utf8_lossy(head);
+    let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    ["<!doctype html", "<html", "<head", "<?xml", "<!--"].iter().any(|tag| text.starts_with(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(content_range("bytes 100-199/200"), Some((100, Some(200))));
+        assert_eq!(content_range("bytes 0-0/*"), Some((0, None)));
+        assert_eq!(content_range("pages 1-2/3"), None);
+    }
+
+    #[test]
+    fn pages_are_told_from_files() {
+        assert!(is_web_page(b"\n <!DOCTYPE html><html>"));
+        assert!(is_web_page("\u{feff}<html lang=en>".as_bytes()));
+        assert!(!is_web_page(b"PK\x03\x04") && !is_web_page(b"\x80\x02\x8a") && !is_web_page(b""));
+    }
+
+    #[test]
+    fn plain_http_needs_a_whole_digest() {
+        let url = |u: &str| Url::parse(u).unwrap();
+        assert!(matches!(client(&url("http://example.org/x"), false), Err(Error::Insecure { .. })));
+        assert!(client(&url("http://example.org/x"), true).is_ok());
+        assert!(client(&url("http://127.0.0.1:9/x"), false).is_ok());
+    }
+}

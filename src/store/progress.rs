@@ -1,0 +1,54 @@
+//! What the store tells of its work while it works. The library prints nothing: the command line draws
+//! these as bars, lines or JSON.
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// Bytes of `name` begin to arrive, after `done` that were here already.
+    Started {
+        /// What was asked for.
+        name: &'a str,
+        /// Bytes that are here from an earlier run.
+        done: u64,
+        /// Bytes in all, where known.
+        total: Option<u64>,
+    },
+    /// `done` bytes are here.
+    Advanced {
+        /// What was asked for.
+        name: &'a str,
+        /// Bytes here.
+        done: u64,
+    },
+    /// It is over, one way or the other.
+    Finished {
+        /// What was asked for.
+        name: &'a str,
+    },
+    /// Something worth a line: a retry, a wait for another process.
+    Note {
+        /// What was asked for.
+        name: &'a str,
+        /// The line.
+        text: &'a str,
+    },
+}
+
+/// Who is told.
+pub trait Progress: Send + Sync {
+    /// Called from the thread that works; several may call at once.
+    fn event(&self, event: Event<'_>);
+
+    /// Asked between two pieces of work: whether the user wants it to stop.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _: Event<'_>) {}
+}
