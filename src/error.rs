@@ -60,6 +60,12 @@ impl Error {
         self.0.hint()
     }
 
+    /// Several failures in one run, listed; the class is the gravest: interrupted, then bad input, then the
+    /// world, then usage.
+    pub fn several(errors: Vec<Error>) -> Self {
+        Error(Box::new(Several(errors)))
+    }
+
     /// A mistake on the command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Error(Box::new(Usage(message.into())))
@@ -82,5 +88,21 @@ struct Usage(String);
 impl Classify for Usage {
     fn class(&self) -> Class {
         Class::Usage
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{} failed:\n{}", .0.len(), .0.iter().map(|e| format!("- {e}")).collect::<Vec<_>>().join("\n"))]
+struct Several(Vec<Error>);
+
+impl Classify for Several {
+    fn class(&self) -> Class {
+        let has = |class| self.0.iter().any(|e| e.class() == class);
+        let order = [Class::Interrupted, Class::BadInput, Class::World];
+        order.into_iter().find(|&c| has(c)).unwrap_or(Class::Usage)
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.iter().find_map(Error::hint)
     }
 }

@@ -107,6 +107,14 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).map_err(at("rename", from))
 }
 
+/// Makes a symbolic link.
+pub fn symlink(target: &Path, link: &Path) -> Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, link).map_err(at("link", link));
+    #[cfg(windows)]
+    return std::os::windows::fs::symlink_file(target, link).map_err(at("link", link));
+}
+
 /// A file being written next to its target; dropping it without [`AtomicFile::commit`] leaves nothing.
 #[derive(Debug)]
 pub struct AtomicFile {

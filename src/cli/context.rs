@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::error::{Class, Classify, Result};
+use crate::store::{self, Store};
 
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
@@ -81,6 +82,21 @@ impl Context {
             out: BufWriter::new(io::stdout()),
             pipe_closed: false,
         }
+    }
+
+    /// The store that the options and the environment ask for.
+    ///
+    /// # Errors
+    /// A mirror or lock that cannot be read, a cache that cannot be made.
+    pub fn store(&self) -> Result<Store> {
+        let mirrors = self.globals.mirror.iter().map(|m| m.parse()).collect::<store::Result<_>>()?;
+        Ok(Store::open(store::Options {
+            offline: self.globals.offline,
+            mirrors,
+            locks: self.globals.lock.clone(),
+            progress: super::progress::sink(&self.globals),
+            ..store::Options::from_env()
+        })?)
     }
 
     /// Writes data to stdout.

@@ -1,9 +1,14 @@
 //! The command line: one file a verb. A verb parses its arguments into meaningful types, calls the
 //! library and prints what came back; the exit code is chosen here and nowhere else.
 
+mod cache;
 mod completions;
 mod context;
+mod doctor;
+mod fetch;
+mod interrupt;
 mod list;
+mod progress;
 mod show;
 
 use std::io::Write;
@@ -33,6 +38,12 @@ enum Command {
     List(list::Args),
     /// One model's entry, whole
     Show(show::Args),
+    /// Download weights, check them, keep them
+    Fetch(fetch::Args),
+    /// List, check and tidy what has been downloaded
+    Cache(cache::Args),
+    /// Say what this machine has and what is missing
+    Doctor(doctor::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
 }
@@ -87,6 +98,9 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
+        Command::Fetch(args) => fetch::run(&args, context),
+        Command::Cache(args) => cache::run(&args, context),
+        Command::Doctor(args) => doctor::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }

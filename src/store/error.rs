@@ -218,6 +218,13 @@ fn listed(tried: &[Error]) -> String {
     })
 }
 
+impl Error {
+    /// Whether a place answered, and with something that is not the file.
+    fn refutes(&self) -> bool {
+        !matches!(self, Error::File(_)) && self.class() == Class::BadInput
+    }
+}
+
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
@@ -242,8 +249,9 @@ impl Classify for Error {
             | Error::NoPython { .. }
             | Error::Offline { .. }
             | Error::NoHome => Class::World,
-            // A file that is not what it says outweighs a server that does not answer.
-            Error::Nowhere { tried, .. } => match tried.iter().any(|e| e.class() == Class::BadInput) {
+            // A file that is not what it says outweighs a server that does not answer; a mirror without the
+            // file does not.
+            Error::Nowhere { tried, .. } => match tried.iter().any(Error::refutes) {
                 true => Class::BadInput,
                 false => Class::World,
             },
@@ -269,7 +277,7 @@ impl Classify for Error {
                 Some(hint) => Some(hint),
                 None => Some("check the network, or name a `--mirror`".into()),
             },
-            Error::Damaged { .. } => Some("`zoo cache verify` finds and removes damaged files".into()),
+            Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
             Error::NoHome => Some("set ZOO_HOME to a folder for downloaded files".into()),
             Error::NotCached { .. } => Some("`zoo cache ls` lists what there is".into()),
             Error::File(error) => error.hint(),

@@ -11,7 +11,7 @@ use super::error::{Error, Result};
 use super::expected::Expected;
 use super::http::{Arrived, Download};
 use super::location::Location;
-use super::lock::{self, Pin};
+use super::lock::{Lock, Pin};
 use super::pip::Wheel;
 use super::progress::Event;
 use super::{Fetched, Request, Status, Store, Strength, exclusive};
@@ -46,7 +46,7 @@ impl Store {
         }
         exclusive::with(
             &self.cache.guard(&first.0),
-            || self.note(&request.name, "another zoo is fetching it; waiting"),
+            |first| self.waiting(&request.name, first),
             || {
                 // Whoever held the lock may have fetched and pinned it.
                 let expected = self.expected(request)?;
@@ -69,7 +69,7 @@ impl Store {
 
     pub(super) fn expected(&self, request: &Request) -> Result<Expected> {
         let mut locks = self.locks.clone();
-        locks.push(lock::Lock::open_or_empty(&self.cache.user_lock())?);
+        locks.push(Lock::open_or_empty(&self.cache.user_lock())?);
         Expected::of(request, &locks)
     }
 
@@ -170,7 +170,9 @@ impl Store {
         match result {
             Ok((arrived, url)) => self.keep(request, expected, &part, arrived, url),
             Err(error) => {
-                if error.class() == Class::BadInput {
+                // Only the head of the right file is worth keeping, and only if the whole can be checked.
+                let empty = std::fs::symlink_metadata(&part).is_ok_and(|m| m.len() == 0);
+                if error.class() == Class::BadInput || empty || !expected.is_checked() {
                     self.discard(&part)?;
                 }
                 Err(error)
@@ -281,7 +283,7 @@ impl Store {
             (None, None) => Strength::FirstSeen,
         };
         if let (None, Some(source)) = (&expected.sha256, request.sources.first()) {
-            lock::pin(&self.cache.user_lock(), &source.0, Pin { sha256, bytes })?;
+            Lock::pin(&self.cache.user_lock(), &source.0, Pin { sha256, bytes })?;
         }
         let status = if resumed { Status::Resumed } else { Status::Fetched };
         Ok(Fetched { path, url, bytes, sha256, strength, status })
@@ -302,6 +304,17 @@ impl Store {
     fn discard(&self, part: &Path) -> Result<()> {
         fs::remove_file(part)?;
         Ok(fs::remove_file(&part.with_extension("json"))?)
+    }
+
+    /// While another process fetches the same file.
+    pub(super) fn waiting(&self, name: &str, first: bool) -> Result<()> {
+        if first {
+            self.note(name, "another zoo is fetching it; waiting");
+        }
+        match self.options.progress.cancelled() {
+            true => Err(Error::Interrupted { name: name.to_owned() }),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn note(&self, name: &str, text: &str) {

@@ -5,8 +5,7 @@
 //! zoo, others are named with `--lock`, and the store pins what it fetches in the user's own.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{Error, Result};
 use crate::fs;
@@ -101,31 +100,32 @@ impl Lock {
         self.pins.insert(source.to_owned(), pin);
     }
 
+    /// Adds a pin to the lock file at `path`, which may not exist yet; one process at a time.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn pin(path: &Path, source: &str, pin: Pin) -> Result<()> {
+        let guard = path.with_extension("lock.guard");
+        super::exclusive::with(
+            &guard,
+            |_| Ok(()),
+            || {
+                let mut lock = Lock::open_or_empty(path)?;
+                if lock.get(source) == Some(pin) {
+                    return Ok(());
+                }
+                lock.insert(source, pin);
+                Ok(fs::write_atomic(path, lock.text().as_bytes())?)
+            },
+        )
+    }
+
     /// The file's text, sorted by source.
     pub fn text(&self) -> String {
         self.pins.iter().fold(HEADER.to_owned(), |text, (source, pin)| {
             format!("{text}{} {} {source}\n", pin.sha256, pin.bytes)
         })
     }
-}
-
-/// Adds a pin to the lock file at `path`, one process at a time.
-pub(super) fn pin(path: &Path, source: &str, pin: Pin) -> Result<()> {
-    let guard: PathBuf = path.with_extension("lock.guard");
-    super::exclusive::with(
-        &guard,
-        || {},
-        || {
-            let mut lock = Lock::open_or_empty(path)?;
-            if lock.get(source) == Some(pin) {
-                return Ok(());
-            }
-            lock.insert(source, pin);
-            let mut file = fs::AtomicFile::create(path)?;
-            file.file().write_all(lock.text().as_bytes()).map_err(fs::at("write", path))?;
-            Ok(file.commit(true)?)
-        },
-    )
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
                 let path = &path;
                 scope.spawn(move || {
                     let source = format!("https://example.org/{i} with space");
-                    pin(path, &source, Pin { sha256: Sha256::of(&[i as u8]), bytes: i }).unwrap();
+                    Lock::pin(path, &source, Pin { sha256: Sha256::of(&[i as u8]), bytes: i }).unwrap();
                 });
             }
         });

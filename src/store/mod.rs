@@ -20,6 +20,7 @@ mod expected;
 mod fetch;
 mod http;
 mod hub;
+mod inventory;
 mod location;
 mod lock;
 mod mirror;
@@ -38,6 +39,7 @@ pub use cache::Record;
 pub use error::{Error, Result};
 pub use http::Patience;
 pub use hub::Hub;
+pub use inventory::{Item, Kind};
 pub use location::{HubFile, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use mirror::Mirror;
@@ -46,7 +48,7 @@ pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile, digest as set_digest};
 
 use crate::hash::{HashPrefix, Sha256};
-use crate::registry::{Entry, Source};
+use crate::registry::{DatasetSource, Entry, Source};
 
 /// How a store is set up.
 pub struct Options {
@@ -118,6 +120,22 @@ impl Request {
             sha256: entry.zoo.sha256,
             prefix: entry.hash_prefix(),
             size: entry.zoo.size.or(entry.file_size),
+        }
+    }
+}
+
+impl Request {
+    /// What the files of a dataset's source must be, for [`Store::fetch_set`].
+    pub fn of_set(name: &str, source: &DatasetSource) -> Self {
+        let known = source.files.iter().map(|f| Some((f.name(), f.sha256?))).collect::<Option<Vec<_>>>();
+        let listed = known.filter(|files| !files.is_empty()).map(set::digest_of);
+        let sizes = source.files.iter().map(|f| f.size).collect::<Option<Vec<_>>>();
+        Request {
+            name: name.to_owned(),
+            sources: vec![source.url.clone()],
+            sha256: listed.or(source.sha256),
+            prefix: None,
+            size: sizes.filter(|s| !s.is_empty()).map(|s| s.iter().sum()),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::cache::{Record, hash_file};
 use super::error::{Error, Result};
 use super::fetch::MAX_FILE;
 use super::location::Location;
-use super::lock::{self, Pin};
+use super::lock::{Lock, Pin};
 use super::pip::{Wheel, matches};
 use super::{Request, Status, Store, Strength, exclusive};
 use crate::error::{Class, Classify};
@@ -65,7 +65,7 @@ impl Store {
         }
         exclusive::with(
             &self.cache.guard(&source.0),
-            || self.note(&request.name, "another zoo is fetching it; waiting"),
+            |first| self.waiting(&request.name, first),
             || match self.cached_set(request)? {
                 Some(set) => Ok(set),
                 None => self.bring_set(request),
@@ -172,7 +172,7 @@ impl Store {
         };
         self.cache.remember(&folder, record)?;
         if !pinned {
-            lock::pin(&self.cache.user_lock(), &source, Pin { sha256, bytes })?;
+            Lock::pin(&self.cache.user_lock(), &source, Pin { sha256, bytes })?;
         }
         let strength = if pinned { Strength::Pinned } else { Strength::FirstSeen };
         Ok(FetchedSet { folder, files, url, bytes, sha256, strength, status: Status::Fetched })
@@ -223,13 +223,16 @@ impl Store {
 
 /// The digest that stands for a set: of what `sha256sum` prints for its files, sorted by name.
 pub fn digest(files: &[SetFile]) -> Sha256 {
-    let mut lines: Vec<_> = files.iter().map(|f| (&f.name, f.sha256)).collect();
+    digest_of(files.iter().map(|f| (f.name.as_str(), f.sha256)).collect())
+}
+
+pub(super) fn digest_of(mut lines: Vec<(&str, Sha256)>) -> Sha256 {
     lines.sort();
     let text: String = lines.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
     Sha256::of(text.as_bytes())
 }
 
-fn file_at(path: &Path) -> Result<SetFile> {
+pub(super) fn file_at(path: &Path) -> Result<SetFile> {
     let (sha256, bytes) = hash_file(path)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(SetFile { name, path: path.to_owned(), bytes, sha256 })

@@ -7,3 +7,6 @@ mod goldens;
 mod images;
 mod layers;
 mod logits;
+mod store;
+mod support;
+mod wheels;

@@ -1,0 +1,180 @@
+//! How the store's work is shown on stderr: bars on a terminal, a line now and then elsewhere, JSON for
+//! programs, or nothing.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::context::{Globals, Progress as Kind};
+use super::interrupt;
+use crate::render::safe;
+use crate::store::{Event, Progress, Silent};
+
+/// The sink that the options ask for.
+pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
+    interrupt::watch();
+    match (globals.quiet, globals.progress) {
+        (true, _) | (_, Kind::None) => Arc::new(Quiet),
+        (_, Kind::Json) => Arc::new(Json),
+        (_, Kind::Auto) if std::io::stderr().is_terminal() => Arc::new(Bars::default()),
+        (_, Kind::Auto | Kind::Plain) => Arc::new(Plain::default()),
+    }
+}
+
+/// Shows nothing and still listens for Ctrl-C.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn event(&self, event: Event<'_>) {
+        Silent.event(event);
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
+    }
+}
+
+/// A JSON object a line, at most four a second for each file.
+struct Json;
+
+impl Progress for Json {
+    fn event(&self, event: Event<'_>) {
+        let value = match event {
+            Event::Started { name, done, total } => {
+                serde_json::json!({"event": "started", "name": name, "done": done, "total": total})
+            }
+            Event::Advanced { name, done } => {
+                serde_json::json!({"event": "advanced", "name": name, "done": done})
+            }
+            Event::Finished { name } => serde_json::json!({"event": "finished", "name": name}),
+            Event::Note { name, text } => serde_json::json!({"event": "note", "name": name, "text": text}),
+        };
+        let _ = writeln!(std::io::stderr(), "{value}");
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
+    }
+}
+
+/// Lines for logs.
+#[derive(Default)]
+struct Plain {
+    running: Mutex<HashMap<String, (Option<u64>, Instant)>>,
+}
+
+/// Between two lines about the same file.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Progress for Plain {
+    fn event(&self, event: Event<'_>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = match event {
+            Event::Started { name, done, total } => {
+                running.insert(name.to_owned(), (total, Instant::now()));
+                let size = total.map(|t| format!(", {}", bytes(t))).unwrap_or_default();
+                let from = if done > 0 { format!(", resuming at {}", bytes(done)) } else { String::new() };
+                format!("fetching {name}{size}{from}")
+            }
+            Event::Advanced { name, done } => match running.get_mut(name) {
+                Some((total, last)) if last.elapsed() >= PAUSE => {
+                    *last = Instant::now();
+                    let of = total.map(|t| format!(" of {}", bytes(t))).unwrap_or_default();
+                    format!("fetching {name}: {}{of}", bytes(done))
+                }
+                _ => return,
+            },
+            Event::Finished { name } => {
+                running.remove(name);
+                return;
+            }
+            Event::Note { name, text } => format!("{name}: {text}"),
+        };
+        let _ = writeln!(std::io::stderr(), "{}", safe::terminal(&line));
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
+    }
+}
+
+/// A bar a file.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    running: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn bar(&self, name: &str, total: Option<u64>) -> ProgressBar {
+        let template = match total {
+            Some(_) => "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            None => "{prefix} {spinner} {bytes}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style);
+        let bar = self.all.add(bar.with_prefix(safe::terminal(name).into_owned()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+}
+
+impl Progress for Bars {
+    fn event(&self, event: Event<'_>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Started { name, done, total } => {
+                if let Some(old) = running.remove(name) {
+                    old.finish_and_clear();
+                }
+                let bar = self.bar(name, total);
+                bar.set_position(done);
+                bar.reset_eta();
+                running.insert(name.to_owned(), bar);
+            }
+            Event::Advanced { name, done } => {
+                if let Some(bar) = running.get(name) {
+                    bar.set_position(done);
+                }
+            }
+            Event::Finished { name } => {
+                if let Some(bar) = running.remove(name) {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Note { name, text } => {
+                let _ = self.all.println(safe::terminal(&format!("{name}: {text}")));
+            }
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
+    }
+}
+
+/// `18.8 MB`: powers of a thousand, as file systems and pages count.
+pub(super) fn bytes(n: u64) -> String {
+    let mut value = n as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.95 {
+            return if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        let sizes = [0, 999, 1000, 18_826_032, 999_950, 1_930_000_000, 5_000_000_000_000].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "18.8 MB", "1.0 MB", "1.9 GB", "5.0 TB"]);
+    }
+}
