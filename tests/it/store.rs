@@ -333,7 +333,7 @@ fn mirrors_are_asked_first_and_trusted_with_nothing() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert_nothing_kept(&home);
 
-    let ran = home.run(&["fetch", "m", "--mirror", "nonsense"]);
+    let ran = home.run(&["fetch", "tf_efficientnet_b7_ns", "--mirror", "nonsense"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
 
