@@ -102,7 +102,7 @@ impl Store {
         let mut needed = Vec::new();
         for path in self.options.other_caches.candidates(request, expected) {
             let place = Place { text: path.display().to_string(), location: Location::File(path) };
-            if let Ok(fetched) = self.from_place(request, expected, &place) {
+            if let Ok(fetched) = self.ask(request, expected, &place) {
                 return Ok(fetched);
             }
         }
@@ -118,7 +118,7 @@ impl Store {
                 needed.push(text);
                 continue;
             }
-            match self.from_place(request, expected, &Place { location, text }) {
+            match self.ask(request, expected, &Place { location, text }) {
                 Ok(fetched) => return Ok(fetched),
                 // The next place would meet the same user and the same disk.
                 Err(error @ Error::Interrupted { .. }) => return Err(error),
@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// One place: get the bytes, compare, keep. What is not the file leaves nothing behind.
-    fn from_place(&self, request: &Request, expected: &Expected, place: &Place) -> Result<Fetched> {
+    fn ask(&self, request: &Request, expected: &Expected, place: &Place) -> Result<Fetched> {
         let part = self.cache.partial(&place.text);
         let name = &request.name;
         let result = match self.compared(expected, place, &part) {
@@ -162,9 +162,9 @@ impl Store {
             Err((_, true)) => {
                 self.note(name, "what was here from an earlier run does not fit; starting over");
                 self.discard(&part)?;
-                self.compared(expected, place, &part).map_err(|(error, _)| error)
+                self.compared(expected, place, &part).map_err(|(error, _)| *error)
             }
-            result => result.map_err(|(error, _)| error),
+            result => result.map_err(|(error, _)| *error),
         };
         self.options.progress.event(Event::Finished { name });
         match result {
@@ -186,11 +186,11 @@ impl Store {
         expected: &Expected,
         place: &Place,
         part: &Path,
-    ) -> std::result::Result<(Arrived, String), (Error, bool)> {
-        let (arrived, url) = self.transfer(expected, place, part).map_err(|e| (e, false))?;
+    ) -> std::result::Result<(Arrived, String), (Box<Error>, bool)> {
+        let (arrived, url) = self.transfer(expected, place, part).map_err(|e| (Box::new(e), false))?;
         match expected.check(&url, arrived.sha256, arrived.bytes) {
             Ok(()) => Ok((arrived, url)),
-            Err(error) => Err((error, arrived.resumed)),
+            Err(error) => Err((Box::new(error), arrived.resumed)),
         }
     }
 

@@ -82,14 +82,14 @@ struct Origin {
 /// Why an attempt ended without the file.
 enum Failure {
     /// Worth another try, perhaps after the pause that the server asked for.
-    Passing(Error, Option<Duration>),
+    Passing(Box<Error>, Option<Duration>),
     /// Another try would end the same way.
-    Final(Error),
+    Final(Box<Error>),
 }
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure::Final(error.into())
+        Failure::Final(Box::new(error.into()))
     }
 }
 
@@ -124,12 +124,12 @@ impl Download<'_> {
                     let sha256 = Sha256::from_hasher(part.hasher);
                     return Ok(Arrived { sha256, bytes: part.done, resumed });
                 }
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => return Err(*error),
                 Err(Failure::Passing(error, pause)) => (error, pause),
             };
             failures = if part.done > before { 1 } else { failures + 1 };
             if failures >= self.patience.attempts {
-                return Err(error);
+                return Err(*error);
             }
             let doubled = self.patience.pause.saturating_mul(1 << (failures - 1).min(6));
             let pause = pause.unwrap_or(doubled).min(Duration::from_secs(60));
@@ -158,7 +158,7 @@ impl Download<'_> {
         let messages = talk(request);
         let (status, headers) = match self.next(&messages)? {
             Message::Head(status, headers) => (status, headers),
-            Message::Broken(reason) => return Err(Failure::Passing(self.broken(reason), None)),
+            Message::Broken(reason) => return Err(self.again(reason)),
             Message::Data(_) | Message::End => return Err(self.broken("no answer".into()).into()),
         };
         self.accept(status, &headers, part)?;
@@ -172,14 +172,14 @@ impl Download<'_> {
                     self.append(part, &chunk)?;
                 }
                 Message::End => break,
-                Message::Broken(reason) => return Err(Failure::Passing(self.broken(reason), None)),
+                Message::Broken(reason) => return Err(self.again(reason)),
                 Message::Head(..) => {}
             }
         }
         match self.total(part) {
             Some(total) if part.done < total => {
                 let reason = format!("it ended after {} of {total} bytes", part.done);
-                Err(Failure::Passing(self.broken(reason), None))
+                Err(self.again(reason))
             }
             _ => Ok(()),
         }
@@ -204,14 +204,14 @@ impl Download<'_> {
                     _ => {
                         self.restart(part)?;
                         let reason = "it sent another part than was asked for".into();
-                        return Err(Failure::Passing(self.broken(reason), None));
+                        return Err(self.again(reason));
                     }
                 }
             }
             StatusCode::RANGE_NOT_SATISFIABLE if part.done > 0 => {
                 self.restart(part)?;
                 let reason = "it no longer has the rest of what is here".into();
-                return Err(Failure::Passing(self.broken(reason), None));
+                return Err(self.again(reason));
             }
             StatusCode::OK => {
                 self.restart(part)?;
@@ -228,7 +228,7 @@ impl Download<'_> {
                 let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
                 let error = Error::Status { url: self.url.to_string(), status: status.to_string(), gone };
                 let after = text(header::RETRY_AFTER).and_then(|v| v.parse().ok()).map(Duration::from_secs);
-                return Err(if passing { Failure::Passing(error, after) } else { Failure::Final(error) });
+                return Err(if passing { Failure::Passing(Box::new(error), after) } else { error.into() });
             }
         }
         let coding = text(header::CONTENT_ENCODING).filter(|&e| !e.eq_ignore_ascii_case("identity"));
@@ -280,10 +280,10 @@ impl Download<'_> {
                 Err(RecvTimeoutError::Timeout) if started.elapsed() < self.patience.stall => {}
                 Err(RecvTimeoutError::Timeout) => {
                     let reason = format!("silent for {} s", self.patience.stall.as_secs());
-                    return Err(Failure::Passing(self.broken(reason), None));
+                    return Err(self.again(reason));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::Passing(self.broken("it broke off".into()), None));
+                    return Err(self.again("it broke off".into()));
                 }
             }
         }
@@ -312,6 +312,11 @@ impl Download<'_> {
 
     fn wrong_size(&self, expected: u64, found: String) -> Error {
         Error::Size { name: self.expected.name.clone(), url: self.url.to_string(), expected, found }
+    }
+
+    /// A failure worth another try.
+    fn again(&self, reason: String) -> Failure {
+        Failure::Passing(Box::new(self.broken(reason)), None)
     }
 
     fn broken(&self, reason: String) -> Error {

@@ -94,7 +94,7 @@ fn a_connection_that_breaks_is_resumed_by_range() {
     let ran = fetch(&home, &page(&home, &format!("{}/{}", server.url, named(&bytes)), ""), &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let asked = server.asked();
-    assert_eq!(asked.iter().map(|a| a.from()).collect::<Vec<_>>(), [None, Some(150_000), Some(300_000)]);
+    assert_eq!(asked.iter().map(|a| a.start()).collect::<Vec<_>>(), [None, Some(150_000), Some(300_000)]);
     assert_eq!(asked[1].header("if-range"), Some("\"v1\""));
 }
 
@@ -121,7 +121,7 @@ fn a_server_that_sends_another_part_than_asked_is_not_believed() {
     });
     let ran = fetch(&home, &page(&home, &format!("{}/{}", server.url, named(&bytes)), ""), &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(server.asked()[2].from(), None, "it starts over");
+    assert_eq!(server.asked()[2].start(), None, "it starts over");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn ctrl_c_leaves_a_part_that_the_next_run_resumes() {
     let again = fetch(&home, &page, &["--json"]);
     let rows: serde_json::Value = serde_json::from_str(&again.out).unwrap();
     assert_eq!(rows[0]["status"], "resumed", "{again:?}");
-    assert_eq!(server.asked()[1].from(), Some(200_000));
+    assert_eq!(server.asked()[1].start(), Some(200_000));
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Asked {
     }
 
     /// The first byte of a `bytes=N-` request.
-    pub(crate) fn from(&self) -> Option<usize> {
+    pub(crate) fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.split('-').next()?.parse().ok()
     }
 }
