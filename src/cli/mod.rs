@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod fetch;
 mod interrupt;
+mod import;
 mod list;
 mod progress;
 mod show;
@@ -46,6 +47,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
+    /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
+    Import(import::Args),
 }
 
 /// How a command that could do its work ended.
@@ -102,6 +105,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
+        Command::Import(args) => import::run(&args, context),
     }
 }
 

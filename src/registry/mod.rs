@@ -7,8 +7,11 @@
 mod dataset;
 mod entry;
 mod error;
+pub mod format;
+pub mod import;
 pub mod labels;
 mod names;
+pub mod pages;
 mod read;
 pub mod tree;
 mod view;

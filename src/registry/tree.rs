@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use json::json;
 pub use problem::{Malformed, Problem, Problems, Severity};
 pub use scalar::{Scalar, Schema, Style, Typed};
-pub use view::View;
+pub use view::{View, join};
 pub use write::{to_comment, to_yaml};
 pub use yaml::yaml;
 

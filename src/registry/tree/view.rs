@@ -35,18 +35,18 @@ impl<'a> View<'a> {
 
     /// The value of exactly this key.
     pub fn get(&self, key: &str) -> Option<View<'a>> {
-        self.node.get(key).map(|node| View { node, path: self.join(key) })
+        self.node.get(key).map(|node| View { node, path: join(&self.path, key) })
     }
 
     /// The value of a key in any case and with `_`, `-` or nothing for a space; null counts as absent.
     pub fn field(&self, name: &str) -> Option<View<'a>> {
-        self.node.field(name).map(|node| View { node, path: self.join(name) })
+        self.node.field(name).map(|node| View { node, path: join(&self.path, name) })
     }
 
     /// The pairs of a mapping; nothing where it is none.
     pub fn entries(&self) -> impl Iterator<Item = (&'a Key, View<'a>)> + use<'a, '_> {
         let pairs = self.node.mapping().into_iter().flat_map(|m| m.iter());
-        pairs.map(|(key, node)| (key, View { node, path: self.join(key.text()) }))
+        pairs.map(|(key, node)| (key, View { node, path: join(&self.path, key.text()) }))
     }
 
     /// The items of a list; nothing where it is none.
@@ -68,11 +68,12 @@ impl<'a> View<'a> {
     pub fn text(&self) -> Option<&'a str> {
         self.node.text()
     }
+}
 
-    fn join(&self, key: &str) -> String {
-        match self.path.is_empty() {
-            true => key.to_owned(),
-            false => format!("{}.{key}", self.path),
-        }
+/// The path of a key below a path.
+pub fn join(path: &str, key: &str) -> String {
+    match path.is_empty() {
+        true => key.to_owned(),
+        false => format!("{path}.{key}"),
     }
 }

@@ -1,9 +1,9 @@
-//! A tree into YAML, in one style: block form, list items at their key's indentation, quotes only where a
-//! reader of YAML 1.1 or 1.2 would otherwise see no string. What it writes reads back as the same tree.
+//! A tree into YAML, in one style: block form, list items at their key's indentation, short lists of numbers
+//! on one line, quotes only where a reader of YAML 1.1 or 1.2 would otherwise see no string. What it writes reads back as the same tree.
 //!
 //! Called by `zoo import`, `zoo show --yaml` and the page template.
 
-use super::{Node, Scalar, Style, Value};
+use super::{Node, Scalar, Schema, Style, Typed, Value};
 
 /// The node as a YAML document, its last line ended.
 pub fn to_yaml(node: &Node) -> String {
@@ -22,7 +22,10 @@ fn write(node: &Node, comment: bool) -> String {
             writer.scalar(s, 0);
             writer.out.push('\n');
         }
-        Value::Sequence(items) if items.is_empty() => writer.out.push_str("[]\n"),
+        Value::Sequence(items) if !is_block(node) => {
+            writer.numbers(items);
+            writer.out.push('\n');
+        }
         Value::Mapping(m) if m.is_empty() => writer.out.push_str("{}\n"),
         _ => writer.block(node, 0, false),
     }
@@ -97,10 +100,20 @@ impl Writer {
         self.out.push(' ');
         match &node.value {
             Value::Scalar(s) => self.scalar(s, level),
-            Value::Sequence(_) => self.out.push_str("[]"),
+            Value::Sequence(items) => self.numbers(items),
             Value::Mapping(_) => self.out.push_str("{}"),
         }
         self.out.push('\n');
+    }
+
+    /// A list of numbers, such as a mean, on one line; the empty list is one too.
+    fn numbers(&mut self, items: &[Node]) {
+        self.out.push('[');
+        for (i, scalar) in items.iter().filter_map(Node::scalar).enumerate() {
+            self.out.push_str(if i > 0 { ", " } else { "" });
+            self.out.push_str(&scalar.text);
+        }
+        self.out.push(']');
     }
 
     fn key(&mut self, scalar: &Scalar) {
@@ -198,9 +211,13 @@ impl Writer {
 fn is_block(node: &Node) -> bool {
     match &node.value {
         Value::Scalar(_) => false,
-        Value::Sequence(items) => !items.is_empty(),
+        Value::Sequence(items) => items.len() > 8 || !items.iter().all(is_number),
         Value::Mapping(m) => !m.is_empty(),
     }
+}
+
+fn is_number(node: &Node) -> bool {
+    node.scalar().is_some_and(|s| matches!(s.typed(Schema::Core), Typed::Int(_) | Typed::Float(_)))
 }
 
 /// Characters that YAML allows as they are, less those that act on a terminal or hide.

@@ -1,0 +1,141 @@
+//! Where a Markdown page keeps its YAML: in its front matter, or in HTML comments.
+//!
+//! In: the text of a `.md` or `.mdx` file. Out: the byte ranges, with their places. Comments inside fenced
+//! or indented code are text to be shown, not metadata, as every Markdown reader has it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::registry::tree::Origin;
+
+/// A part of the page.
+#[derive(Clone, Debug)]
+pub(crate) struct Block<'a> {
+    /// Its text.
+    pub(crate) text: &'a str,
+    /// Where it begins in the page.
+    pub(crate) origin: Origin,
+}
+
+/// A position in the page that only moves forward, so that places cost one pass over it.
+#[derive(Default)]
+struct Cursor {
+    at: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl Cursor {
+    fn block<'a>(&mut self, page: &'a str, file: &Arc<str>, range: Range<usize>) -> Block<'a> {
+        for (i, _) in page.get(self.at..range.start).unwrap_or_default().match_indices('\n') {
+            self.line += 1;
+            self.line_start = self.at + i + 1;
+        }
+        self.at = range.start;
+        Block {
+            text: page.get(range.clone()).unwrap_or_default(),
+            origin: Origin {
+                file: file.clone(),
+                line: self.line,
+                column: page.get(self.line_start..range.start).map_or(0, |t| t.chars().count()),
+                offset: range.start,
+            },
+        }
+    }
+}
+
+/// The text between a first line `---` and the next one, where there is some.
+pub(crate) fn front_matter<'a>(page: &'a str, file: &Arc<str>) -> Option<Block<'a>> {
+    let (start, _) = lines(page).nth(1)?;
+    let first = page.get(..start)?.trim_end();
+    if first.strip_prefix('\u{feff}').unwrap_or(first) != "---" {
+        return None;
+    }
+    let end = lines(page).skip(1).find(|(_, line)| line.trim_end() == "---")?.0;
+    (end > start).then(|| Cursor::default().block(page, file, start..end))
+}
+
+/// The insides of the HTML comments, in order.
+pub(crate) fn comments<'a>(page: &'a str, file: &Arc<str>) -> Vec<Block<'a>> {
+    let mut found = Vec::new();
+    let mut cursor = Cursor::default();
+    let mut fence: Option<&str> = None;
+    let mut behind = 0;
+    let mut blank_before = true;
+    for (start, line) in lines(page) {
+        let mut from = start;
+        let mut ticks = 0;
+        let end = start + line.len();
+        if behind > start {
+            // The line begins inside a comment; something may follow it.
+            if behind >= end {
+                continue;
+            }
+            from = behind;
+        } else {
+            let text = line.trim_end();
+            let marks = text.trim_start();
+            let is_code =
+                fence.is_none() && blank_before && (text.starts_with("    ") || text.starts_with('\t'));
+            // An indented block goes on after blank lines and ends with the next line of text.
+            blank_before = text.trim().is_empty() || is_code;
+            match fence {
+                Some(open) => {
+                    let closes = marks.starts_with(open) && marks.trim_matches(['`', '~']).is_empty();
+                    fence = if closes { None } else { fence };
+                    continue;
+                }
+                None => fence = fence_of(marks),
+            }
+            if fence.is_some() || is_code {
+                continue;
+            }
+        }
+        while let Some(open) = page.get(from..end).and_then(|l| l.find("<!--")) {
+            let open = from + open;
+            // Behind an odd number of backticks it is inside a code span.
+            ticks += page.get(from..open).unwrap_or_default().matches('`').count();
+            if ticks % 2 == 1 {
+                from = open + 4;
+                continue;
+            }
+            let inside = open + 4;
+            let Some((length, mark)) = close(page.get(inside..).unwrap_or_default()) else { return found };
+            found.push(cursor.block(page, file, inside..inside + length));
+            behind = inside + length + mark;
+            from = behind;
+            if behind >= end {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// The backticks or tildes that open fenced code.
+fn fence_of(marks: &str) -> Option<&str> {
+    ['`', '~'].iter().find_map(|mark| {
+        let length = marks.len() - marks.trim_start_matches(*mark).len();
+        let info = marks.get(length..).unwrap_or_default();
+        (length >= 3 && !(*mark == '`' && info.contains('`'))).then(|| marks.get(..length)).flatten()
+    })
+}
+
+/// Where a comment ends, and the length of the mark that ends it.
+fn close(text: &str) -> Option<(usize, usize)> {
+    let marks = text.match_indices("--").map(|(at, _)| at).flat_map(|at| [at, at + 1]);
+    marks.into_iter().find_map(|at| {
+        let rest = text.get(at..)?;
+        ["-->", "--!>"].iter().find(|mark| rest.starts_with(**mark)).map(|mark| (at, mark.len()))
+    })
+}
+
+/// The lines of a text with their offsets, line ends included.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    text.split_inclusive('\n').map(move |line| {
+        let start = at;
+        at += line.len();
+        (start, line)
+    })
+}

@@ -1,0 +1,48 @@
+//! Taking pages in: from a documentation page, bare YAML or JSON, a whole model-index, or a Hugging Face
+//! model card, to the one form that the registry keeps.
+//!
+//! In: paths. Out: a [`format::Index`] and its document; [`facts`] adds what the pages leave out, and
+//! [`check`] tells what differs from the registry. Called by `zoo import`.
+
+mod card;
+pub mod check;
+pub mod facts;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::format::{self, Index};
+use super::tree::Malformed;
+use crate::error::Result;
+
+/// The largest single page.
+const MAX_PAGE: u64 = 16 << 20;
+
+/// Reads a page, a card, or a model-index file or folder with all it refers to.
+///
+/// # Errors
+/// The file cannot be read, or is of no kind that has metadata. What is wrong inside is in the index.
+pub fn read(path: &Path) -> Result<Index> {
+    let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if matches!(kind, "md" | "mdx") && !crate::fs::metadata(path)?.is_dir() {
+        let bytes = crate::fs::read(path, MAX_PAGE)?;
+        if let Some(index) = card::read(&path.display().to_string(), &bytes)? {
+            return Ok(index);
+        }
+    }
+    format::load(path)
+}
+
+/// The same from bytes, as a file of that name would be read; it may not refer to other files.
+///
+/// # Errors
+/// [`Malformed`], when the front matter of a card is no YAML.
+pub fn read_bytes(name: &str, bytes: &[u8]) -> std::result::Result<Index, Malformed> {
+    let is_page = name.ends_with(".md") || name.ends_with(".mdx");
+    match if is_page { card::read(name, bytes)? } else { None } {
+        Some(index) => Ok(index),
+        None => Ok(format::page(name, bytes)),
+    }
+}

@@ -1,0 +1,70 @@
+//! The registry as its pages say it: positioned trees, for whoever needs more than the typed entries.
+//!
+//! In: the embedded pages and the user's `--registry` sources. Out: [`Index`] values. Called by `import
+//! --check`, `page`, `card` and `show --yaml`.
+
+use std::path::Path;
+
+use super::format::{self, Index};
+use super::import;
+use crate::error::Result;
+
+/// The built-in pages as one index.
+///
+/// # Errors
+/// A page is malformed, which a test keeps from happening.
+pub fn builtin() -> Result<Index> {
+    let mut whole = Index::default();
+    for file in super::EMBEDDED.get_dir("models").into_iter().flat_map(|d| d.files()) {
+        append(&mut whole, format::page(&file.path().to_string_lossy(), file.contents()));
+    }
+    Ok(whole.checked()?)
+}
+
+/// One source of the user's: a page, a model-index file or folder, or a folder of pages.
+///
+/// # Errors
+/// A file cannot be read. What is wrong inside is in [`Index::problems`].
+pub fn source(path: &Path) -> Result<Index> {
+    let is_folder = crate::fs::metadata(path)?.is_dir();
+    let has_root = ["model-index.yml", "model-index.yaml"].iter().any(|name| path.join(name).exists());
+    if !is_folder || has_root {
+        return import::read(path);
+    }
+    let mut whole = Index::default();
+    for file in crate::fs::list(path)? {
+        let kind = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if matches!(kind, "yaml" | "yml" | "json" | "md" | "mdx") {
+            append(&mut whole, import::read(&file)?);
+        }
+    }
+    Ok(whole)
+}
+
+/// The built-in pages and the user's, whose models and collections shadow those of the same name.
+///
+/// # Errors
+/// A file cannot be read or is malformed.
+pub fn with(extra: &[impl AsRef<Path>]) -> Result<Index> {
+    let mut whole = builtin()?;
+    for path in extra {
+        let added = source(path.as_ref())?.checked()?;
+        whole.models.retain(|old| added.models.iter().all(|new| new.name() != old.name()));
+        whole.collections.retain(|old| added.collections.iter().all(|new| new.name() != old.name()));
+        append(&mut whole, added);
+    }
+    Ok(whole)
+}
+
+/// Puts one index behind another.
+pub fn append(whole: &mut Index, more: Index) {
+    whole.models.extend(more.models);
+    whole.collections.extend(more.collections);
+    whole.library = more.library.or(whole.library.take());
+    for (key, value) in more.others {
+        if key != "Type" && whole.others.iter().all(|(k, _)| *k != key) {
+            whole.others.push((key, value));
+        }
+    }
+    whole.problems.extend(more.problems);
+}
