@@ -75,6 +75,14 @@ pub enum Error {
         /// Pixels.
         to_height: usize,
     },
+    /// The caller's buffer does not fit the model's input.
+    #[error("a buffer of {found} floats for an image of {expected}")]
+    Buffer {
+        /// Floats.
+        expected: usize,
+        /// Floats.
+        found: usize,
+    },
     /// The entry does not say how images are prepared.
     #[error("model `{model}` ({origin}) does not say its `{key}`")]
     NotSaid {

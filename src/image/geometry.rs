@@ -62,6 +62,13 @@ impl Geometry {
     }
 }
 
+impl Geometry {
+    /// Whether the kept window is the whole input, without padding.
+    pub(super) fn fills(&self, size: ImageSize) -> bool {
+        (self.rows.keep, self.columns.keep) == (size.height, size.width)
+    }
+}
+
 /// torchvision's `Resize` to one number: the shorter side gets it, the longer `int(to * long / short)`.
 fn shortest(height: usize, width: usize, to: usize) -> (usize, usize) {
     let (short, long) = (height.min(width), height.max(width));

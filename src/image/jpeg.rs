@@ -33,14 +33,14 @@ const MESSAGE_LENGTH: usize = 200;
 /// What the error callbacks unwind with.
 struct Fatal(String);
 
-/// Decodes a whole file.
+/// Decodes a whole file into `buffer`, whatever that held.
 ///
 /// # Errors
 /// [`Error::Truncated`], [`Error::Corrupt`], [`Error::Unsupported`] (12-bit, lossless, two components …),
 /// [`Error::TooLarge`].
-pub(super) fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
+pub(super) fn decode(bytes: &[u8], buffer: Vec<u8>) -> Result<Rgb, Error> {
     // Nothing outlives an unwinding but the decoder, whose drop frees what libjpeg allocated.
-    match catch_unwind(AssertUnwindSafe(|| Decoder::new(bytes).decode())) {
+    match catch_unwind(AssertUnwindSafe(|| Decoder::new(bytes).decode(buffer))) {
         Ok(result) => result,
         Err(payload) => match payload.downcast::<Fatal>() {
             Ok(fatal) => Err(Error::Corrupt { format: FORMAT, message: fatal.0 }),
@@ -104,7 +104,7 @@ impl<'a> Decoder<'a> {
         decoder
     }
 
-    fn decode(mut self) -> Result<Rgb, Error> {
+    fn decode(mut self, mut pixels: Vec<u8>) -> Result<Rgb, Error> {
         let truncated = |place: String| Error::Truncated { format: FORMAT, place };
         loop {
             // SAFETY: a live decompressor with a source.
@@ -136,7 +136,7 @@ impl<'a> Decoder<'a> {
             return Err(truncated("before its first row".into()));
         }
         let stride = width * channels;
-        let mut pixels = vec![0; stride * height];
+        pixels.resize(stride * height, 0);
         let mut row = 0;
         while let Some(rest) = pixels.get_mut(row * stride..).filter(|r| !r.is_empty()) {
             let mut rows = [ptr::null_mut(); ROWS];

@@ -26,9 +26,12 @@
 
 mod error;
 mod geometry;
+mod isa;
 mod jpeg;
+mod normalize;
 mod others;
 mod png;
+mod preparer;
 mod preprocess;
 mod resize;
 mod rgb;
@@ -36,6 +39,7 @@ mod rgb;
 use std::path::Path;
 
 pub use error::Error;
+pub use preparer::Preparer;
 pub use preprocess::Preprocess;
 pub use rgb::{MAX_PIXELS, MAX_SIDE, Rgb};
 
@@ -49,8 +53,13 @@ const MAX_FILE: u64 = 1 << 30;
 /// # Errors
 /// Class `BadInput`: unknown or unsupported format, truncated or broken data, more than [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
+    decode_into(bytes, Vec::new())
+}
+
+/// [`decode`] into a buffer whose memory is used again, where the format allows it.
+fn decode_into(bytes: &[u8], buffer: Vec<u8>) -> Result<Rgb, Error> {
     match bytes {
-        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes),
+        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, buffer),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(bytes),
         [b'B', b'M', ..] => others::bmp(bytes),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => others::gif(bytes),

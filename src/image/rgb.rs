@@ -39,6 +39,11 @@ impl Rgb {
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
+
+    /// The bytes, to keep.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
 }
 
 /// Checks what a header announces, before anything is allocated for it.

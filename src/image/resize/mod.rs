@@ -5,13 +5,20 @@
 //! where the height shrinks by more than twice what the width does (Pillow 12 and before always went
 //! horizontal first; the two can differ by a level in such pictures).
 
-mod passes;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod cache;
+mod scalar;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use std::ops::Range;
 
+use super::isa::Isa;
 use super::rgb::Rgb;
 use crate::registry::Interpolation;
+use cache::{Axis, Cache};
 use weights::Weights;
 
 pub(super) use weights::Filter;
@@ -29,40 +36,96 @@ pub(super) struct Target {
     pub(super) columns: Range<usize>,
 }
 
-/// Pixels of the window `target.rows`×`target.columns`, three bytes each.
-pub(super) fn resize(image: &Rgb, target: &Target, interpolation: Interpolation) -> Vec<u8> {
-    let filter = match interpolation {
-        Interpolation::Nearest => return nearest(image, target),
-        Interpolation::Bilinear => Filter::Bilinear,
-        Interpolation::Bicubic => Filter::Bicubic,
-        Interpolation::Lanczos => Filter::Lanczos,
-    };
-    let (rows, columns) = (target.rows.clone(), target.columns.clone());
-    // An axis whose size stays is not filtered.
-    let across = (target.width != image.width())
-        .then(|| Weights::new(image.width(), target.width, columns.clone(), filter));
-    let down = (target.height != image.height())
-        .then(|| Weights::new(image.height(), target.height, rows.clone(), filter));
-    let whole = Plane { pixels: image.pixels(), width: image.width(), left: 0, top: 0 };
-    match (across, down) {
-        (None, None) => whole.window(rows, columns),
-        (Some(across), None) => passes::horizontal(whole, rows, &across),
-        (None, Some(down)) => passes::vertical(whole, columns, &down),
-        (Some(across), Some(down)) if vertical_first(image, target) => {
-            let reach = across.reach();
-            let pixels = passes::vertical(whole, reach.clone(), &down);
-            let half = Plane { pixels: &pixels, width: reach.len(), left: reach.start, top: rows.start };
-            passes::horizontal(half, rows, &across)
+/// Resizes images, one at a time, and keeps for the next what can be used again: the tables of weights and
+/// the buffer between the passes.
+#[derive(Debug)]
+pub(super) struct Resizer {
+    isa: Isa,
+    cache: Cache,
+    half: Vec<u8>,
+    #[cfg(target_arch = "x86_64")]
+    spare: Vec<u8>,
+}
+
+impl Resizer {
+    /// With nothing kept yet.
+    pub(super) fn new(isa: Isa) -> Self {
+        Resizer {
+            isa,
+            cache: Cache::default(),
+            half: Vec::new(),
+            #[cfg(target_arch = "x86_64")]
+            spare: Vec::new(),
         }
-        (Some(across), Some(down)) => {
-            let reach = down.reach();
-            let pixels = passes::horizontal(whole, reach.clone(), &across);
-            let half = Plane { pixels: &pixels, width: columns.len(), left: columns.start, top: reach.start };
-            passes::vertical(half, columns, &down)
+    }
+
+    /// Fills `out` with the pixels of the window `target.rows`×`target.columns`, three bytes each.
+    pub(super) fn resize(
+        &mut self,
+        image: &Rgb,
+        target: &Target,
+        interpolation: Interpolation,
+        out: &mut Vec<u8>,
+    ) {
+        let (rows, columns) = (target.rows.clone(), target.columns.clone());
+        out.resize(3 * rows.len() * columns.len(), 0);
+        let filter = match interpolation {
+            Interpolation::Nearest => return nearest(image, target, out),
+            Interpolation::Bilinear => Filter::Bilinear,
+            Interpolation::Bicubic => Filter::Bicubic,
+            Interpolation::Lanczos => Filter::Lanczos,
+        };
+        // An axis whose size stays is not filtered.
+        let axis = |from, to, window: &Range<usize>| {
+            (from != to).then(|| Axis { from, to, window: (window.start, window.end), filter })
+        };
+        let across = axis(image.width(), target.width, &columns).map(|axis| self.cache.weights(axis));
+        let down = axis(image.height(), target.height, &rows).map(|axis| self.cache.weights(axis));
+        let whole = Plane { pixels: image.pixels(), width: image.width(), left: 0, top: 0 };
+        match (across, down) {
+            (None, None) => whole.copy(rows, columns, out),
+            (Some(across), None) => self.horizontal(whole, rows, &across, out),
+            (None, Some(down)) => self.vertical(whole, columns, &down, out),
+            (Some(across), Some(down)) => {
+                let mut half = std::mem::take(&mut self.half);
+                if vertical_first(image, target) {
+                    let reach = across.reach();
+                    half.resize(3 * reach.len() * rows.len(), 0);
+                    self.vertical(whole, reach.clone(), &down, &mut half);
+                    let (left, top) = (reach.start, rows.start);
+                    let between = Plane { pixels: &half, width: reach.len(), left, top };
+                    self.horizontal(between, rows, &across, out);
+                } else {
+                    let reach = down.reach();
+                    half.resize(3 * columns.len() * reach.len(), 0);
+                    self.horizontal(whole, reach.clone(), &across, &mut half);
+                    let (left, top) = (columns.start, reach.start);
+                    let between = Plane { pixels: &half, width: columns.len(), left, top };
+                    self.vertical(between, columns, &down, out);
+                }
+                self.half = half;
+            }
+        }
+    }
+
+    fn horizontal(&mut self, source: Plane<'_>, rows: Range<usize>, weights: &Weights, out: &mut [u8]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) => avx2.horizontal(source, rows, weights, &mut self.spare, out),
+            Isa::Portable => scalar::horizontal(source, rows, weights, out),
+        }
+    }
+
+    fn vertical(&self, source: Plane<'_>, columns: Range<usize>, weights: &Weights, out: &mut [u8]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) => avx2.vertical(source, columns, weights, out),
+            Isa::Portable => scalar::vertical(source, columns, weights, out),
         }
     }
 }
 
+/// Whether Pillow 13 would do the vertical pass first.
 fn vertical_first(image: &Rgb, target: &Target) -> bool {
     let fewer = |from: usize, to: usize| from as i64 - to as i64;
     let (rows, columns) = (fewer(image.height(), target.height), fewer(image.width(), target.width));
@@ -70,14 +133,13 @@ fn vertical_first(image: &Rgb, target: &Target) -> bool {
 }
 
 /// Pillow's nearest neighbour (`ImagingScaleAffine`), whose positions are running sums.
-fn nearest(image: &Rgb, target: &Target) -> Vec<u8> {
+fn nearest(image: &Rgb, target: &Target, out: &mut [u8]) {
     let positions = |from: usize, to: usize, window: &Range<usize>| -> Vec<usize> {
         let step = from as f64 / to as f64;
         let mut at = step * 0.5;
         let mut all = Vec::with_capacity(window.len());
         for output in 0..window.end {
             if window.contains(&output) {
-                // The sum may drift past the last pixel; Pillow leaves such pixels black.
                 all.push(at as usize);
             }
             at += step;
@@ -85,13 +147,15 @@ fn nearest(image: &Rgb, target: &Target) -> Vec<u8> {
         all
     };
     let columns = positions(image.width(), target.width, &target.columns);
-    let mut out = Vec::with_capacity(3 * columns.len() * target.rows.len());
-    for y in positions(image.height(), target.height, &target.rows) {
-        let row = image.pixels().chunks_exact(3 * image.width()).nth(y).unwrap_or_default();
-        let (row, _) = row.as_chunks::<3>();
-        out.extend(columns.iter().flat_map(|&x| row.get(x).copied().unwrap_or_default()));
+    let rows = positions(image.height(), target.height, &target.rows);
+    let whole = Plane { pixels: image.pixels(), width: image.width(), left: 0, top: 0 };
+    for (to, y) in out.chunks_exact_mut(3 * columns.len()).zip(rows) {
+        let (from, _) = whole.row(y, 0..image.width()).as_chunks::<3>();
+        for (to, &x) in to.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
+            // A sum may drift past the last pixel; Pillow leaves such pixels black.
+            *to = from.get(x).copied().unwrap_or_default();
+        }
     }
-    out
 }
 
 /// A part of an image, at its place in the image's coordinates.
@@ -107,18 +171,24 @@ struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
+    /// All bytes from a pixel on; empty when it is not in the plane.
+    fn from_pixel(&self, x: usize, y: usize) -> &'a [u8] {
+        let start = || {
+            let pixels = y.checked_sub(self.top)?.checked_mul(self.width)?;
+            pixels.checked_add(x.checked_sub(self.left)?)?.checked_mul(3)
+        };
+        start().and_then(|start| self.pixels.get(start..)).unwrap_or_default()
+    }
+
     /// The bytes of columns `columns` of row `y`; empty outside of the plane.
     fn row(&self, y: usize, columns: Range<usize>) -> &'a [u8] {
-        let part = || {
-            let start = y.checked_sub(self.top)?.checked_mul(3 * self.width)?;
-            let row = self.pixels.get(start..start.checked_add(3 * self.width)?)?;
-            row.get(3 * columns.start.checked_sub(self.left)?..3 * columns.end.checked_sub(self.left)?)
-        };
-        part().unwrap_or_default()
+        self.from_pixel(columns.start, y).get(..3 * columns.len()).unwrap_or_default()
     }
 
     /// A window's pixels as they are.
-    fn window(&self, rows: Range<usize>, columns: Range<usize>) -> Vec<u8> {
-        rows.flat_map(|y| self.row(y, columns.clone())).copied().collect()
+    fn copy(&self, rows: Range<usize>, columns: Range<usize>, out: &mut [u8]) {
+        for (to, y) in out.chunks_exact_mut(3 * columns.len()).zip(rows) {
+            to.copy_from_slice(self.row(y, columns.clone()));
+        }
     }
 }

@@ -62,46 +62,73 @@ fn sinc(x: f64) -> f64 {
     x.sin() / x
 }
 
+/// Two neighbouring weights, each split so that its parts are 16-bit factors: `high * 2^15 + low`, with
+/// `0 <= low < 2^15`. Layout: high, high, low, low.
+pub(super) type Pair = [i16; 4];
+
+/// Bits of the low part of a [`Pair`].
+pub(super) const LOW_BITS: u32 = 15;
+
+/// Pairs come in twos, so that the horizontal pass can take four pixels at a time.
+const PAIRS_AT_ONCE: usize = 2;
+
 /// Weights for a window of an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Weights {
     /// The first input pixel of each output pixel, and how many it reads.
-    pub(super) spans: Vec<(u32, u32)>,
+    spans: Vec<(u32, u32)>,
     /// `taps` numbers for each output pixel; zero past its span.
     values: Vec<i32>,
-    /// The longest span.
-    pub(super) taps: usize,
+    /// `values` again, `taps / 2` pairs for each output pixel.
+    pairs: Vec<Pair>,
+    /// Numbers kept for an output pixel: the longest span, rounded up to a multiple of four.
+    taps: usize,
 }
 
 impl Weights {
-    /// For the outputs `window` of an axis that goes from `from` pixels to `to`. Neither may be 0, nor above
-    /// [`crate::image::MAX_SIDE`] for `from`, so that Pillow's `float` holds it.
+    /// For the outputs `window` of an axis that goes from `from` pixels to `to`. Neither may be 0, nor `from`
+    /// above [`crate::image::MAX_SIDE`], so that Pillow's `float` holds it.
     pub(super) fn new(from: usize, to: usize, window: Range<usize>, filter: Filter) -> Self {
         let scale = from as f64 / to as f64;
         let filter_scale = scale.max(1.0);
         let support = filter.support() * filter_scale;
         let inverse = 1.0 / filter_scale;
-        let mut spans = Vec::with_capacity(window.len());
-        let mut exact = Vec::new();
-        for output in window {
-            let center = (output as f64 + 0.5) * scale;
+        let span = |center: f64| {
             // C's conversion cuts toward zero, and so does `as`; negative ends are clamped.
             let first = ((center - support + 0.5) as i64).max(0);
             let end = ((center + support + 0.5) as i64).min(from as i64);
-            let row: Vec<f64> =
-                (first..end).map(|i| filter.weight((i as f64 - center + 0.5) * inverse)).collect();
-            spans.push((first as u32, row.len() as u32));
-            exact.push(row);
-        }
-        let taps = spans.iter().map(|&(_, n)| n as usize).max().unwrap_or(0);
+            (first, end.max(first))
+        };
+        let center = |output: usize| (output as f64 + 0.5) * scale;
+        let spans: Vec<_> = window
+            .clone()
+            .map(|output| span(center(output)))
+            .map(|(first, end)| (first as u32, (end - first) as u32))
+            .collect();
+        let longest = spans.iter().map(|s| s.1 as usize).max().unwrap_or(0);
+        let taps = longest.next_multiple_of(2 * PAIRS_AT_ONCE);
         let mut values = Vec::with_capacity(taps * spans.len());
-        for row in exact {
-            let sum: f64 = row.iter().sum();
-            let normal = |w: f64| if sum != 0.0 { w / sum } else { w };
-            values.extend(row.iter().map(|&w| fixed(normal(w))));
-            values.resize(values.len() + taps - row.len(), 0);
+        let mut exact = Vec::with_capacity(longest);
+        for output in window {
+            let center = center(output);
+            let (first, end) = span(center);
+            exact.clear();
+            exact.extend((first..end).map(|i| filter.weight((i as f64 - center + 0.5) * inverse)));
+            let sum: f64 = exact.iter().sum();
+            values.extend(exact.iter().map(|w| fixed(if sum != 0.0 { w / sum } else { *w })));
+            values.resize(values.len() + taps - exact.len(), 0);
         }
-        Weights { spans, values, taps }
+        let split = |&[a, b]: &[i32; 2]| {
+            let (high, low) = (|w: i32| (w >> LOW_BITS) as i16, |w: i32| (w & ((1 << LOW_BITS) - 1)) as i16);
+            [high(a), high(b), low(a), low(b)]
+        };
+        let pairs = values.as_chunks::<2>().0.iter().map(split).collect();
+        Weights { spans, values, pairs, taps }
+    }
+
+    /// Output pixels.
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
     }
 
     /// Each output's first input pixel and weights.
@@ -113,11 +140,27 @@ impl Weights {
         })
     }
 
-    /// The input pixels that are read.
+    /// Each output's first input pixel, how many it reads, and its pairs: an even number of them, those past
+    /// the span zero.
+    pub(super) fn paired(&self) -> impl Iterator<Item = (usize, usize, &[Pair])> {
+        let rows = self.pairs.chunks_exact((self.taps / 2).max(1));
+        self.spans.iter().zip(rows).map(|(&(first, n), row)| {
+            let n = n as usize;
+            let pairs = n.div_ceil(2 * PAIRS_AT_ONCE) * PAIRS_AT_ONCE;
+            (first as usize, n, row.get(..pairs).unwrap_or(row))
+        })
+    }
+
+    /// The input pixels that have a weight.
     pub(super) fn reach(&self) -> Range<usize> {
         let first = self.spans.iter().map(|s| s.0).min().unwrap_or(0);
         let end = self.spans.iter().map(|s| s.0 + s.1).max().unwrap_or(0);
         first as usize..end as usize
+    }
+
+    /// Where [`Weights::paired`] ends: past [`Weights::reach`] by the pixels whose weight is only padding.
+    pub(super) fn padded_end(&self) -> usize {
+        self.paired().map(|(first, _, pairs)| first + 2 * pairs.len()).max().unwrap_or(0)
     }
 }
 
@@ -140,6 +183,21 @@ mod tests {
                 let part = Weights::new(from, to, window.clone(), filter);
                 let expected: Vec<_> = whole.iter().skip(window.start).take(window.len()).collect();
                 assert_eq!(part.iter().collect::<Vec<_>>(), expected, "{filter:?} {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_the_same_weights() {
+        for (from, to) in [(500, 341), (3, 200), (9000, 7)] {
+            let weights = Weights::new(from, to, 0..to, Filter::Lanczos);
+            for ((first, values), (start, n, pairs)) in weights.iter().zip(weights.paired()) {
+                assert_eq!((first, values.len()), (start, n));
+                let join = |high: i16, low: i16| (i32::from(high) << LOW_BITS) + i32::from(low);
+                let joined: Vec<_> =
+                    pairs.iter().flat_map(|p| [join(p[0], p[2]), join(p[1], p[3])]).collect();
+                assert_eq!(&joined[..n], values);
+                assert!(joined[n..].iter().all(|&w| w == 0));
             }
         }
     }
