@@ -35,7 +35,7 @@ impl Avx2 {
             let count = block.len() / stride;
             // A last group of fewer rows does its last row more than once.
             let row = |i: usize| (y + i.min(count - 1), i.min(count - 1) * stride);
-            let tails: [&[u8]; ROWS] = std::array::from_fn(|i| source.from_pixel(source.left, row(i).0));
+            let tails: [&[u8]; ROWS] = std::array::from_fn(|i| source.starting_at(source.left, row(i).0));
             let targets: [usize; ROWS] = std::array::from_fn(|i| row(i).1);
             if tails.iter().all(|tail| tail.len() >= needed) {
                 // SAFETY: the token says that the machine has the features.
@@ -69,7 +69,7 @@ impl Avx2 {
             return super::scalar::vertical(source, columns, weights, out);
         }
         for ((first, count, pairs), to) in weights.paired().zip(out.chunks_exact_mut(length)) {
-            let rows = source.from_pixel(columns.start, first);
+            let rows = source.starting_at(columns.start, first);
             // SAFETY: the token says that the machine has the features.
             unsafe { vertical_row(rows, 3 * source.width, count, pairs, to) }
         }

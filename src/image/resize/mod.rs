@@ -77,7 +77,7 @@ impl Resizer {
         };
         // An axis whose size stays is not filtered.
         let axis = |from, to, window: &Range<usize>| {
-            (from != to).then(|| Axis { from, to, window: (window.start, window.end), filter })
+            (from != to).then_some(Axis { from, to, window: (window.start, window.end), filter })
         };
         let across = axis(image.width(), target.width, &columns).map(|axis| self.cache.weights(axis));
         let down = axis(image.height(), target.height, &rows).map(|axis| self.cache.weights(axis));
@@ -172,7 +172,7 @@ struct Plane<'a> {
 
 impl<'a> Plane<'a> {
     /// All bytes from a pixel on; empty when it is not in the plane.
-    fn from_pixel(&self, x: usize, y: usize) -> &'a [u8] {
+    fn starting_at(&self, x: usize, y: usize) -> &'a [u8] {
         let start = || {
             let pixels = y.checked_sub(self.top)?.checked_mul(self.width)?;
             pixels.checked_add(x.checked_sub(self.left)?)?.checked_mul(3)
@@ -182,7 +182,7 @@ impl<'a> Plane<'a> {
 
     /// The bytes of columns `columns` of row `y`; empty outside of the plane.
     fn row(&self, y: usize, columns: Range<usize>) -> &'a [u8] {
-        self.from_pixel(columns.start, y).get(..3 * columns.len()).unwrap_or_default()
+        self.starting_at(columns.start, y).get(..3 * columns.len()).unwrap_or_default()
     }
 
     /// A window's pixels as they are.
