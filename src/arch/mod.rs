@@ -8,6 +8,8 @@
 mod efficientnet;
 mod efficientnet_blocks;
 mod efficientnet_builder;
+mod mobilenetv3;
+mod resnet;
 
 use crate::error::{Class, Classify};
 use crate::nn::graph::Graph;
@@ -57,7 +59,11 @@ struct Family {
     build: fn(&str, usize) -> Option<Result<Graph, Error>>,
 }
 
-const FAMILIES: &[Family] = &[Family { names: efficientnet::names, build: efficientnet::build }];
+const FAMILIES: &[Family] = &[
+    Family { names: efficientnet::names, build: efficientnet::build },
+    Family { names: mobilenetv3::names, build: mobilenetv3::build },
+    Family { names: resnet::names, build: resnet::build },
+];
 
 /// Every architecture that can be built, sorted.
 pub fn names() -> Vec<&'static str> {
