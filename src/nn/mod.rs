@@ -8,7 +8,9 @@
 pub mod describe;
 pub mod golden;
 pub mod graph;
+pub mod kernels;
 pub mod load;
+pub mod plan;
 pub mod reference;
 pub mod seeded;
 pub mod weights;

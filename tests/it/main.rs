@@ -7,6 +7,7 @@ mod goldens;
 mod images;
 mod layers;
 mod logits;
+mod plan;
 mod store;
 mod support;
 mod wheels;

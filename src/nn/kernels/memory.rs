@@ -1,0 +1,209 @@
+//! The memory that kernels read and write: an aligned buffer that never moves, and views into one.
+//!
+//! Threads of one pass write interleaved parts of one map (a pixel's channels are split between them),
+//! which no `&mut [f32]` can say. [`Src`] and [`Dst`] are a pointer and the number of values behind it;
+//! a kernel's constructor checks the furthest value it will touch against that, once.
+
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+
+use super::conv::Taps;
+use super::simd::Simd;
+
+/// A cache line of values: what [`Buffer`] is made of, and so its alignment.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Values in a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// Zeroed float32 values on cache-line boundaries.
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+}
+
+impl Buffer {
+    /// A buffer of at least `len` zeros; `None` where the memory cannot be had.
+    pub(crate) fn zeroed(len: usize) -> Option<Self> {
+        let count = len.div_ceil(LINE);
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(count).ok()?;
+        lines.resize(count, Line([0.0; LINE]));
+        Some(Buffer { lines })
+    }
+
+    /// All of it.
+    pub(crate) fn values(&self) -> &[f32] {
+        // SAFETY: `Line` is `repr(C)`, 16 values without padding, so the lines are that many values.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LINE) }
+    }
+
+    /// All of it, to write.
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `values`, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * LINE) }
+    }
+}
+
+/// Values that a kernel reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Src<'a> {
+    at: *const f32,
+    len: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+/// Values that a kernel writes; other threads may be writing other values of the same memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Dst<'a> {
+    at: *mut f32,
+    len: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `Src` is a shared borrow of plain values.
+unsafe impl Send for Src<'_> {}
+// SAFETY: see `Send`.
+unsafe impl Sync for Src<'_> {}
+// SAFETY: a `Dst` gives no access by itself; every write is in a kernel, whose caller splits the output so
+// that no two threads are given the same values.
+unsafe impl Send for Dst<'_> {}
+// SAFETY: see `Send`.
+unsafe impl Sync for Dst<'_> {}
+
+impl<'a> Src<'a> {
+    /// The values of a slice.
+    pub(crate) fn new(values: &'a [f32]) -> Self {
+        Src { at: values.as_ptr(), len: values.len(), life: PhantomData }
+    }
+
+    /// Values in it.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The first value.
+    pub(crate) fn ptr(self) -> *const f32 {
+        self.at
+    }
+
+    /// `len` of them from `start`.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub(crate) fn part(self, start: usize, len: usize) -> Self {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a view beyond its buffer");
+        // SAFETY: `start` is inside, as just checked.
+        Src { at: unsafe { self.at.add(start) }, len, life: PhantomData }
+    }
+}
+
+impl<'a> Dst<'a> {
+    /// The values of a slice.
+    pub(crate) fn new(values: &'a mut [f32]) -> Self {
+        Dst { at: values.as_mut_ptr(), len: values.len(), life: PhantomData }
+    }
+
+    /// Values in it.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The first value.
+    pub(crate) fn ptr(self) -> *mut f32 {
+        self.at
+    }
+
+    /// `len` of them from `start`.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub(crate) fn part(self, start: usize, len: usize) -> Self {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a view beyond its buffer");
+        // SAFETY: `start` is inside, as just checked.
+        Dst { at: unsafe { self.at.add(start) }, len, life: PhantomData }
+    }
+
+    /// The same memory, to read.
+    pub(crate) fn read(self) -> Src<'a> {
+        Src { at: self.at, len: self.len, life: PhantomData }
+    }
+}
+
+impl Dst<'_> {
+    /// Copies `count` runs of `len` values within this memory; `from` and `to` are the first run's start
+    /// and the distance to the next. The runs read and the runs written must be different values.
+    ///
+    /// # Panics
+    /// Where a run is not inside.
+    pub(crate) fn copy_blocks(self, from: (usize, usize), to: (usize, usize), len: usize, count: usize) {
+        let inside =
+            |(start, step): (usize, usize)| count == 0 || start + (count - 1) * step + len <= self.len;
+        assert!(inside(from) && inside(to), "a copy beyond its buffer");
+        for i in 0..count {
+            // SAFETY: all runs are inside, as just checked; `copy` allows any overlap.
+            unsafe { std::ptr::copy(self.at.add(from.0 + i * from.1), self.at.add(to.0 + i * to.1), len) }
+        }
+    }
+
+    /// Writes the values of `from`, `step` apart.
+    ///
+    /// # Panics
+    /// Where the last is not inside.
+    pub(crate) fn scatter(self, from: Src<'_>, step: usize) {
+        assert!(from.len == 0 || (from.len - 1) * step < self.len, "a write beyond its buffer");
+        for i in 0..from.len {
+            // SAFETY: read inside `from`, and written inside, as just checked.
+            unsafe { *self.at.add(i * step) = *from.at.add(i) }
+        }
+    }
+
+    /// Gathers the windows of one output row of an image (CHW, `[channels, height, width]`): `columns`
+    /// windows, each its values in torch's order (channel, row, column), zeros beyond the border.
+    ///
+    /// # Panics
+    /// Where the image or this memory is too small.
+    pub(crate) fn gather(self, image: Src<'_>, shape: [usize; 3], taps: &Taps, y: usize, columns: usize) {
+        let [channels, height, width] = shape;
+        let depth = channels * taps.count();
+        assert!(image.len >= channels * height * width && self.len >= columns * depth);
+        let mut place = 0;
+        for channel in 0..channels {
+            for ky in 0..taps.kernel[0] {
+                // A row or column above the border wraps round to a huge number.
+                let iy = (y * taps.stride[0] + ky * taps.dilation[0]).wrapping_sub(taps.pad[0]);
+                for kx in 0..taps.kernel[1] {
+                    for x in 0..columns {
+                        let ix = (x * taps.stride[1] + kx * taps.dilation[1]).wrapping_sub(taps.pad[1]);
+                        // SAFETY: read only inside the image; written below `columns · depth`.
+                        unsafe {
+                            *self.at.add(x * depth + place) = match iy < height && ix < width {
+                                true => *image.at.add((channel * height + iy) * width + ix),
+                                false => 0.0,
+                            };
+                        }
+                    }
+                    place += 1;
+                }
+            }
+        }
+    }
+}
+
+/// The lanes of a vector as an array.
+#[inline(always)]
+pub(crate) fn spill<S: Simd>(s: S, v: S::V, lanes: &mut [f32; 16]) {
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: at most 16 values are written.
+    unsafe { s.store(lanes.as_mut_ptr(), v) }
+}
+
+/// The vector of an array's first lanes.
+#[inline(always)]
+pub(crate) fn refill<S: Simd>(s: S, lanes: &[f32; 16]) -> S::V {
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: at most 16 values are read.
+    unsafe { s.load(lanes.as_ptr()) }
+}

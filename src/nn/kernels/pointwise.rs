@@ -1,0 +1,144 @@
+//! What is done value by value to a map: gate, scale and shift, sum, product, activation.
+//!
+//! In: one or two NHWC maps and vectors over their channels. Out: an NHWC map, which may be the first
+//! input itself. The networks that matter fuse nearly all of it into other kernels.
+
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use crate::nn::graph::Activation;
+
+use super::math::activate;
+use super::memory::{Dst, Src};
+use super::simd::{Kernel, PANEL, Simd};
+
+/// `activation((map · gate · scale + shift + plus) · times)`, each part optional, over pixels of `vectors` vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Pointwise<'a> {
+    /// The first map.
+    pub(crate) map: Src<'a>,
+    /// One factor a channel.
+    pub(crate) gate: Option<Src<'a>>,
+    /// Another factor a channel, whole vectors.
+    pub(crate) scale: Option<Src<'a>>,
+    /// One addend a channel.
+    pub(crate) shift: Option<Src<'a>>,
+    /// A map that is added.
+    pub(crate) plus: Option<Src<'a>>,
+    /// A map that is multiplied.
+    pub(crate) times: Option<Src<'a>>,
+    /// Applied last.
+    pub(crate) activation: Option<Activation>,
+    /// The result.
+    pub(crate) output: Dst<'a>,
+    /// Vectors in a pixel: all maps are laid out alike.
+    pub(crate) vectors: usize,
+}
+
+/// The pixels that one thread computes.
+pub(crate) struct PointwisePart<'a> {
+    work: Pointwise<'a>,
+    pixels: Range<usize>,
+}
+
+impl<'a> Pointwise<'a> {
+    /// Some of the pixels.
+    pub(crate) fn part(self, pixels: Range<usize>) -> PointwisePart<'a> {
+        PointwisePart { work: self, pixels }
+    }
+}
+
+impl Kernel for PointwisePart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let w = &self.work;
+        let channels = w.vectors * S::LANES;
+        let len = self.pixels.end * channels;
+        assert!(w.map.len() >= len && w.output.len() >= len);
+        assert!([w.plus, w.times].iter().flatten().all(|m| m.len() >= len));
+        assert!([w.gate, w.scale, w.shift].iter().flatten().all(|c| c.len() >= channels));
+        for pixel in self.pixels {
+            for v in 0..w.vectors {
+                let channel = v * S::LANES;
+                let at = pixel * w.vectors * S::LANES + channel;
+                // SAFETY: `run` checked that every view holds all pixels up to the range's end.
+                unsafe {
+                    let mut tile = [[s.load(w.map.ptr().add(at))]];
+                    let [[x]] = &mut tile;
+                    if let Some(gate) = w.gate {
+                        *x = s.mul(*x, s.load(gate.ptr().add(channel)));
+                    }
+                    if let Some(scale) = w.scale {
+                        *x = s.mul(*x, s.load(scale.ptr().add(channel)));
+                    }
+                    if let Some(shift) = w.shift {
+                        *x = s.add(*x, s.load(shift.ptr().add(channel)));
+                    }
+                    if let Some(plus) = w.plus {
+                        *x = s.add(*x, s.load(plus.ptr().add(at)));
+                    }
+                    if let Some(times) = w.times {
+                        *x = s.mul(*x, s.load(times.ptr().add(at)));
+                    }
+                    activate(s, w.activation, &mut tile);
+                    s.store(w.output.ptr().add(at), tile[0][0]);
+                }
+            }
+        }
+    }
+}
+
+/// Packed weights of a 1×1 convolution, each input's multiplied by its gate: squeeze-excite's scale,
+/// moved from the map to the weights where the map has more pixels than the layer has outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct ScaleWeights<'a> {
+    /// Panels.
+    pub(crate) weights: Src<'a>,
+    /// One factor an input.
+    pub(crate) gate: Src<'a>,
+    /// Inputs.
+    pub(crate) depth: usize,
+    /// Vectors of outputs.
+    pub(crate) vectors: usize,
+    /// Panels, scaled.
+    pub(crate) output: Dst<'a>,
+}
+
+/// The panels that one thread scales.
+pub(crate) struct ScalePart<'a> {
+    work: ScaleWeights<'a>,
+    panels: Range<usize>,
+}
+
+impl<'a> ScaleWeights<'a> {
+    /// Some of the panels.
+    pub(crate) fn part(self, panels: Range<usize>) -> ScalePart<'a> {
+        ScalePart { work: self, panels }
+    }
+}
+
+impl Kernel for ScalePart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let w = &self.work;
+        let len = w.vectors * S::LANES * w.depth;
+        assert!(self.panels.end <= w.vectors.div_ceil(PANEL) && w.gate.len() >= w.depth);
+        assert!(w.weights.len() >= len && w.output.len() >= len);
+        for panel in self.panels {
+            let first = panel * PANEL;
+            let vectors = (w.vectors - first).min(PANEL);
+            let start = first * S::LANES * w.depth;
+            for k in 0..w.depth {
+                // SAFETY: `run` checked that all panels of `depth` inputs are inside both views.
+                unsafe {
+                    let factor = s.splat(*w.gate.ptr().add(k));
+                    for v in 0..vectors {
+                        let at = start + (k * vectors + v) * S::LANES;
+                        s.store(w.output.ptr().add(at), s.mul(s.load(w.weights.ptr().add(at)), factor));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Pools over a window, and the mean over a whole map.
+//!
+//! In: an NHWC map. Out: an NHWC map, or one vector. Padding never wins a maximum; whether it counts in
+//! an average's divisor is the pool's choice.
+
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use crate::nn::graph::PoolKind;
+
+use super::conv::Taps;
+use super::memory::{Dst, Src};
+use super::simd::{Kernel, Simd};
+
+/// A pool over a window.
+#[derive(Clone, Copy)]
+pub(crate) struct Pool<'a> {
+    /// What is taken of a window.
+    pub(crate) kind: PoolKind,
+    /// The window.
+    pub(crate) taps: Taps,
+    /// Rows and columns of padding below and to the right, which count in some averages.
+    pub(crate) pad_end: [usize; 2],
+    /// The input map.
+    pub(crate) input: Src<'a>,
+    /// `[height, width]` of the input.
+    pub(crate) input_size: [usize; 2],
+    /// The output map.
+    pub(crate) output: Dst<'a>,
+    /// `[height, width]` of the output.
+    pub(crate) output_size: [usize; 2],
+    /// Vectors in a pixel of either.
+    pub(crate) vectors: usize,
+}
+
+/// The output rows that one thread computes.
+pub(crate) struct PoolPart<'a> {
+    pool: Pool<'a>,
+    rows: Range<usize>,
+}
+
+impl<'a> Pool<'a> {
+    /// Some of the output's rows.
+    pub(crate) fn part(self, rows: Range<usize>) -> PoolPart<'a> {
+        PoolPart { pool: self, rows }
+    }
+}
+
+/// The taps of an output position that fall inside the input, along one axis: input positions with the
+/// axis' dilation between them, and the length of the window that torch divides by when padding counts.
+fn inside(taps: &Taps, axis: usize, at: usize, input: usize, pad_end: usize) -> (Range<usize>, usize) {
+    let start = at * taps.stride[axis];
+    let pad = taps.pad[axis];
+    let step = taps.dilation[axis];
+    let first = (0..taps.kernel[axis]).find(|k| start + k * step >= pad).unwrap_or(taps.kernel[axis]);
+    let last = (0..taps.kernel[axis]).rfind(|k| start + k * step < pad + input).map_or(0, |k| k + 1);
+    // A window of `ceil` mode may hang over even the padding: that part never counts.
+    let end = (start + taps.kernel[axis]).min(pad + input + pad_end);
+    (first..last.max(first), end - start.min(end))
+}
+
+impl Kernel for PoolPart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let p = &self.pool;
+        let [ih, iw] = p.input_size;
+        let pixel = p.vectors * S::LANES;
+        assert!(self.rows.end <= p.output_size[0]);
+        assert!(p.input.len() >= ih * iw * pixel);
+        assert!(p.output.len() >= p.output_size[0] * p.output_size[1] * pixel);
+        for y in self.rows {
+            let (rows, high) = inside(&p.taps, 0, y, ih, p.pad_end[0]);
+            for x in 0..p.output_size[1] {
+                let (columns, wide) = inside(&p.taps, 1, x, iw, p.pad_end[1]);
+                let divisor = match p.kind {
+                    PoolKind::Average { count_padding: true } => high * wide,
+                    _ => rows.len() * columns.len(),
+                };
+                let scale = s.splat(1.0 / divisor.max(1) as f32);
+                for v in 0..p.vectors {
+                    let average = matches!(p.kind, PoolKind::Average { .. });
+                    let mut out = s.splat(if average { 0.0 } else { f32::NEG_INFINITY });
+                    for ky in rows.clone() {
+                        for kx in columns.clone() {
+                            let iy = y * p.taps.stride[0] + ky * p.taps.dilation[0] - p.taps.pad[0];
+                            let ix = x * p.taps.stride[1] + kx * p.taps.dilation[1] - p.taps.pad[1];
+                            // SAFETY: `inside` keeps to taps within the input, whose view `run` checked.
+                            let value =
+                                unsafe { s.load(p.input.ptr().add((iy * iw + ix) * pixel + v * S::LANES)) };
+                            out = if average { s.add(out, value) } else { s.max(out, value) };
+                        }
+                    }
+                    if average {
+                        out = s.mul(out, scale);
+                    }
+                    // SAFETY: `run` checked that the output holds all its pixels.
+                    unsafe {
+                        s.store(p.output.ptr().add((y * p.output_size[1] + x) * pixel + v * S::LANES), out)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The mean over all pixels, a run of rows at a time: a row's sum first, then the sum of rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Mean<'a> {
+    /// The input map.
+    pub(crate) input: Src<'a>,
+    /// `[height, width]` of the input.
+    pub(crate) size: [usize; 2],
+    /// Vectors in a pixel.
+    pub(crate) vectors: usize,
+    /// One value a channel.
+    pub(crate) output: Dst<'a>,
+}
+
+/// The vectors of channels that one thread averages.
+pub(crate) struct MeanPart<'a> {
+    mean: Mean<'a>,
+    vectors: Range<usize>,
+}
+
+impl<'a> Mean<'a> {
+    /// Some of the vectors.
+    pub(crate) fn part(self, vectors: Range<usize>) -> MeanPart<'a> {
+        MeanPart { mean: self, vectors }
+    }
+}
+
+impl Kernel for MeanPart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let m = &self.mean;
+        let [h, w] = m.size;
+        let pixel = m.vectors * S::LANES;
+        assert!(self.vectors.end <= m.vectors && m.output.len() >= pixel);
+        assert!(m.input.len() >= h * w * pixel);
+        let scale = s.splat(1.0 / (h * w).max(1) as f32);
+        for v in self.vectors {
+            let mut total = s.splat(0.0);
+            for y in 0..h {
+                let mut row = s.splat(0.0);
+                for x in 0..w {
+                    let at = ((y * w + x) * m.vectors + v) * S::LANES;
+                    // SAFETY: `run` checked that the input holds all its pixels.
+                    row = s.add(row, unsafe { s.load(m.input.ptr().add(at)) });
+                }
+                total = s.add(total, row);
+            }
+            // SAFETY: `run` checked that the output holds every vector.
+            unsafe { s.store(m.output.ptr().add(v * S::LANES), s.mul(total, scale)) }
+        }
+    }
+}

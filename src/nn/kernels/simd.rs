@@ -1,0 +1,68 @@
+//! What a vector instruction set offers, as a trait that kernels are written over once.
+//!
+//! In: raw vectors and pointers that a kernel has checked. Out: the same arithmetic on every instance.
+//! A value of a type that implements [`Simd`] is the proof that the processor has the instructions; the
+//! only way from a kernel to its `target_feature` code is [`Simd::run`]. Used by every kernel file.
+
+#![allow(unsafe_code)]
+
+/// Work that is compiled once for each instruction set.
+///
+/// `run` must be `#[inline(always)]`, and so must all it calls with `simd`: only then does the compiler
+/// see it inside the function that enables the instructions. Going through [`Simd::run`] again ends the
+/// inlining, which is how large kernels share code.
+pub(crate) trait Kernel {
+    /// Does the work.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// A vector of float32 and what can be done with it.
+///
+/// `max` and `min` are x86's: where either operand is NaN the *second* is returned, so a value put
+/// second survives as NaN through clamps with a constant.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Values in a vector.
+    const LANES: usize;
+    /// Rows of the register tile that is one vector wide, and of the tile that is [`PANEL`] vectors wide.
+    const ROWS: [usize; 2];
+    /// A vector.
+    type V: Copy;
+
+    /// Runs `kernel` with the instructions enabled.
+    fn run<K: Kernel>(self, kernel: K);
+
+    /// Every lane `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads [`Simd::LANES`] values.
+    ///
+    /// # Safety
+    /// `from` must be readable for that many values; any alignment.
+    unsafe fn load(self, from: *const f32) -> Self::V;
+    /// Writes [`Simd::LANES`] values.
+    ///
+    /// # Safety
+    /// `to` must be writable for that many values; any alignment.
+    unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, rounded once.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `p · 2ⁿ`, where `n` is the integer in the low mantissa bits of `t` (a sum with 1.5·2²³). The
+    /// exponent is added as an integer: the result must be a normal number.
+    fn scale_by_exponent(self, p: Self::V, t: Self::V) -> Self::V;
+    /// Asks for the cache line at `at`, which need not be readable.
+    fn prefetch(self, at: *const f32);
+}
+
+/// Vectors in a panel of packed weights; the last panel of a layer may hold one.
+pub(crate) const PANEL: usize = 2;

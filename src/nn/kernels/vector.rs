@@ -1,0 +1,111 @@
+//! A matrix times one vector: fully connected layers and squeeze-excite, where there is one pixel.
+//!
+//! In: a vector, packed weights, a bias. Out: a vector. One pixel gives a tile too few sums to keep the
+//! multipliers busy, so the inputs are dealt to [`CHAINS`] sums each, added at the end in a fixed order.
+
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use crate::nn::graph::Activation;
+
+use super::math::activate;
+use super::memory::{Dst, Src};
+use super::simd::{Kernel, PANEL, Simd};
+
+/// Sums an output is dealt over.
+const CHAINS: usize = 4;
+
+/// A fully connected layer on one vector.
+#[derive(Clone, Copy)]
+pub(crate) struct Vector<'a> {
+    /// The inputs.
+    pub(crate) input: Src<'a>,
+    /// How many.
+    pub(crate) depth: usize,
+    /// Panels.
+    pub(crate) weights: Src<'a>,
+    /// Whole vectors.
+    pub(crate) bias: Src<'a>,
+    /// The outputs, whole vectors.
+    pub(crate) output: Dst<'a>,
+    /// Vectors of outputs.
+    pub(crate) vectors: usize,
+    /// Applied to a finished sum.
+    pub(crate) activation: Option<Activation>,
+}
+
+/// A layer with the panels that one thread computes.
+pub(crate) struct VectorPart<'a> {
+    layer: Vector<'a>,
+    panels: Range<usize>,
+}
+
+impl<'a> Vector<'a> {
+    /// Some of the panels.
+    pub(crate) fn part(self, panels: Range<usize>) -> VectorPart<'a> {
+        VectorPart { layer: self, panels }
+    }
+}
+
+impl Kernel for VectorPart<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let layer = &self.layer;
+        let outputs = layer.vectors * S::LANES;
+        assert!(self.panels.end <= layer.vectors.div_ceil(PANEL) && layer.input.len() >= layer.depth);
+        assert!(layer.weights.len() >= outputs * layer.depth);
+        assert!(layer.bias.len() >= outputs && layer.output.len() >= outputs);
+        for panel in self.panels {
+            match (self.layer.vectors - panel * PANEL).min(PANEL) {
+                1 => self.layer.panel::<S, 1>(s, panel),
+                _ => self.layer.panel::<S, 2>(s, panel),
+            }
+        }
+    }
+}
+
+impl Vector<'_> {
+    #[inline(always)]
+    fn panel<S: Simd, const NV: usize>(&self, s: S, panel: usize) {
+        let channel = panel * PANEL * S::LANES;
+        let width = NV * S::LANES;
+        // SAFETY: `run` checked the views, and `panel` is one of the layer's.
+        unsafe {
+            let weights = self.weights.ptr().add(channel * self.depth);
+            let mut sums = [[s.splat(0.0); NV]; CHAINS];
+            for j in 0..NV {
+                sums[0][j] = s.load(self.bias.ptr().add(channel + j * S::LANES));
+            }
+            let whole = self.depth - self.depth % CHAINS;
+            for k in (0..whole).step_by(CHAINS) {
+                for c in 0..CHAINS {
+                    let a = s.splat(*self.input.ptr().add(k + c));
+                    let row = weights.add((k + c) * width);
+                    s.prefetch(row.wrapping_add(AHEAD));
+                    for j in 0..NV {
+                        sums[c][j] = s.fma(a, s.load(row.add(j * S::LANES)), sums[c][j]);
+                    }
+                }
+            }
+            for k in whole..self.depth {
+                let a = s.splat(*self.input.ptr().add(k));
+                for j in 0..NV {
+                    let w = s.load(weights.add(k * width + j * S::LANES));
+                    sums[0][j] = s.fma(a, w, sums[0][j]);
+                }
+            }
+            let mut out = [s.splat(0.0); NV];
+            for j in 0..NV {
+                out[j] = s.add(s.add(sums[0][j], sums[1][j]), s.add(sums[2][j], sums[3][j]));
+            }
+            activate(s, self.activation, std::array::from_mut(&mut out));
+            for j in 0..NV {
+                s.store(self.output.ptr().add(channel + j * S::LANES), out[j]);
+            }
+        }
+    }
+}
+
+/// Values between the weights in use and those asked for: a classifier's come from memory, once.
+const AHEAD: usize = 512;

@@ -1,0 +1,410 @@
+//! What a plan does, step after step, and how a step is split between threads.
+//!
+//! In: places in the arena and offsets into the packed weights, all settled when the plan was made
+//! (`build`). Out: maps in the arena. A step's parts write different values and are separated from the
+//! next step's by a barrier; which part computes a value never changes its bits. Run by `worker`.
+
+use crate::nn::graph::{Activation, PoolKind};
+use crate::nn::kernels::Isa;
+use crate::nn::kernels::conv::{self, Epilogue, Taps, share};
+use crate::nn::kernels::depthwise::{self, Border};
+use crate::nn::kernels::memory::{Dst, Src};
+use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
+use crate::nn::kernels::pool::{Mean, Pool};
+use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::vector::Vector;
+
+/// A map in the arena: NHWC, its pixels filled up to whole vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Map {
+    /// Where it starts in the arena.
+    pub(super) at: usize,
+    /// `[height, width]`.
+    pub(super) size: [usize; 2],
+    /// Channels.
+    pub(super) channels: usize,
+    /// Vectors in a pixel.
+    pub(super) vectors: usize,
+}
+
+impl Map {
+    pub(super) fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// Values with lanes beyond the last channel.
+    pub(super) fn len(&self, lanes: usize) -> usize {
+        self.pixels() * self.vectors * lanes
+    }
+}
+
+/// Some of a convolution's channels into some others: all of them, unless it is grouped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) first_input: usize,
+    pub(super) inputs: usize,
+    pub(super) first_output: usize,
+    pub(super) vectors: usize,
+    /// Offset of the packed weights, and of the bias.
+    pub(super) weights: usize,
+    pub(super) bias: usize,
+}
+
+/// A convolution that is not depthwise.
+#[derive(Clone, Debug)]
+pub(super) struct Dense {
+    pub(super) input: Map,
+    pub(super) output: Map,
+    pub(super) taps: Taps,
+    pub(super) blocks: Vec<Block>,
+    pub(super) activation: Option<Activation>,
+    pub(super) residual: Option<usize>,
+    pub(super) after: Option<Activation>,
+    /// Where in the arena the weights are, where a gate has scaled them.
+    pub(super) scaled: Option<usize>,
+}
+
+/// A 1×1 convolution whose output only a depthwise one reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expand {
+    pub(super) input: Map,
+    pub(super) block: Block,
+    pub(super) activation: Option<Activation>,
+}
+
+/// A depthwise convolution, with the 1×1 in front of it where there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depthwise {
+    pub(super) expand: Option<Expand>,
+    pub(super) input: Map,
+    pub(super) output: Map,
+    pub(super) taps: Taps,
+    pub(super) border: Border,
+    pub(super) weights: usize,
+    pub(super) bias: usize,
+    pub(super) activation: Option<Activation>,
+    pub(super) mean: Option<usize>,
+}
+
+/// The first convolution, on the image itself: its windows are gathered row by row, then multiplied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stem {
+    pub(super) image: [usize; 3],
+    pub(super) output: Map,
+    pub(super) taps: Taps,
+    pub(super) block: Block,
+    pub(super) activation: Option<Activation>,
+}
+
+/// One step of a pass.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    /// The image, from CHW, into a map.
+    Image(Map),
+    Stem(Stem),
+    Dense(Dense),
+    Depthwise(Depthwise),
+    Vector {
+        input: usize,
+        depth: usize,
+        output: usize,
+        block: Block,
+        activation: Option<Activation>,
+    },
+    ScaleWeights {
+        block: Block,
+        gate: usize,
+        output: usize,
+    },
+    Pass {
+        map: Map,
+        gate: Option<usize>,
+        scale: Option<usize>,
+        shift: Option<usize>,
+        plus: Option<usize>,
+        times: Option<usize>,
+        activation: Option<Activation>,
+        output: usize,
+    },
+    Pool {
+        kind: PoolKind,
+        taps: Taps,
+        pad_end: [usize; 2],
+        input: Map,
+        output: Map,
+    },
+    Mean {
+        input: Map,
+        output: usize,
+    },
+    /// Channels from one map to another, of the same pixels.
+    Copy {
+        from: Map,
+        first: usize,
+        to: Map,
+        at: usize,
+        channels: usize,
+    },
+}
+
+/// A step with the name of its layer.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) layer: usize,
+    pub(super) action: Action,
+}
+
+/// What a step works with.
+#[derive(Clone, Copy)]
+pub(super) struct Env<'a> {
+    pub(super) isa: Isa,
+    /// The image, CHW.
+    pub(super) image: Src<'a>,
+    pub(super) weights: Src<'a>,
+    pub(super) arena: Dst<'a>,
+    /// This thread's own.
+    pub(super) scratch: Dst<'a>,
+    pub(super) zeros: Src<'a>,
+}
+
+impl<'a> Env<'a> {
+    fn lanes(&self) -> usize {
+        self.isa.lanes()
+    }
+
+    fn read(&self, at: usize) -> Src<'a> {
+        self.write(at).read()
+    }
+
+    fn write(&self, at: usize) -> Dst<'a> {
+        self.arena.part(at, self.arena.len() - at)
+    }
+
+    fn weight(&self, at: usize) -> Src<'a> {
+        self.weights.part(at, self.weights.len() - at)
+    }
+}
+
+impl Action {
+    /// Values of scratch that a thread needs.
+    pub(super) fn scratch(&self, lanes: usize) -> usize {
+        match self {
+            Action::Depthwise(d) => d.border.len(PANEL, lanes),
+            Action::Stem(stem) => stem.output.size[1] * stem.block.inputs,
+            _ => 0,
+        }
+    }
+
+    /// Does the `part`th of `parts` of the step.
+    pub(super) fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let isa = env.isa;
+        match self {
+            Action::Image(map) => image(env, map, part, parts),
+            Action::Stem(stem) => stem.run(env, part, parts),
+            Action::Dense(dense) => dense.run(env, part, parts),
+            Action::Depthwise(depthwise) => depthwise.run(env, part, parts),
+            Action::Vector { input, depth, output, block, activation } => {
+                let layer = Vector {
+                    input: env.read(*input),
+                    depth: *depth,
+                    weights: env.weight(block.weights),
+                    bias: env.weight(block.bias),
+                    output: env.write(*output),
+                    vectors: block.vectors,
+                    activation: *activation,
+                };
+                isa.run(layer.part(share(block.vectors.div_ceil(PANEL), parts, part)));
+            }
+            Action::ScaleWeights { block, gate, output } => {
+                let work = ScaleWeights {
+                    weights: env.weight(block.weights),
+                    gate: env.read(*gate),
+                    depth: block.inputs,
+                    vectors: block.vectors,
+                    output: env.write(*output),
+                };
+                isa.run(work.part(share(block.vectors.div_ceil(PANEL), parts, part)));
+            }
+            Action::Pass { map, gate, scale, shift, plus, times, activation, output } => {
+                let work = Pointwise {
+                    map: env.read(map.at),
+                    gate: gate.map(|at| env.read(at)),
+                    scale: scale.map(|at| env.weight(at)),
+                    shift: shift.map(|at| env.weight(at)),
+                    plus: plus.map(|at| env.read(at)),
+                    times: times.map(|at| env.read(at)),
+                    activation: *activation,
+                    output: env.write(*output),
+                    vectors: map.vectors,
+                };
+                isa.run(work.part(share(map.pixels(), parts, part)));
+            }
+            Action::Pool { kind, taps, pad_end, input, output } => {
+                let work = Pool {
+                    kind: *kind,
+                    taps: *taps,
+                    pad_end: *pad_end,
+                    input: env.read(input.at),
+                    input_size: input.size,
+                    output: env.write(output.at),
+                    output_size: output.size,
+                    vectors: input.vectors,
+                };
+                isa.run(work.part(share(output.size[0], parts, part)));
+            }
+            Action::Mean { input, output } => {
+                let work = Mean {
+                    input: env.read(input.at),
+                    size: input.size,
+                    vectors: input.vectors,
+                    output: env.write(*output),
+                };
+                isa.run(work.part(share(input.vectors, parts, part)));
+            }
+            Action::Copy { from, first, to, at, channels } => {
+                let (source, target) = (from.vectors * env.lanes(), to.vectors * env.lanes());
+                let pixels = share(from.pixels(), parts, part);
+                env.arena.copy_blocks(
+                    (from.at + first + pixels.start * source, source),
+                    (to.at + at + pixels.start * target, target),
+                    *channels,
+                    pixels.len(),
+                );
+            }
+        }
+    }
+}
+
+/// The image as an NHWC map.
+fn image(env: &Env<'_>, map: &Map, part: usize, parts: usize) {
+    let pitch = map.vectors * env.lanes();
+    for channel in 0..map.channels {
+        let pixels = share(map.pixels(), parts, part);
+        let from = env.image.part(channel * map.pixels() + pixels.start, pixels.len());
+        env.write(map.at + channel + pixels.start * pitch).scatter(from, pitch);
+    }
+}
+
+impl Stem {
+    fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let pitch = self.output.vectors * env.lanes();
+        let columns = self.output.size[1];
+        for y in share(self.output.size[0], parts, part) {
+            env.scratch.gather(env.image, self.image, &self.taps, y, columns);
+            let product = conv::Conv {
+                input: env.scratch.read(),
+                input_pitch: self.block.inputs,
+                input_size: [1, columns],
+                channels: self.block.inputs,
+                taps: Taps::POINT,
+                output_size: [1, columns],
+                weights: env.weight(self.block.weights),
+                bias: env.weight(self.block.bias),
+                output: env.write(self.output.at + y * columns * pitch),
+                output_pitch: pitch,
+                output_row: columns * pitch,
+                vectors: self.block.vectors,
+                epilogue: Epilogue { activation: self.activation, residual: None, after: None },
+                zeros: env.zeros,
+            };
+            env.isa.run(product.part(0..columns, 0..self.block.vectors.div_ceil(PANEL)));
+        }
+    }
+}
+
+impl Dense {
+    fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let lanes = env.lanes();
+        let pitch = self.output.vectors * lanes;
+        for block in &self.blocks {
+            let work = conv::Conv {
+                input: env.read(self.input.at + block.first_input),
+                input_pitch: self.input.vectors * lanes,
+                input_size: self.input.size,
+                channels: block.inputs,
+                taps: self.taps,
+                output_size: self.output.size,
+                weights: match self.scaled {
+                    Some(at) => env.read(at),
+                    None => env.weight(block.weights),
+                },
+                bias: env.weight(block.bias),
+                output: env.write(self.output.at + block.first_output),
+                output_pitch: pitch,
+                output_row: self.output.size[1] * pitch,
+                vectors: block.vectors,
+                epilogue: Epilogue {
+                    activation: self.activation,
+                    residual: self.residual.map(|at| env.read(at + block.first_output)),
+                    after: self.after,
+                },
+                zeros: env.zeros,
+            };
+            let panels = block.vectors.div_ceil(PANEL);
+            let pixels = self.output.pixels();
+            // Splitting by panels halves what each core reads of the weights, by pixels that of the map.
+            let heavy = block.vectors * lanes * self.taps.count() > pixels;
+            let (pixels, panels) = match heavy && (panels % parts == 0 || panels > 4 * parts) {
+                true => (0..pixels, share(panels, parts, part)),
+                false => (share(pixels, parts, part), 0..panels),
+            };
+            env.isa.run(work.part(pixels, panels));
+        }
+    }
+}
+
+impl Depthwise {
+    fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let lanes = env.lanes();
+        let pitch = self.output.vectors * lanes;
+        let mut cleared = 0;
+        for panel in share(self.output.vectors.div_ceil(PANEL), parts, part) {
+            let vectors = PANEL.min(self.output.vectors - panel * PANEL);
+            let channel = panel * PANEL * lanes;
+            let width = vectors * lanes;
+            if cleared != width {
+                self.border.clear(env.scratch, width);
+                cleared = width;
+            }
+            match &self.expand {
+                Some(expand) => {
+                    let inner = self.border.origin() * width;
+                    let pixels = expand.input.pixels();
+                    let work = conv::Conv {
+                        input: env.read(expand.input.at),
+                        input_pitch: expand.input.vectors * lanes,
+                        input_size: expand.input.size,
+                        channels: expand.block.inputs,
+                        taps: Taps::POINT,
+                        output_size: expand.input.size,
+                        weights: env.weight(expand.block.weights + channel * expand.block.inputs),
+                        bias: env.weight(expand.block.bias + channel),
+                        output: env.scratch.part(inner, env.scratch.len() - inner),
+                        output_pitch: width,
+                        output_row: self.border.columns * width,
+                        vectors,
+                        epilogue: Epilogue { activation: expand.activation, residual: None, after: None },
+                        zeros: env.zeros,
+                    };
+                    env.isa.run(work.part(0..pixels, 0..1));
+                }
+                None => {
+                    self.border.fill(env.read(self.input.at + channel), pitch, env.scratch, width);
+                }
+            }
+            env.isa.run(depthwise::Depthwise {
+                input: env.scratch.read(),
+                border: self.border,
+                taps: self.taps,
+                output_size: self.output.size,
+                weights: env.weight(self.weights + channel * self.taps.count()),
+                bias: env.weight(self.bias + channel),
+                output: env.write(self.output.at + channel),
+                output_pitch: pitch,
+                vectors,
+                activation: self.activation,
+                mean: self.mean.map(|at| env.write(at + channel)),
+            });
+        }
+    }
+}
