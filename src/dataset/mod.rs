@@ -1,1 +1,156 @@
 //! Labelled images: layouts, ids, order, subsets.
+//!
+//! In: a dataset's registry entry and where its images are (a folder, an archive, the store). Out: a
+//! [`Dataset`], the same whatever layout the images were found in: ids, labels, and bytes by index.
+//! Called by `model`'s users that need many images: `verify`, fine-tuning, `zoo dataset`.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `open` | from a name to a dataset: configured, given, fetched |
+//! | `layout` | what a folder or archive holds, before anything is known of its classes |
+//! | `classes` | from a folder's name to a class index |
+//! | `id` | ids, their order, the digest of labels |
+//! | `subset` | the first N of the order, or the ids of a file |
+//! | `homes` | the folders that the user told us of |
+
+mod classes;
+mod error;
+mod homes;
+mod id;
+pub mod layout;
+mod open;
+mod subset;
+
+pub use classes::Classes;
+pub use error::{Error, Result};
+pub use homes::Homes;
+pub use id::{labels_sha256, order};
+pub use open::{Places, open};
+pub use subset::Subset;
+
+use crate::hash::Sha256;
+use crate::registry::{DatasetEntry, Relation};
+use layout::Images;
+
+/// One labelled image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The same in every layout: `00000293`, or `n02108422/imagenet_00_243`.
+    pub id: String,
+    /// Class indices that count as right, ascending; usually one, none where nobody labelled it.
+    pub labels: Vec<usize>,
+    /// Where it was found, for messages.
+    pub path: String,
+    /// Its number in the layout it came from.
+    source: usize,
+}
+
+/// Images with labels, sorted by id.
+pub struct Dataset {
+    /// The entry's.
+    pub name: String,
+    /// How the images were found, such as `folders by synset`.
+    pub layout: &'static str,
+    /// What the images are of the claim's population.
+    pub relation: Relation,
+    /// Images in that population.
+    pub population: u64,
+    /// As pages name what they are about, such as `ImageNet`; none where no claim is.
+    pub claims: Option<String>,
+    /// How many classes its labels speak of.
+    pub classes: usize,
+    /// The classes that occur when they are fewer than the labels could say: only these compete.
+    pub mask: Option<Vec<usize>>,
+    /// Sorted by id.
+    pub items: Vec<Item>,
+    images: Box<dyn Images>,
+}
+
+impl Dataset {
+    /// Puts ids and labels to what a layout holds.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::UnknownClass`], [`Error::Duplicate`].
+    pub fn new(entry: &DatasetEntry, listing: layout::Listing, classes: &Classes) -> Result<Self> {
+        let layout::Listing { layout, found, images, place } = listing;
+        if found.is_empty() {
+            return Err(Error::Empty { place, layout });
+        }
+        let mut items = Vec::with_capacity(found.len());
+        for (source, file) in found.into_iter().enumerate() {
+            let labels = classes.indices(&file.label, &file.path)?;
+            let id = id::of(&file.path, &labels, classes);
+            items.push(Item { id, labels, path: file.path, source });
+        }
+        items.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+        if let Some([first, second]) = items.array_windows().find(|[a, b]| a.id == b.id) {
+            let (id, first, second) = (first.id.clone(), first.path.clone(), second.path.clone());
+            return Err(Error::Duplicate { id, first, second });
+        }
+        let population = entry.population.as_ref().map_or(items.len() as u64, |p| p.n);
+        let relation = match entry.relation {
+            // A part of the set that someone put into a folder is not the set.
+            Relation::Census if !id::complete(&items, population) => Relation::Given,
+            relation => relation,
+        };
+        let claims = entry.population.as_ref().map(|p| p.name.clone());
+        Ok(Dataset {
+            name: entry.name.clone(),
+            layout,
+            relation,
+            population,
+            claims,
+            classes: classes.len(),
+            mask: None,
+            items,
+            images,
+        })
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// What the file system or the archive says, naming the file.
+    pub fn bytes(&self, item: &Item) -> crate::Result<Vec<u8>> {
+        self.images.bytes(item.source)
+    }
+
+    /// SHA-256 of which image has which label.
+    pub fn labels_sha256(&self) -> Sha256 {
+        labels_sha256(&self.items)
+    }
+
+    /// A digest of the images as far as it can be had without reading them: changes when a file does.
+    pub fn fingerprint(&self) -> crate::Result<Sha256> {
+        self.images.fingerprint()
+    }
+
+    /// Keeps only the images of a subset, and says what they now are of the population.
+    ///
+    /// # Errors
+    /// [`Error::SubsetTooLarge`], [`Error::NotInDataset`].
+    pub fn select(&mut self, subset: &Subset) -> Result<()> {
+        subset.apply(&self.name, &mut self.items)?;
+        self.relation = match (self.relation, subset) {
+            (Relation::Census, Subset::Drawn { .. }) if self.items.len() as u64 != self.population => {
+                Relation::Random
+            }
+            (Relation::Census, Subset::Listed(_)) if self.items.len() as u64 != self.population => {
+                Relation::Given
+            }
+            (relation, _) => relation,
+        };
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut d = f.debug_struct("Dataset");
+        d.field("name", &self.name).field("layout", &self.layout).field("relation", &self.relation);
+        d.field("images", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

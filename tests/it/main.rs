@@ -8,6 +8,7 @@ mod images;
 mod layers;
 mod logits;
 mod plan;
+mod promises;
 mod store;
 mod support;
 mod wheels;

@@ -1,0 +1,157 @@
+//! What can be wrong with a dataset: not there, not what it says, or not for this model. Shown by the
+//! command line; exit codes follow from the class.
+
+use crate::error::{Class, Classify};
+
+/// A dataset that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody said where it is, and it cannot be fetched.
+    #[error(
+        "where is `{name}`? no folder is known for it\n\n{how_to_get}\n\n\
+        `zoo dataset add {name} DIR` remembers where it is; `--data-dir DIR` says it once\n\
+        to try zoo without it: `--dataset sample` (20 labelled images, fetched by itself)"
+    )]
+    NotConfigured {
+        /// The dataset.
+        name: String,
+        /// What a person has to do, from the registry.
+        how_to_get: String,
+    },
+    /// There is no image.
+    #[error("no images in `{place}` ({layout})")]
+    Empty {
+        /// The folder or archive.
+        place: String,
+        /// How it was read.
+        layout: &'static str,
+    },
+    /// Nothing is known that looks like this.
+    #[error("`{place}` is in no layout that zoo knows: {found}")]
+    NoLayout {
+        /// The folder or archive.
+        place: String,
+        /// What is there.
+        found: String,
+    },
+    /// A label that means no class.
+    #[error("`{path}`: {found} is no class of {of}")]
+    UnknownClass {
+        /// The image or folder.
+        path: String,
+        /// The label, as found.
+        found: String,
+        /// What it should be one of.
+        of: String,
+    },
+    /// Labels that cannot be read.
+    #[error("labels in `{path}`, line {line}: found {found}, expected {expected}")]
+    BadLabels {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
+    },
+    /// Two images of one id.
+    #[error("two images have the id `{id}`: `{first}` and `{second}`")]
+    Duplicate {
+        /// The id.
+        id: String,
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// More images were asked for than there are.
+    #[error("a subset of {asked} images was asked for, and `{name}` has {there} here")]
+    SubsetTooLarge {
+        /// The dataset.
+        name: String,
+        /// `--subset`.
+        asked: u64,
+        /// Images found.
+        there: u64,
+    },
+    /// An id of a subset file that is not there.
+    #[error("`{id}` of the subset file is not in `{name}`")]
+    NotInDataset {
+        /// The dataset.
+        name: String,
+        /// The id.
+        id: String,
+    },
+    /// Some classes have no image, which is no random sample's doing.
+    #[error("`{name}` has {there} classes and the model has {expected}")]
+    WrongClasses {
+        /// The dataset.
+        name: String,
+        /// Classes of the dataset.
+        there: usize,
+        /// Classes of the model.
+        expected: usize,
+    },
+    /// A file of a fetched set is not the registry's.
+    #[error("`{path}` has SHA-256 {found}, and the registry says {expected}")]
+    WrongFile {
+        /// The file.
+        path: String,
+        /// The registry's.
+        expected: crate::Sha256,
+        /// The file's; none where it is missing.
+        found: String,
+    },
+    /// A broken file of remembered folders.
+    #[error("`{path}` does not say where datasets are: {reason}")]
+    BadHomes {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+    /// Fetching failed.
+    #[error(transparent)]
+    Store(Box<crate::store::Error>),
+}
+
+impl From<crate::store::Error> for Error {
+    fn from(error: crate::store::Error) -> Self {
+        Error::Store(Box::new(error))
+    }
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::File(e) => e.class(),
+            Error::Store(e) => e.class(),
+            _ => Class::BadInput,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::File(e) => return e.hint(),
+            Error::Store(e) => return e.hint(),
+            Error::NoLayout { .. } => "known are: one folder a class (named by synset, class index or class \
+                name), the official tar, flat `ILSVRC2012_val_*.JPEG` with the devkit, parquet, WebDataset \
+                tars, and a CSV of path,label"
+                .into(),
+            Error::UnknownClass { .. } => "class folders are named by synset (`n01440764`), by class index \
+                (`0`) or as the model's classes are"
+                .into(),
+            Error::Duplicate { .. } => "remove one of them, or name them apart".into(),
+            Error::Empty { .. } => "images are .jpg, .jpeg, .png and the like, in one folder a class".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// What this module returns.
+pub type Result<T> = std::result::Result<T, Error>;

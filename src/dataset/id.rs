@@ -1,0 +1,65 @@
+//! An image's id, which every layout agrees on; the order that subsets are taken in; the digest of labels.
+//!
+//! Called while a dataset is put together, by subsets and by reports.
+
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::Item;
+use super::classes::Classes;
+use crate::hash::Sha256;
+
+/// What the names of ImageNet's validation images begin with.
+const VALIDATION: &str = "ILSVRC2012_val_";
+
+/// The eight digits of a validation image's name, whatever follows them: Hugging Face appends the synset.
+pub(super) fn validation_number(file_name: &str) -> Option<&str> {
+    let digits = file_name.strip_prefix(VALIDATION)?.get(..8)?;
+    let rest = file_name.get(VALIDATION.len() + 8..)?;
+    let ends = !rest.starts_with(|c: char| c.is_ascii_digit());
+    (ends && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+}
+
+/// The id: the eight digits, else `SYNSET/STEM` by the label.
+pub(super) fn of(path: &str, labels: &[usize], classes: &Classes) -> String {
+    let file_name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    if let Some(digits) = validation_number(file_name) {
+        return digits.to_owned();
+    }
+    let stem = match file_name.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => file_name,
+    };
+    match labels.first() {
+        Some(&index) => format!("{}/{stem}", classes.id_name(index)),
+        None => stem.to_owned(),
+    }
+}
+
+/// Whether these are all `population` validation images: the ids 00000001 … and no other.
+pub(super) fn complete(sorted: &[Item], population: u64) -> bool {
+    sorted.len() as u64 == population
+        && sorted.iter().zip(1_u64..).all(|(item, number)| item.id == format!("{number:08}"))
+}
+
+/// What an image is sorted by: SHA-256 of the seed in decimal, the dataset's name and the id, one after
+/// the other. The same on every machine, in every layout, for every version.
+pub fn order(seed: u64, dataset: &str, id: &str) -> Sha256 {
+    let mut hasher = Hasher::new();
+    hasher.update(seed.to_string());
+    hasher.update(dataset);
+    hasher.update(id);
+    Sha256::from_hasher(hasher)
+}
+
+/// SHA-256 over the lines `id TAB label LF` sorted by the bytes of the id; several labels ascending with
+/// commas, nothing where there is none.
+pub fn labels_sha256(items: &[Item]) -> Sha256 {
+    let mut sorted: Vec<_> = items.iter().collect();
+    sorted.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+    let mut hasher = Hasher::new();
+    for item in sorted {
+        let labels: Vec<_> = item.labels.iter().map(usize::to_string).collect();
+        hasher.update(format!("{}\t{}\n", item.id, labels.join(",")));
+    }
+    Sha256::from_hasher(hasher)
+}
