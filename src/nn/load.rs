@@ -26,6 +26,13 @@ pub enum Problem {
         /// Its shape.
         shape: Vec<usize>,
     },
+    /// It is there, and cannot be used.
+    Unusable {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// Both have it, in different shapes.
     Shape {
         /// Its name.
@@ -45,6 +52,7 @@ impl std::fmt::Display for Problem {
                 near.as_ref().map_or(Ok(()), |n| write!(f, " (left over and like it: `{n}`)"))
             }
             Problem::LeftOver { name, shape } => write!(f, "`{name}` {shape:?} is left over"),
+            Problem::Unusable { name, why } => write!(f, "`{name}` {why}"),
             Problem::Shape { name, expected, found } => {
                 write!(f, "`{name}` has shape {found:?}, expected {expected:?}")
             }
@@ -71,11 +79,11 @@ impl std::fmt::Display for Error {
         let count = |keep: fn(&Problem) -> bool| self.problems.iter().filter(|p| keep(p)).count();
         write!(
             f,
-            "the weights do not fit `{}`: of {} tensors {} missing, {} of another shape; {} left over",
+            "the weights do not fit `{}`: of {} tensors {} missing, {} of another shape or type; {} left over",
             self.graph,
             self.needed,
             count(|p| matches!(p, Problem::Missing { .. })),
-            count(|p| matches!(p, Problem::Shape { .. })),
+            count(|p| matches!(p, Problem::Shape { .. } | Problem::Unusable { .. })),
             count(|p| matches!(p, Problem::LeftOver { .. })),
         )?;
         self.problems.iter().take(LISTED).try_for_each(|p| write!(f, "\n{p}"))?;
@@ -134,7 +142,10 @@ pub fn check(graph: &Graph, weights: &dyn Weights) -> Result<Loaded, Error> {
         match by_name.get(weight.name.as_str()) {
             // A counter may be 0-d or, in old files, of one element: it is never read.
             Some(_) if !weight.is_required() => {}
-            Some(shape) if *shape == weight.shape.as_slice() => {}
+            Some(shape) if *shape == weight.shape.as_slice() => {
+                let why = weights.unusable(&weight.name);
+                problems.extend(why.map(|why| Problem::Unusable { name: weight.name.clone(), why }));
+            }
             Some(shape) => problems.push(Problem::Shape {
                 name: weight.name.clone(),
                 expected: weight.shape.clone(),
@@ -212,7 +223,7 @@ mod tests {
         let error = check(&graph(), &w).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the weights do not fit `tiny`: of 6 tensors 1 missing, 1 of another shape; 1 left over\n\
+            "the weights do not fit `tiny`: of 6 tensors 1 missing, 1 of another shape or type; 1 left over\n\
              `bn1.bias` has shape [3], expected [4]\n\
              `fc.weight` [2, 4] is missing (left over and like it: `head.fc.weight`)\n\
              `head.fc.weight` [2, 4] is left over"

@@ -22,6 +22,9 @@ pub enum Error {
     /// The weights do not fit.
     #[error(transparent)]
     Load(#[from] load::Error),
+    /// A tensor that is there cannot be read.
+    #[error("tensor `{0}` cannot be read")]
+    Unreadable(String),
     /// Another number of values than the shape says.
     #[error("an image of shape {shape:?} has {expected} values, not {found}")]
     Values {
@@ -59,7 +62,7 @@ impl Classify for Error {
             Error::Shape(e) => e.class(),
             Error::Load(e) => e.class(),
             Error::Values { .. } | Error::Tap { .. } => Class::BadInput,
-            Error::Candle { .. } => Class::World,
+            Error::Unreadable(_) | Error::Candle { .. } => Class::World,
         }
     }
 }
@@ -93,8 +96,9 @@ impl Reference {
                 }
             }
             for id in node.op.weights() {
-                let found = graph.weight(id).and_then(|w| Some((w, weights.get(&w.name)?)));
-                if let (Some((weight, view)), Some(slot)) = (found, tensors.get_mut(id.0)) {
+                if let (Some(weight), Some(slot)) = (graph.weight(id), tensors.get_mut(id.0)) {
+                    let view =
+                        weights.get(&weight.name).ok_or_else(|| Error::Unreadable(weight.name.clone()))?;
                     let tensor = Tensor::from_slice(&view.values, weight.shape.as_slice(), device);
                     *slot =
                         Some(tensor.map_err(|source| Error::Candle { layer: weight.name.clone(), source })?);

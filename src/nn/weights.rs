@@ -22,6 +22,11 @@ pub trait Weights: Send + Sync {
 
     /// Every name and shape, sorted by name.
     fn names(&self) -> Vec<(String, Vec<usize>)>;
+
+    /// Why a tensor that is there cannot be used, such as its type; `None` where it can.
+    fn unusable(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A state dict in memory.

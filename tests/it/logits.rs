@@ -47,3 +47,13 @@ fn tf_efficientnet_b4_agrees_with_timm() {
 fn tf_efficientnet_lite0_agrees_with_timm() {
     agrees("tf_efficientnet_lite0", 224);
 }
+
+#[test]
+fn resnet50_agrees_with_timm() {
+    agrees("resnet50", 96);
+}
+
+#[test]
+fn mobilenetv3_large_100_agrees_with_timm() {
+    agrees("mobilenetv3_large_100", 224);
+}
