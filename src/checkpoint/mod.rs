@@ -1,1 +1,160 @@
 //! Checkpoints: read, inspect, scan, convert, without ever running pickle code.
+//!
+//! ```text
+//! source -> format -> reader (torch, numpy, safe) -> Checkpoint -> write, diff, rename
+//!  bytes               pickle machine, archive        tensors as views of storages
+//! ```
+//!
+//! [`Checkpoint::open`] reads only what says where tensors are: the pickles, an archive's directory, a
+//! header. The elements stay in the file until [`Checkpoint::stream`] or [`Checkpoint::bytes`] asks.
+
+mod archive;
+mod collect;
+mod digest;
+mod dtype;
+mod error;
+mod format;
+mod map;
+mod numpy;
+mod open;
+pub mod pickle;
+mod read;
+pub mod rename;
+mod safe;
+mod source;
+mod tensor;
+mod torch;
+pub mod write;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use digest::tensors_sha256;
+pub use dtype::Dtype;
+pub use error::{Error, Fault, Kind, Place, Result};
+pub use format::Format;
+pub use open::Options;
+pub use source::{LocalFile, Source};
+pub use tensor::{Storage, Tensor};
+
+/// An open checkpoint.
+pub struct Checkpoint {
+    path: PathBuf,
+    format: Format,
+    sources: Vec<Box<dyn Source>>,
+    tensors: Vec<Tensor>,
+    storages: Vec<Storage>,
+    details: Details,
+}
+
+/// What a checkpoint says beside its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// safetensors' `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+    /// The keys that lead to the state dict inside a training checkpoint, outermost first.
+    pub unwrapped: Vec<String>,
+    /// What every name began with, and was cut off.
+    pub stripped: Option<String>,
+    /// Tensors left out because no dense format holds them (only with [`Options::allow_opaque`]): name, kind.
+    pub refused: Vec<(String, String)>,
+    /// Values that are no tensors (epoch, optimizer …): name, shortened value.
+    pub left_out: Vec<(String, String)>,
+    /// Imports outside the known set that were let pass with [`Options::allow_opaque`].
+    pub opaque: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint with the default options.
+    ///
+    /// # Errors
+    /// A file that is missing, no checkpoint, malformed, ambiguous, or that names code.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &Options::default())
+    }
+
+    /// Opens a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; and a key that is not there.
+    pub fn open_with(path: &Path, options: &Options) -> Result<Self> {
+        open::path(path, options)
+    }
+
+    /// Opens a checkpoint that is no local file (the store reads URLs so). `name` is used in messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open_with`].
+    pub fn from_source(name: &Path, source: Box<dyn Source>, options: &Options) -> Result<Self> {
+        open::source(name, source, options)
+    }
+
+    /// The file, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The format it turned out to be.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Its tensors, in the file's own order.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// A tensor by its name.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|t| t.name == name)
+    }
+
+    /// What tensors are views of.
+    pub fn storages(&self) -> &[Storage] {
+        &self.storages
+    }
+
+    /// What it says beside its tensors.
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+
+    /// Gives every tensor another name: pairs of old and new, each old name once.
+    ///
+    /// # Errors
+    /// Two tensors that would have one name.
+    pub fn rename(&mut self, pairs: &[(String, String)]) -> Result<()> {
+        let new: std::collections::HashMap<&str, &str> =
+            pairs.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
+        let mut seen = std::collections::HashSet::new();
+        let names: Vec<String> = self
+            .tensors
+            .iter()
+            .map(|t| new.get(t.name.as_str()).map_or_else(|| t.name.clone(), |n| (*n).to_owned()))
+            .collect();
+        for (tensor, name) in self.tensors.iter().zip(&names) {
+            if !seen.insert(name.as_str()) {
+                let place = Place::tensor(&tensor.name);
+                let fault =
+                    Fault::ambiguous(place, format!("would be renamed to `{name}`, which another tensor is"));
+                return Err(self.fault(fault));
+            }
+        }
+        self.tensors.iter_mut().zip(names).for_each(|(tensor, name)| tensor.name = name);
+        Ok(())
+    }
+
+    fn fault(&self, fault: Fault) -> Error {
+        Error::Fault { path: self.path.clone(), fault }
+    }
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("path", &self.path)
+            .field("format", &self.format)
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}

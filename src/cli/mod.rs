@@ -4,9 +4,11 @@
 mod cache;
 mod completions;
 mod context;
+mod convert;
 mod doctor;
 mod fetch;
 mod import;
+mod inspect;
 mod interrupt;
 mod list;
 mod progress;
@@ -45,6 +47,10 @@ enum Command {
     Cache(cache::Args),
     /// Say what this machine has and what is missing
     Doctor(doctor::Args),
+    /// Write a checkpoint as safetensors, without running any of it
+    Convert(convert::Args),
+    /// List what is inside a checkpoint
+    Inspect(inspect::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
     /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
@@ -104,6 +110,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Fetch(args) => fetch::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
+        Command::Convert(args) => convert::run(&args, context),
+        Command::Inspect(args) => inspect::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Import(args) => import::run(&args, context),
     }

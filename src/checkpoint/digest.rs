@@ -1,0 +1,71 @@
+//! Digests of tensors: of each one's contiguous little-endian bytes, and `tensors_sha256` over all of them.
+//! Called by `inspect --sha256`, the writer and the store.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::Checkpoint;
+use super::error::Result;
+use super::tensor::Tensor;
+use crate::hash::Sha256;
+
+impl Checkpoint {
+    /// The digest of one tensor's bytes.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bytes`].
+    pub fn tensor_sha256(&self, tensor: &Tensor) -> Result<Sha256> {
+        let mut hasher = Hasher::new();
+        self.stream(tensor, &mut |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        Ok(Sha256::from_hasher(hasher))
+    }
+
+    /// The digests of all tensors, in their order, computed on up to `threads` threads.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bytes`].
+    pub fn tensor_digests(&self, threads: usize) -> Result<Vec<Sha256>> {
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, Sha256)>> {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(tensor) = self.tensors.get(index) else { return Ok(done) };
+                done.push((index, self.tensor_sha256(tensor)?));
+            }
+        };
+        let mut digests: Vec<(usize, Sha256)> = if threads > 1 {
+            let parts: Vec<_> = std::thread::scope(|scope| {
+                let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                handles
+                    .into_iter()
+                    .map(|h| h.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
+                    .collect()
+            });
+            parts.into_iter().collect::<Result<Vec<_>>>()?.concat()
+        } else {
+            work()?
+        };
+        digests.sort_by_key(|&(index, _)| index);
+        Ok(digests.into_iter().map(|(_, digest)| digest).collect())
+    }
+}
+
+/// One digest for a set of tensors, whatever file format or order they are in: SHA-256 of the lines
+/// `sha256-of-bytes SP dtype SP shape SP name LF`, sorted by the UTF-8 bytes of the name; the shape as
+/// `[3,4]`, the name as a JSON string.
+pub fn tensors_sha256<'a>(tensors: impl IntoIterator<Item = (&'a Tensor, Sha256)>) -> Sha256 {
+    let mut lines: Vec<_> = tensors.into_iter().collect();
+    lines.sort_by(|(a, _), (b, _)| a.name.as_bytes().cmp(b.name.as_bytes()));
+    let mut hasher = Hasher::new();
+    for (tensor, digest) in lines {
+        let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        let name = serde_json::Value::from(tensor.name.as_str());
+        hasher.update(format!("{digest} {} [{shape}] {name}\n", tensor.dtype));
+    }
+    Sha256::from_hasher(hasher)
+}

@@ -1,0 +1,199 @@
+//! What can be wrong with a checkpoint, and where. Made by the readers; turned into exit codes at the
+//! edge, where every malformed, hostile or unsupported file is class `BadInput`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::{Class, Classify};
+
+/// Where in a file something is: a member of an archive, a byte, a tensor; whatever of it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The archive member; none where the file is no archive.
+    pub member: Option<String>,
+    /// Byte of the member, or of the file.
+    pub offset: Option<u64>,
+    /// The tensor's name.
+    pub tensor: Option<String>,
+}
+
+impl Place {
+    /// Nowhere in particular.
+    pub fn whole() -> Self {
+        Place::default()
+    }
+
+    /// A byte of the file.
+    pub fn byte(offset: u64) -> Self {
+        Place { offset: Some(offset), ..Place::default() }
+    }
+
+    /// An archive's member.
+    pub fn member(name: impl Into<String>) -> Self {
+        Place { member: Some(name.into()), ..Place::default() }
+    }
+
+    /// A tensor.
+    pub fn tensor(name: impl Into<String>) -> Self {
+        Place { tensor: Some(name.into()), ..Place::default() }
+    }
+
+    /// The same place, known to be inside a member.
+    pub fn within(mut self, member: &str) -> Self {
+        self.member.get_or_insert_with(|| member.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tensor) = &self.tensor {
+            write!(f, ", tensor `{}`", shortened(tensor))?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, ", byte {offset}")?;
+        }
+        if let Some(member) = &self.member {
+            write!(f, "{} `{}`", if self.offset.is_some() { " of" } else { ", member" }, shortened(member))?;
+        }
+        Ok(())
+    }
+}
+
+/// At most 200 characters of a name that may be millions long.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or("")),
+        None => text.to_owned(),
+    }
+}
+
+/// The ways in which bytes are not a checkpoint that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It breaks its format's rules, or ends early.
+    Malformed,
+    /// Two readers could see two different things in it.
+    Ambiguous,
+    /// It asks for more memory or work than what it holds justifies.
+    Excessive,
+    /// It is understood, but nothing that can be converted: complex128, quantised, sparse …
+    Unsupported,
+}
+
+/// What a reader found, before the file's name is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which way it is wrong.
+    pub kind: Kind,
+    /// Where.
+    pub place: Place,
+    /// What: expected and found.
+    pub problem: String,
+}
+
+impl Fault {
+    /// Breaks the format's rules.
+    pub fn malformed(place: Place, problem: impl Into<String>) -> Self {
+        Fault { kind: Kind::Malformed, place, problem: problem.into() }
+    }
+
+    /// Could be read in two ways.
+    pub fn ambiguous(place: Place, problem: impl Into<String>) -> Self {
+        Fault { kind: Kind::Ambiguous, place, problem: problem.into() }
+    }
+
+    /// Asks for too much.
+    pub fn excessive(place: Place, problem: impl Into<String>) -> Self {
+        Fault { kind: Kind::Excessive, place, problem: problem.into() }
+    }
+
+    /// Understood, but not convertible.
+    pub fn unsupported(place: Place, problem: impl Into<String>) -> Self {
+        Fault { kind: Kind::Unsupported, place, problem: problem.into() }
+    }
+
+    /// The same fault, known to be inside a member.
+    pub(super) fn within(mut self, member: &str) -> Self {
+        self.place = self.place.within(member);
+        self
+    }
+
+    /// The same fault, of a tensor.
+    pub(super) fn of_tensor(mut self, name: &str) -> Self {
+        self.place.tensor.get_or_insert_with(|| name.to_owned());
+        self
+    }
+}
+
+/// Reading, converting or comparing a checkpoint failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system said no.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+    /// No checkpoint at all, but something that is recognised.
+    #[error("`{}` is no checkpoint: {what}", path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// Broken, ambiguous, excessive or unsupported.
+    #[error("`{}`{}: {}", path.display(), fault.place, fault.problem)]
+    Fault {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        fault: Fault,
+    },
+    /// Its pickle names code that zoo does not know to be inert.
+    #[error("`{}` names code that loading it would run or import: {imports}", path.display())]
+    Code {
+        /// The file.
+        path: PathBuf,
+        /// The first few of the imports, each with its offset.
+        imports: String,
+    },
+    /// The chosen part is not there.
+    #[error("`{}` has no `{key}`; it has {}", path.display(), found.join(", "))]
+    NoSuchKey {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        key: String,
+        /// What could have been.
+        found: Vec<String>,
+    },
+}
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::File(e) => e.class(),
+            _ => Class::BadInput,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::File(e) => e.hint(),
+            Error::NotACheckpoint { hint, .. } => hint.clone(),
+            Error::Code { .. } => Some(
+                "`zoo scan` lists every import; `--allow-opaque` keeps the tensors and drops what they build; \
+                 nothing of it is ever run"
+                    .into(),
+            ),
+            Error::Fault { fault, .. } if fault.kind == Kind::Unsupported => {
+                Some("`--allow-opaque` drops what cannot be written".into())
+            }
+            Error::Fault { .. } | Error::NoSuchKey { .. } => None,
+        }
+    }
+}
+
+/// What this module's public functions return.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,102 @@
+//! `.npy` files (one array, named after what it is: `arr_0`, as `numpy.savez` would) and `.npz` archives (a
+//! member a tensor). Called by [`crate::checkpoint`]'s `open`.
+
+use std::io;
+use std::sync::OnceLock;
+
+use super::npy;
+use crate::checkpoint::archive::{Archive, start_of};
+use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::open::Trouble;
+use crate::checkpoint::source::Source;
+use crate::checkpoint::tensor::{At, Storage, Tensor, Window};
+
+type Arrays = (Vec<Tensor>, Vec<Storage>);
+
+/// One array.
+pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, Trouble> {
+    let total = source.len();
+    let head = source.bytes(0, total.min(npy::LONGEST as u64 + 12) as usize)?;
+    let header = npy::header(&head, total)?;
+    if crate::checkpoint::archive::has_end_record(source)? {
+        let place = Place::byte(total.saturating_sub(22));
+        return Err(Fault::ambiguous(
+            place,
+            "ends in a zip end record: zip readers would take it for an archive",
+        )
+        .into());
+    }
+    let at = At::File { file: 0, start: header.len as u64 };
+    let storage = Storage { len: total - header.len as u64, swap: header.swap, crc: None, at };
+    Ok((vec![tensor("arr_0", &header, 0, 0)], vec![storage]))
+}
+
+/// An archive of arrays.
+pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Result<Arrays, Trouble> {
+    let (mut tensors, mut storages) = (Vec::new(), Vec::new());
+    for member in &archive.members {
+        let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
+        let start = start_of(source, member)??;
+        let longest = npy::LONGEST as u64 + 12;
+        let head = match member.deflated {
+            false => source.bytes(start, member.size.min(longest) as usize)?.into_owned(),
+            true => inflated_head(source, start, member.compressed, longest)?,
+        };
+        let header = npy::header(&head, member.size).map_err(|f| f.within(&member.name))?;
+        let (at, len, offset, crc) = match member.deflated {
+            // The checksum is of the whole member, header included, so the storage is the whole member
+            // where the elements are aligned in it, as numpy makes them; else what follows the header.
+            false if header.len % header.dtype.unit() == 0 => {
+                let crc = (!archive.without_crcs).then_some(member.crc);
+                (At::File { file: 0, start }, member.size, header.len / header.dtype.unit(), crc)
+            }
+            false => (
+                At::File { file: 0, start: start + header.len as u64 },
+                member.size - header.len as u64,
+                0,
+                None,
+            ),
+            true => {
+                if header.len % header.dtype.unit() != 0 {
+                    let place = Place::member(&member.name);
+                    return Err(Fault::unsupported(place, "deflated elements that are not aligned").into());
+                }
+                let at = At::Deflated {
+                    file: 0,
+                    start,
+                    compressed: member.compressed,
+                    crc: member.crc,
+                    member: member.name.clone(),
+                    inflated: OnceLock::new(),
+                };
+                (at, member.size, header.len / header.dtype.unit(), None)
+            }
+        };
+        tensors.push(tensor(name, &header, storages.len(), offset));
+        storages.push(Storage { len, swap: header.swap, crc, at });
+    }
+    Ok((tensors, storages))
+}
+
+fn tensor(name: &str, header: &npy::Header, storage: usize, offset: usize) -> Tensor {
+    Tensor {
+        name: name.to_owned(),
+        dtype: header.dtype,
+        shape: header.shape.clone(),
+        strides: header.strides.clone(),
+        offset,
+        storage,
+        conj: false,
+        neg: false,
+    }
+}
+
+/// The first bytes of a deflated member.
+fn inflated_head(source: &dyn Source, start: u64, compressed: u64, len: u64) -> io::Result<Vec<u8>> {
+    let decoder = flate2::read::DeflateDecoder::new(Window { source, at: start, left: compressed });
+    let mut head = Vec::new();
+    let mut limited = io::Read::take(decoder, len);
+    // A broken stream shows itself as a short header, and again when the whole is inflated.
+    let _ = io::Read::read_to_end(&mut limited, &mut head);
+    Ok(head)
+}

@@ -1,0 +1,6 @@
+//! What numpy writes: `.npy`, `.npz`, and arrays inside pickles.
+
+pub(super) mod dtype;
+pub(super) mod files;
+pub(super) mod npy;
+pub(super) mod pickled;

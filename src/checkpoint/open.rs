@@ -1,0 +1,283 @@
+//! Opening: decides the format, runs its reader, and checks what holds for all of them. Called by
+//! [`super::Checkpoint`].
+
+use std::io;
+use std::path::Path;
+
+use super::archive::{self, Archive};
+use super::collect::{self, Collected, Failure};
+use super::error::{Error, Fault, Place, Result};
+use super::format::{self, Format, Outline};
+use super::pickle::{Arena, Limits, Machine, Ref, Verdict};
+use super::source::{LocalFile, Source};
+use super::tensor::{Storage, Tensor};
+use super::torch::rebuild::Storages;
+use super::torch::{legacy, zipped};
+use super::{Checkpoint, Details, numpy, safe};
+
+/// How to open a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which part of a training checkpoint to take, dots between the levels; the usual ones are found.
+    pub key: Option<String>,
+    /// Keep the tensors of a file that also names unknown code, and drop what that code would build.
+    pub allow_opaque: bool,
+    /// Map the file into memory instead of reading it piece by piece.
+    pub mmap: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { key: None, allow_opaque: false, mmap: true }
+    }
+}
+
+/// What a reader failed of, before the file's name is put to it.
+pub(super) enum Trouble {
+    Io(io::Error),
+    Fault(Fault),
+    Code(String),
+    NotACheckpoint(String, Option<String>),
+    NoSuchKey { key: String, found: Vec<String> },
+}
+
+impl From<io::Error> for Trouble {
+    fn from(e: io::Error) -> Self {
+        Trouble::Io(e)
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Trouble::Fault(fault)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Fault(fault) => Trouble::Fault(fault),
+            Failure::NoSuchKey { key, found } => Trouble::NoSuchKey { key, found },
+        }
+    }
+}
+
+impl Trouble {
+    pub(super) fn at(self, path: &Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            Trouble::Io(source) => Error::File(crate::fs::Error { action: "read", path, source }),
+            Trouble::Fault(fault) => Error::Fault { path, fault },
+            Trouble::Code(imports) => Error::Code { path, imports },
+            Trouble::NotACheckpoint(what, hint) => Error::NotACheckpoint { path, what, hint },
+            Trouble::NoSuchKey { key, found } => Error::NoSuchKey { path, key, found },
+        }
+    }
+}
+
+/// What every reader comes back with.
+pub(super) struct Opened {
+    pub(super) format: Format,
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) storages: Vec<Storage>,
+    pub(super) details: Details,
+}
+
+pub(super) fn path(path: &Path, options: &Options) -> Result<Checkpoint> {
+    source(path, Box::new(LocalFile::open(path, options.mmap)?), options)
+}
+
+pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) -> Result<Checkpoint> {
+    let opened = read(source.as_ref(), options).map_err(|t| t.at(path))?;
+    finish(path, vec![source], opened, options)
+}
+
+/// The checks that every format has in common.
+fn finish(
+    path: &Path,
+    sources: Vec<Box<dyn Source>>,
+    opened: Opened,
+    options: &Options,
+) -> Result<Checkpoint> {
+    let Opened { format, tensors, storages, details } = opened;
+    let held: u64 = sources.iter().map(|s| s.len()).sum();
+    let checkpoint = Checkpoint { path: path.to_owned(), format, sources, tensors, storages, details };
+    if let (Some((name, kind)), false) = (checkpoint.details.refused.first(), options.allow_opaque) {
+        let fault =
+            Fault::unsupported(Place::tensor(name), format!("{kind} cannot be written as safetensors"));
+        return Err(checkpoint.fault(fault));
+    }
+    // A view may repeat its storage, and a storage may be tied: within reason.
+    let asked = checkpoint.tensors.iter().fold(0u64, |sum, t| sum.saturating_add(t.nbytes() as u64));
+    if asked > held.saturating_mul(EXPANSION).saturating_add(ALWAYS) {
+        let problem =
+            format!("tensors of {asked} bytes in a file of {held}: views that repeat their storage");
+        return Err(checkpoint.fault(Fault::excessive(Place::whole(), problem)));
+    }
+    if let Some(tensor) = checkpoint.tensors.iter().find(|t| t.neg && t.dtype.word() < 2) {
+        let fault =
+            Fault::unsupported(Place::tensor(&tensor.name), format!("a lazily negated {}", tensor.dtype));
+        return Err(checkpoint.fault(fault));
+    }
+    Ok(checkpoint)
+}
+
+/// How many times the file's size its tensors may take together, and what is always allowed.
+const EXPANSION: u64 = 16;
+const ALWAYS: u64 = 64 << 20;
+
+fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+    match format::outline(source)? {
+        Outline::Zip => zip(source, options),
+        Outline::Safetensors => safetensors(source),
+        Outline::Else(what, hint) => Err(Trouble::NotACheckpoint(what.to_owned(), hint.map(str::to_owned))),
+        Outline::Pickle => pickled(source, options),
+        Outline::Npy => numpy::files::npy(source).map(|(tensors, storages)| Opened {
+            format: Format::Npy,
+            tensors,
+            storages,
+            details: Details::default(),
+        }),
+        Outline::Tar | Outline::Index => {
+            Err(Trouble::NotACheckpoint("this format is not read".to_owned(), None))
+        }
+    }
+}
+
+fn safetensors(source: &dyn Source) -> std::result::Result<Opened, Trouble> {
+    let contents = safe::read(source, 0)??;
+    no_archive_at_the_end(source)?;
+    Ok(Opened {
+        format: Format::Safetensors,
+        tensors: contents.tensors,
+        storages: contents.storages,
+        details: Details { metadata: contents.metadata, ..Details::default() },
+    })
+}
+
+fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+    let archive = Archive::open(source)??;
+    if archive.members.iter().all(|m| m.name.ends_with(".npy")) && !archive.members.is_empty() {
+        let (tensors, storages) = numpy::files::npz(source, &archive)?;
+        return Ok(Opened { format: Format::Npz, tensors, storages, details: Details::default() });
+    }
+    let prefix = zipped::prefix(&archive)?.to_owned();
+    let name = format!("{prefix}data.pkl");
+    let Some(member) = archive.member(&name) else {
+        return Err(Trouble::NotACheckpoint(
+            "it is a zip archive without a `data.pkl`, as torch writes it".into(),
+            Some("unpack it, and look for a checkpoint inside".into()),
+        ));
+    };
+    let pickle = archive.read(source, member, zipped::PICKLE)??;
+    let mut storages =
+        Storages { big_endian: zipped::big_endian(source, &archive, &prefix)??, ..Storages::default() };
+    let mut machine = Machine::new(&pickle, 0, Limits::default());
+    let root = machine.run().map_err(|f| f.within(&name))?;
+    if machine.position() != pickle.len() {
+        let place = Place::byte(machine.position() as u64).within(&name);
+        return Err(Fault::ambiguous(place, "bytes after the pickle").into());
+    }
+    let arena = machine.into_arena();
+    let opaque = check_imports(&arena, options)?;
+    let collected = collect::collect(&arena, root, options.key.as_deref(), &mut storages)?;
+    zipped::place(source, &archive, &format!("{prefix}data/"), &mut storages)??;
+    Ok(opened(Format::TorchZip, collected, storages, opaque))
+}
+
+fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+    let mut trouble = None;
+    let opened = legacy::with_front(source, |front| {
+        let mut storages = Storages { pickle_at: Some((0, 0)), ..Storages::default() };
+        let parsed = legacy::parse(front, Limits::default(), &mut |_| {})?;
+        let (format, arena, root) = match &parsed {
+            legacy::Pickled::Legacy(legacy) => (Format::TorchLegacy, &legacy.arena, legacy.root),
+            legacy::Pickled::Plain(arena, root) => (Format::Pickle, arena, *root),
+        };
+        let mut later = |t: Trouble| trouble = Some(t);
+        let (opaque, collected) = match decide(arena, root, options, &mut storages) {
+            Ok(done) => done,
+            Err(t) => {
+                later(t);
+                return Ok(None);
+            }
+        };
+        if let legacy::Pickled::Legacy(legacy) = &parsed {
+            match legacy::place(source, legacy, &mut storages) {
+                Ok(placed) => placed?,
+                Err(e) => {
+                    later(e.into());
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(opened(format, collected, storages, opaque)))
+    })??;
+    match (opened, trouble) {
+        (Some(opened), _) => {
+            no_archive_at_the_end(source)?;
+            Ok(opened)
+        }
+        (None, Some(trouble)) => Err(trouble),
+        (None, None) => Err(Fault::malformed(Place::whole(), "no pickle").into()),
+    }
+}
+
+fn decide(
+    arena: &Arena<'_>,
+    root: Ref,
+    options: &Options,
+    storages: &mut Storages,
+) -> std::result::Result<(Vec<String>, Collected), Trouble> {
+    let opaque = check_imports(arena, options)?;
+    let collected = collect::collect(arena, root, options.key.as_deref(), storages)?;
+    Ok((opaque, collected))
+}
+
+fn opened(format: Format, collected: Collected, storages: Storages, opaque: Vec<String>) -> Opened {
+    Opened {
+        format,
+        tensors: collected.tensors,
+        storages: storages.list,
+        details: Details {
+            metadata: Default::default(),
+            unwrapped: collected.path,
+            stripped: collected.stripped,
+            refused: collected.refused,
+            left_out: collected.left_out,
+            opaque,
+        },
+    }
+}
+
+/// Refuses a pickle that names anything outside the known set; with `allow_opaque`, lists it.
+fn check_imports(arena: &Arena<'_>, options: &Options) -> std::result::Result<Vec<String>, Trouble> {
+    let mut strange: Vec<_> = arena.imports().iter().filter(|i| i.verdict != Verdict::Known).collect();
+    if strange.is_empty() {
+        return Ok(Vec::new());
+    }
+    if options.allow_opaque {
+        return Ok(strange.iter().map(|i| i.path()).collect());
+    }
+    strange.sort_by_key(|i| (std::cmp::Reverse(i.verdict), i.offset));
+    const SHOWN: usize = 3;
+    let mut text = strange
+        .iter()
+        .take(SHOWN)
+        .map(|i| format!("`{}` ({}) at byte {}: {}", i.path(), i.verdict.name(), i.offset, i.effect()))
+        .collect::<Vec<_>>()
+        .join("; ");
+    if strange.len() > SHOWN {
+        text.push_str(&format!("; and {} more", strange.len() - SHOWN));
+    }
+    Err(Trouble::Code(text))
+}
+
+/// Only an archive may end in a zip end record.
+fn no_archive_at_the_end(source: &dyn Source) -> std::result::Result<(), Trouble> {
+    if source.is_remote() || !archive::has_end_record(source)? {
+        return Ok(());
+    }
+    let place = Place::byte(source.len().saturating_sub(22));
+    Err(Fault::ambiguous(place, "ends in a zip end record: zip readers would take it for an archive").into())
+}

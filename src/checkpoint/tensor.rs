@@ -1,0 +1,357 @@
+//! Tensors as views of storages, and where a storage's bytes are. Filled by the readers, read through
+//! [`super::Checkpoint::bytes`] and [`super::Checkpoint::stream`].
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::sync::OnceLock;
+
+use super::dtype::Dtype;
+use super::error::{Fault, Place};
+use super::source::Source;
+
+/// A tensor: a name, a type, a shape, and where its elements lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// The name, after unwrapping.
+    pub name: String,
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// Dimensions, in elements; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Steps between neighbours along each dimension, in units of the storage (an element; a byte for
+    /// types packed two to a byte).
+    pub strides: Vec<usize>,
+    /// The first element, in units from the storage's start.
+    pub offset: usize,
+    /// The storage, by its index in [`super::Checkpoint::storages`].
+    pub storage: usize,
+    /// Imaginary parts are to be negated (a lazy `conj()`).
+    pub conj: bool,
+    /// Values are to be negated (a lazy `imag` of a conjugate).
+    pub neg: bool,
+}
+
+impl Tensor {
+    /// Elements in all. Checked to fit when the tensor was read.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of the contiguous form.
+    pub fn nbytes(&self) -> usize {
+        self.extents().iter().product::<usize>() * self.dtype.unit()
+    }
+
+    /// Dimensions in units of the storage: the shape, with the last one halved for types packed two to a
+    /// byte.
+    pub fn extents(&self) -> Cow<'_, [usize]> {
+        let packed = self.dtype.unit() * 8 / self.dtype.bits().max(1);
+        match self.shape.split_last() {
+            Some((last, rest)) if packed > 1 => {
+                let mut extents = rest.to_vec();
+                extents.push(last.div_ceil(packed));
+                Cow::Owned(extents)
+            }
+            _ => Cow::Borrowed(&self.shape),
+        }
+    }
+
+    /// Whether the elements lie in row-major order without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        let extents = self.extents();
+        if extents.contains(&0) {
+            return true;
+        }
+        let mut expected = 1;
+        for (&extent, &stride) in extents.iter().zip(&self.strides).rev() {
+            if extent != 1 && stride != expected {
+                return false;
+            }
+            expected *= extent;
+        }
+        true
+    }
+
+    /// Checks everything a file can forge: as many strides as dimensions, no overflow, no element outside
+    /// of a storage of `units` units. Shape, strides and offset are in units here.
+    pub(super) fn check(
+        extents: &[usize],
+        strides: &[usize],
+        offset: usize,
+        unit: usize,
+        units: usize,
+    ) -> Result<(), String> {
+        const DIMENSIONS: usize = 64;
+        if extents.len() != strides.len() {
+            return Err(format!("{} dimensions but {} strides", extents.len(), strides.len()));
+        }
+        if extents.len() > DIMENSIONS {
+            return Err(format!("{} dimensions, where torch allows {DIMENSIONS}", extents.len()));
+        }
+        let overflow = || format!("shape {extents:?} with strides {strides:?} overflows");
+        let nonzero = extents.iter().filter(|&&e| e > 0).try_fold(unit, |n, &e| n.checked_mul(e));
+        if nonzero.is_none_or(|n| n > isize::MAX as usize) {
+            return Err(overflow());
+        }
+        if extents.contains(&0) {
+            return Ok(());
+        }
+        let mut last = offset;
+        for (&extent, &stride) in extents.iter().zip(strides) {
+            let reach = (extent - 1).checked_mul(stride).ok_or_else(overflow)?;
+            last = last.checked_add(reach).ok_or_else(overflow)?;
+        }
+        if last >= units {
+            return Err(format!(
+                "shape {extents:?}, strides {strides:?}, offset {offset} reach element {last} of a storage of {units}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Row-major strides of a shape.
+pub(super) fn contiguous_strides(extents: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; extents.len()];
+    let mut step = 1usize;
+    for (stride, &extent) in strides.iter_mut().zip(extents).rev() {
+        *stride = step;
+        step = step.saturating_mul(extent.max(1));
+    }
+    strides
+}
+
+/// A run of bytes that tensors are views of.
+#[derive(Debug)]
+pub struct Storage {
+    /// Bytes.
+    pub len: u64,
+    /// The byte order is not little-endian: numbers of this many bytes are to be turned round.
+    pub swap: Option<usize>,
+    /// The CRC-32 that an archive claims for it, where there is one.
+    pub crc: Option<u32>,
+    pub(super) at: At,
+}
+
+/// Where a storage's bytes are.
+#[derive(Debug)]
+pub(super) enum At {
+    /// In a file of the checkpoint, as they are.
+    File { file: usize, start: u64 },
+    /// In memory: decoded from text, or of a tiny array.
+    Memory(Vec<u8>),
+    /// Deflated in an archive; inflated when first needed and then kept.
+    Deflated {
+        file: usize,
+        start: u64,
+        compressed: u64,
+        crc: u32,
+        member: String,
+        inflated: OnceLock<Inflated>,
+    },
+    /// Named, and not placed yet. No finished checkpoint has one.
+    Pending,
+}
+
+impl Storage {
+    /// The range of a file where the bytes lie as they are: which file, first byte.
+    pub fn in_file(&self) -> Option<(usize, u64)> {
+        match self.at {
+            At::File { file, start } if self.swap.is_none() => Some((file, start)),
+            _ => None,
+        }
+    }
+}
+
+/// An inflated storage: in memory when small, else in a file without a name that is gone with the process.
+#[derive(Debug)]
+pub(super) enum Inflated {
+    Memory(Vec<u8>),
+    Spilled(std::fs::File),
+}
+
+/// Up to here an inflated storage is kept in memory.
+const IN_MEMORY: u64 = 4 << 20;
+
+/// Inflates a whole member and checks its length and CRC.
+pub(super) fn inflate(
+    source: &dyn Source,
+    start: u64,
+    compressed: u64,
+    len: u64,
+    crc: u32,
+    member: &str,
+) -> io::Result<Result<Inflated, Fault>> {
+    let bad = |problem: String| Ok(Err(Fault::malformed(Place::member(member), problem)));
+    let mut decoder = flate2::read::DeflateDecoder::new(Window { source, at: start, left: compressed });
+    let mut hasher = flate2::Crc::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut memory = Vec::new();
+    let mut spilled = if len > IN_MEMORY { Some(tempfile::tempfile()?) } else { None };
+    let mut total = 0u64;
+    loop {
+        let read = match decoder.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                return bad(format!("deflated data is broken: {e}"));
+            }
+            Err(e) => return Err(e),
+        };
+        let chunk = buffer.get(..read).unwrap_or_default();
+        total += read as u64;
+        if total > len {
+            return bad(format!("inflates to more than the {len} bytes it claims"));
+        }
+        hasher.update(chunk);
+        match &mut spilled {
+            Some(file) => io::Write::write_all(file, chunk)?,
+            None => memory.extend_from_slice(chunk),
+        }
+    }
+    if total != len {
+        return bad(format!("inflates to {total} bytes, not the {len} it claims"));
+    }
+    if hasher.sum() != crc {
+        return bad(format!("its CRC-32 is {:08x}, not the {crc:08x} it claims", hasher.sum()));
+    }
+    Ok(Ok(match spilled {
+        Some(file) => Inflated::Spilled(file),
+        None => Inflated::Memory(memory),
+    }))
+}
+
+/// A range of a source as a reader.
+pub(super) struct Window<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) at: u64,
+    pub(super) left: u64,
+}
+
+impl Read for Window<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.left.min(buffer.len() as u64) as usize;
+        if len == 0 {
+            return Ok(0);
+        }
+        let bytes = self.source.bytes(self.at, len)?;
+        buffer.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+        self.at += len as u64;
+        self.left -= len as u64;
+        Ok(len)
+    }
+}
+
+/// Visits a strided view as runs of units that lie next to each other: `visit(first, count)` in row-major
+/// order.
+pub(super) fn runs(
+    extents: &[usize],
+    strides: &[usize],
+    offset: usize,
+    mut visit: impl FnMut(usize, usize) -> io::Result<()>,
+) -> io::Result<()> {
+    if extents.contains(&0) {
+        return Ok(());
+    }
+    // The longest tail of dimensions that is one run.
+    let (mut outer, mut run) = (extents.len(), 1);
+    while let Some(last) = outer.checked_sub(1) {
+        let (Some(&extent), Some(&stride)) = (extents.get(last), strides.get(last)) else { break };
+        if extent != 1 && stride != run {
+            break;
+        }
+        run *= extent;
+        outer = last;
+    }
+    let extents = extents.get(..outer).unwrap_or_default();
+    let strides = strides.get(..outer).unwrap_or_default();
+    let mut index = vec![0usize; outer];
+    let mut at = offset;
+    loop {
+        visit(at, run)?;
+        let mut dimension = outer;
+        loop {
+            let Some(next) = dimension.checked_sub(1) else { return Ok(()) };
+            dimension = next;
+            let (Some(i), Some(&extent), Some(&stride)) =
+                (index.get_mut(next), extents.get(next), strides.get(next))
+            else {
+                return Ok(());
+            };
+            *i += 1;
+            at += stride;
+            if *i < extent {
+                break;
+            }
+            at -= stride * extent;
+            *i = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(shape: &[usize], strides: &[usize]) -> Tensor {
+        Tensor {
+            name: "t".into(),
+            dtype: Dtype::Safe(safetensors::Dtype::F32),
+            shape: shape.into(),
+            strides: strides.into(),
+            offset: 0,
+            storage: 0,
+            conj: false,
+            neg: false,
+        }
+    }
+
+    #[test]
+    fn contiguity_ignores_dimensions_of_one_and_empty_tensors() {
+        assert!(tensor(&[2, 3], &[3, 1]).is_contiguous());
+        assert!(tensor(&[2, 1, 3], &[3, 77, 1]).is_contiguous());
+        assert!(tensor(&[0, 3], &[9, 9]).is_contiguous());
+        assert!(!tensor(&[3, 2], &[1, 3]).is_contiguous());
+    }
+
+    #[test]
+    fn a_view_may_not_leave_its_storage_nor_overflow() {
+        assert!(Tensor::check(&[2, 3], &[3, 1], 0, 4, 6).is_ok());
+        assert!(Tensor::check(&[2, 3], &[3, 1], 1, 4, 6).is_err());
+        assert!(Tensor::check(&[2, 3], &[3], 0, 4, 6).is_err());
+        assert!(Tensor::check(&[usize::MAX, 2], &[0, 0], 0, 4, 6).is_err());
+        assert!(Tensor::check(&[0, usize::MAX, usize::MAX], &[1, 1, 1], 0, 4, 0).is_err());
+        assert!(Tensor::check(&[2, 2], &[usize::MAX, 1], 0, 4, 6).is_err());
+        assert!(Tensor::check(&[], &[], 6, 4, 6).is_err());
+    }
+
+    #[test]
+    fn runs_cover_a_transpose_element_by_element() {
+        let mut seen = Vec::new();
+        runs(&[3, 2], &[1, 3], 0, |at, n| {
+            seen.push((at, n));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(0, 1), (3, 1), (1, 1), (4, 1), (2, 1), (5, 1)]);
+        seen.clear();
+        runs(&[2, 2, 3], &[100, 3, 1], 5, |at, n| {
+            seen.push((at, n));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(5, 6), (105, 6)]);
+        seen.clear();
+        runs(&[], &[], 7, |at, n| {
+            seen.push((at, n));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(7, 1)]);
+    }
+}
