@@ -12,7 +12,7 @@ use crate::registry::format::{Index, document, to_json};
 use crate::registry::import::check::{Difference, differences};
 use crate::registry::import::{self, facts::Facts};
 use crate::registry::pages;
-use crate::registry::tree::{Malformed, Problems, to_yaml};
+use crate::registry::tree::{Malformed, Problems, Schema, to_yaml};
 
 /// Arguments of `zoo import`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         None => {
             let whole = document(&together(pages));
             match args.json {
-                true => context.println(to_json(&whole).to_string())?,
+                true => context.println(to_json(&whole, Schema::Core).to_string())?,
                 false => context.print(to_yaml(&whole))?,
             }
             Ok(Status::Success)

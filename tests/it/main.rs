@@ -9,6 +9,7 @@ mod layers;
 mod logits;
 mod plan;
 mod promises;
+mod model_index;
 mod store;
 mod support;
 mod wheels;

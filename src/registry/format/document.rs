@@ -26,13 +26,15 @@ pub fn document(index: &Index) -> Node {
     Node::of(Value::Mapping(root))
 }
 
-/// The tree as JSON: scalars by the core schema of YAML 1.2; what JSON has no number for is a string.
-pub fn to_json(node: &Node) -> serde_json::Value {
+/// The tree as JSON, its scalars typed by a schema; what JSON has no number for is a string.
+pub fn to_json(node: &Node, schema: Schema) -> serde_json::Value {
     use serde_json::Value as Json;
     match &node.value {
-        Value::Sequence(items) => Json::Array(items.iter().map(to_json).collect()),
-        Value::Mapping(m) => Json::Object(m.iter().map(|(k, v)| (k.text().to_owned(), to_json(v))).collect()),
-        Value::Scalar(scalar) => match scalar.typed(Schema::Core) {
+        Value::Sequence(items) => Json::Array(items.iter().map(|item| to_json(item, schema)).collect()),
+        Value::Mapping(m) => {
+            Json::Object(m.iter().map(|(k, v)| (k.text().to_owned(), to_json(v, schema))).collect())
+        }
+        Value::Scalar(scalar) => match scalar.typed(schema) {
             Typed::Null => Json::Null,
             Typed::Bool(b) => Json::Bool(b),
             Typed::Int(i) => match (i64::try_from(i), u64::try_from(i)) {

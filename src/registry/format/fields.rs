@@ -169,7 +169,7 @@ fn each(node: &mut Node, mut change: impl FnMut(&mut Node)) {
 }
 
 /// A model or a collection with its keys in zoo's order: known fields first, in the order of timm's pages,
-/// then the others by name. Metrics and zoo's evidence keep the order they have.
+/// then the others by name. Results and metrics keep the order they have.
 pub fn ordered(mut node: Node) -> Node {
     sort(&mut node, MODEL);
     let Some(mapping) = node.mapping_mut() else { return node };
@@ -178,7 +178,11 @@ pub fn ordered(mut node: Node) -> Node {
             "Metadata" => sort(value, METADATA_ORDER),
             "Results" => each(value, |result| sort(result, RESULT)),
             "Paper" => sort(value, PAPER_ORDER),
-            "zoo" => sort(value, ZOO_ORDER),
+            "zoo" => {
+                sort(value, ZOO_ORDER);
+                let pairs = value.mapping_mut().into_iter().flat_map(|m| m.pairs_mut());
+                pairs.filter(|(key, _)| key.text() == "evidence").for_each(|(_, e)| sort(e, ZOO_ORDER));
+            }
             _ => {}
         }
     }

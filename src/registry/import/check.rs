@@ -4,7 +4,7 @@
 //! compared only where the page has one: pages of others do not.
 
 use crate::registry::format::{Index, Record, to_json};
-use crate::registry::tree::{Node, Value, join};
+use crate::registry::tree::{Node, Schema, Value, join};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,8 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn add(&mut self, path: &str, registry: Option<&Node>, page: Option<&Node>) {
-        let (registry, page) = (registry.map(to_json), page.map(to_json));
+        let json = |node: &Node| to_json(node, Schema::Core);
+        let (registry, page) = (registry.map(json), page.map(json));
         self.found.push(Difference { model: self.model.clone(), path: path.to_owned(), registry, page });
     }
 

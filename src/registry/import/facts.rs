@@ -7,12 +7,12 @@
 //! | column | fact |
 //! | --- | --- |
 //! | `name` | the model |
-//! | `arch`, `arch_in` | the architecture by its timm name, and the version of timm that has it |
+//! | `arch`, `arch_in` | the architecture by its timm name (empty: the model's own), and timm's version |
 //! | `w_source` | where the facts of the weights are from |
 //! | `w_mean`, `w_std` | three numbers a channel, separated by spaces |
 //! | `classifier`, `first_conv` | state-dict prefixes |
 //! | `w_params` | exact number of parameters |
-//! | `w_names` | `same`: the published file has timm's names |
+//! | `w_names` | `same`: timm 0.4.12, which the pages are from, named the tensors as 1.0.31 does; `differ` |
 //! | `w_licence`, `w_tag` | licence and timm's tag of the file with the same hash |
 //! | `w_input`, `w_crop_pct`, `w_interpolation` | the weights' own evaluation configuration |
 //! | `today`, `today_url`, `today_hf`, `today_same` | what timm makes of the name now |
@@ -188,14 +188,20 @@ impl Row<'_> {
             }
         };
         let text = |column| self.cell(column).map(Node::string);
-        add("arch", text("arch"), &arch_in);
+        // An architecture of the model's own name has no other.
+        let arch = self.cell("arch").or(self.cell("arch_in").map(|_| self.name));
+        add("arch", arch.map(Node::string), &arch_in);
         add("mean", self.triple("w_mean")?, source);
         add("std", self.triple("w_std")?, source);
         add("classifier", text("classifier"), &arch_in);
         add("first_conv", text("first_conv"), &arch_in);
         add("params", self.number("w_params")?, source);
-        let same = self.cell("w_names") == Some("same") && is_pth;
-        add("names", same.then(|| Node::string("timm")), "state dicts of timm 0.4.12 and 1.0.31");
+        let names = match self.cell("w_names").filter(|_| is_pth) {
+            Some("same") => Some("timm"),
+            Some("differ") => Some("timm 0.4.12"),
+            _ => None,
+        };
+        add("names", names.map(Node::string), "state dicts of timm 0.4.12 and 1.0.31");
         add("licence", text("w_licence"), same_hash);
         let hub = self.cell("today_same") == Some("same file");
         add("hf_id", text("today_hf").filter(|_| hub), same_hash);

@@ -207,8 +207,9 @@ impl Reader<'_> {
             _ if is_number(word) => word,
             _ => return Err(self.unexpected("a value")),
         };
+        let text = yaml_number(text);
         self.at += length;
-        Ok(Scalar { text: text.to_owned(), style: Style::Plain })
+        Ok(Scalar { text, style: Style::Plain })
     }
 
     fn string(&mut self) -> Result<String, Box<Problem>> {
@@ -277,6 +278,18 @@ impl Reader<'_> {
             }
             _ => Err(self.refuse("`\\u` without four hex digits")),
         }
+    }
+}
+
+/// A number as every YAML reader sees one: 1.1 wants a point, and a sign in the exponent.
+fn yaml_number(text: &str) -> String {
+    match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) if is_number(text) => {
+            let point = if mantissa.contains('.') { "" } else { ".0" };
+            let sign = if exponent.starts_with(['-', '+']) { "" } else { "+" };
+            format!("{mantissa}{point}e{sign}{exponent}")
+        }
+        _ => text.to_owned(),
     }
 }
 

@@ -104,7 +104,7 @@ fn json_is_read_as_python_does() {
     assert_eq!(node.get("b").unwrap().text(), Some("é😀\n/"));
     assert_eq!(
         to_yaml(&node),
-        "a:\n- 1\n- -2.5e3\n- true\n- null\n- .nan\nb: |\n  é😀\n  /\n".replace("|\n", "|-\n")
+        "a:\n- 1\n- -2.5e+3\n- true\n- null\n- .nan\nb: |\n  é😀\n  /\n".replace("|\n", "|-\n")
     );
     for wrong in
         ["", "{", "[1,]", "{\"a\" 1}", "[01]", "[1] x", "\"\\ud800\"", "{'a': 1}", "[\"\u{1}\"]", "nul"]
