@@ -2,6 +2,7 @@
 //! library and prints what came back; the exit code is chosen here and nowhere else.
 
 mod cache;
+mod card;
 mod completions;
 mod context;
 mod convert;
@@ -11,6 +12,7 @@ mod import;
 mod inspect;
 mod interrupt;
 mod list;
+mod page;
 mod progress;
 mod show;
 
@@ -55,6 +57,10 @@ enum Command {
     Completions(completions::Args),
     /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
     Import(import::Args),
+    /// Write a documentation page of a collection or a model
+    Page(page::Args),
+    /// Write a Hugging Face model card
+    Card(card::Args),
 }
 
 /// How a command that could do its work ended.
@@ -113,6 +119,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Convert(args) => convert::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
+        Command::Page(args) => page::run(&args, context),
+        Command::Card(args) => card::run(&args, context),
         Command::Import(args) => import::run(&args, context),
     }
 }

@@ -1,6 +1,10 @@
 //! How results reach a sink: tables, JSON, and one escaping function a sink.
 
+pub mod card;
+pub mod cite;
 pub mod entry;
+pub mod page;
 pub mod safe;
 pub mod table;
+pub mod template;
 pub mod tree;

@@ -3,8 +3,12 @@
 //!
 //! Called by everything that prints, at the last moment and once: text is kept as it is until then.
 
+mod code;
+
 use std::borrow::Cow;
 use std::fmt::Write;
+
+pub use code::{bibtex, link, python, rust, shell};
 
 /// For a terminal: control characters (ESC among them), bidirectional overrides and other invisible
 /// format characters become `\u{…}`. The result is one line.

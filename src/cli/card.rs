@@ -1,0 +1,87 @@
+//! `zoo card NAME`: a Hugging Face model card, with the verdicts of a report where one is given.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Context, Status, page};
+use crate::error::{Class, Classify, Result};
+use crate::registry::{Registry, pages};
+use crate::render::{card, safe};
+
+/// The largest report that is read, unpacked.
+const MAX_REPORT: u64 = 1 << 30;
+
+/// Arguments of `zoo card`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model
+    name: String,
+    /// A report of `zoo verify --report` (.json or .json.gz): its verdicts about the model go onto the card
+    #[arg(long, value_name = "R.json")]
+    report: Vec<PathBuf>,
+    /// Your own template, in Jinja's language, escaped for what its extension says (.md, .html, .xml, else text)
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+    /// Print the values that a template gets, as JSON
+    #[arg(long, conflicts_with = "template")]
+    json: bool,
+}
+
+/// A model that no page describes.
+#[derive(Debug, thiserror::Error)]
+#[error("no page describes `{0}`")]
+struct NoPage(String);
+
+/// A report that is no JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("report `{}`: {why}", path.display())]
+struct NoReport {
+    path: PathBuf,
+    why: String,
+}
+
+impl Classify for NoPage {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+}
+
+impl Classify for NoReport {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+}
+
+/// Prints the card.
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    let registry = Registry::open(&context.globals.registry)?;
+    let entry = registry.resolve(&args.name)?;
+    let index = pages::with(&context.globals.registry)?;
+    let record = page::record(&index, entry).ok_or_else(|| NoPage(entry.name.clone()))?;
+    let mut verified = Vec::new();
+    for path in &args.report {
+        verified.extend(card::verified(&path.display().to_string(), &report(path)?, &entry.name)?);
+    }
+    let values = card::values(record, entry, &verified);
+    match args.json {
+        true => context.println(safe::json(&values.to_string()).as_bytes())?,
+        false => context.print(card::card(&values, args.template.as_deref())?)?,
+    }
+    Ok(Status::Success)
+}
+
+fn report(path: &Path) -> Result<serde_json::Value> {
+    let refuse = |why: String| NoReport { path: path.to_owned(), why };
+    let packed = crate::fs::read(path, MAX_REPORT)?;
+    let mut bytes = Vec::new();
+    if path.extension().is_some_and(|e| e == "gz") {
+        let unpacker = flate2::read::GzDecoder::new(packed.as_slice());
+        unpacker.take(MAX_REPORT + 1).read_to_end(&mut bytes).map_err(|e| refuse(e.to_string()))?;
+        if bytes.len() as u64 > MAX_REPORT {
+            return Err(refuse(format!("larger than {MAX_REPORT} bytes")).into());
+        }
+    } else {
+        bytes = packed;
+    }
+    Ok(serde_json::from_slice(&bytes).map_err(|e| refuse(format!("no JSON: {e}")))?)
+}

@@ -1,0 +1,120 @@
+//! What the page and card templates know of a model. In: its typed entry and its record in the index. Out:
+//! values for a template, and the pages themselves. Called by `zoo page` and `zoo card`.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{cite, entry, template};
+use crate::registry::Entry;
+use crate::registry::format::{Index, Record, document};
+use crate::registry::tree::{Node, View, to_comment};
+
+/// Fields of the metadata that say how the weights were made, in the order of the pages.
+const TRAINING: &[&str] = &[
+    "Training Data",
+    "Training Techniques",
+    "Training Resources",
+    "Training Time",
+    "Epochs",
+    "Batch Size",
+    "LR",
+    "Momentum",
+    "Weight Decay",
+    "Dropout",
+    "Label Smoothing",
+];
+
+/// The values of a documentation page for some models of one collection, each with its typed entry.
+pub fn values(title: &str, collection: Option<&Record>, models: &[(&Record, &Entry)]) -> serde_json::Value {
+    let index = Index {
+        models: models.iter().map(|(record, _)| (*record).clone()).collect(),
+        collections: collection.into_iter().cloned().collect(),
+        ..Index::default()
+    };
+    let first = models.first().map(|(record, _)| record.full());
+    let paper = first.as_ref().map(paper).unwrap_or_default();
+    let known: Vec<_> = models.iter().map(|(record, entry)| model(record, entry)).collect();
+    json!({
+        "title": title,
+        "paper": {"title": paper.title, "url": paper.url},
+        "models": known,
+        "example": known.first(),
+        "training": first.as_ref().map(training),
+        "citation": cite::bibtex(title, paper.title.as_deref(), paper.url.as_deref()),
+        "index": to_comment(&document(&index)),
+    })
+}
+
+/// The page of these values by our template or the user's.
+///
+/// # Errors
+/// [`template::Error`].
+pub fn page(values: &serde_json::Value, theirs: Option<&Path>) -> Result<String, template::Error> {
+    template::render(template::PAGE, theirs, values)
+}
+
+/// A paper as a page names it: a mapping, or an address alone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Paper {
+    pub(super) title: Option<String>,
+    pub(super) url: Option<String>,
+}
+
+pub(super) fn paper(model: &View<'_>) -> Paper {
+    let Some(paper) = model.field("Paper") else { return Paper::default() };
+    let field = |name: &str| paper.field(name).and_then(|v| v.text()).map(str::to_owned);
+    match paper.text() {
+        Some(text) if text.contains("://") => Paper { title: None, url: Some(text.to_owned()) },
+        Some(text) => Paper { title: Some(text.to_owned()), url: None },
+        None => Paper { title: field("Title"), url: field("URL") },
+    }
+}
+
+/// How the weights were made: names and values, lists joined.
+pub(super) fn training(model: &View<'_>) -> Vec<serde_json::Value> {
+    let Some(metadata) = model.field("Metadata") else { return Vec::new() };
+    let line = |name: &&str| {
+        let value = metadata.field(name)?;
+        let parts: Vec<_> = value.node().one_or_many().iter().filter_map(Node::text).collect();
+        (!parts.is_empty()).then(|| json!({"name": name, "value": parts.join(", ")}))
+    };
+    TRAINING.iter().filter_map(line).collect()
+}
+
+/// What templates know of one model: the object of `zoo list --json`, with numbers as people read them and
+/// what timm calls it.
+pub(super) fn model(record: &Record, known: &Entry) -> serde_json::Value {
+    let mut value = entry::to_json(known);
+    let zoo = &known.zoo;
+    let url = known.sources.first().map(|s| s.0.as_str());
+    let today = record.own.field("zoo").and_then(|z| z.field("today")?.field("name")?.text());
+    // The tag is of the file itself; without one the name is all there is.
+    let timm = zoo.tag.as_deref().unwrap_or(&known.name);
+    let renamed = zoo.tag.is_some() && today.is_some() && today != zoo.tag.as_deref();
+    let claim = known.claim.as_ref();
+    let published = claim.and_then(|c| c.published_top1.as_ref()).map(|a| a.text.clone());
+    let more = json!({
+        "params": known.params.map(entry::short_count),
+        "flops": known.flops.map(entry::short_count),
+        "file_size": zoo.size.or(known.file_size).map(entry::short_bytes),
+        "image_size": known.image_size.map(|s| match s.height == s.width {
+            true => s.height.to_string(),
+            false => format!("{}x{}", s.height, s.width),
+        }),
+        "top1": claim.map(|c| c.top1.text.clone()),
+        "top5": claim.and_then(|c| c.top5.as_ref()).map(|a| a.text.clone()),
+        "published_top1": published,
+        "file_name": known.sources.first().map(|s| s.file_name().to_owned()),
+        "url": url.filter(|u| super::safe::link(u).is_some()),
+        "classifier": zoo.classifier,
+        "tag": zoo.tag,
+        "timm": timm,
+        "today": today,
+        "renamed": renamed,
+    });
+    if let (Some(value), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
+        value.extend(more);
+    }
+    value
+}
