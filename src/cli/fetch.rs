@@ -1,4 +1,4 @@
-//! `zoo fetch NAME…`: download, check, keep.
+//! `zoo fetch NAME…`: download, check, convert, keep.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::registry::{Entry, Registry};
-use crate::store::{Fetched, Lock, Pin, Request};
+use crate::store::{Fetched, Lock, Pin, Request, Store, Weights};
 
 /// Arguments of `zoo fetch`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +17,10 @@ pub(super) struct Args {
     /// Also put the files into this folder
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// In DIR: files by their SHA-256, links to them by name and a zoo.lock, as `--mirror file:DIR` takes it
+    /// Which file to hand out: the conversion, or the file as it came
+    #[arg(long, value_enum, default_value_t = Format::Safetensors)]
+    format: Format,
+    /// In DIR: files as they came, by their SHA-256, links to them by name and a zoo.lock, as `--mirror file:DIR` takes it
     #[arg(long, requires = "to")]
     mirror_layout: bool,
     /// Overwrite files in DIR
@@ -26,6 +29,21 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Which of a model's two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Converted: tensors only, nothing that could run
+    Safetensors,
+    /// As it came
+    Pth,
+}
+
+/// What one entry's fetch came to.
+struct Got {
+    source: Fetched,
+    converted: Option<Weights>,
 }
 
 /// A line of the output.
@@ -37,6 +55,7 @@ struct Row {
     bytes: u64,
     sha256: crate::Sha256,
     strength: String,
+    tensors_sha256: Option<crate::Sha256>,
     status: String,
 }
 
@@ -49,15 +68,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let entries = args.names.iter().map(|n| Ok(registry.resolve(n)?)).collect::<Result<Vec<_>>>()?;
     if let (Some(folder), false, false) = (&args.to, args.force, args.mirror_layout) {
         for entry in &entries {
-            refuse_existing(&folder.join(file_name(entry)))?;
+            refuse_existing(&folder.join(handed_out(args.format, entry)))?;
         }
     }
     let store = context.store()?;
-    let results = all(&entries, |entry| store.fetch(&Request::of(entry)).map_err(Error::from));
+    let results = all(&entries, |entry| get(args, &store, entry));
     let mut rows = Vec::new();
     let mut failed = Vec::new();
     for (entry, result) in entries.iter().zip(results) {
-        match result.and_then(|fetched| place(args, entry, fetched)) {
+        match result.and_then(|got| place(args, entry, got)) {
             Ok(row) => rows.push(row),
             Err(error) => failed.push(error),
         }
@@ -103,31 +122,52 @@ fn all<T: Send>(entries: &[&Entry], work: impl Fn(&Entry) -> T + Sync) -> Vec<T>
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// What the file is called in a folder of the user's.
+fn get(args: &Args, store: &Store, entry: &Entry) -> Result<Got> {
+    match (args.format, args.mirror_layout) {
+        (Format::Safetensors, false) => {
+            let weights = store.weights(entry)?;
+            Ok(Got { source: weights.source.clone(), converted: Some(weights) })
+        }
+        _ => Ok(Got { source: store.fetch(&Request::of(entry))?, converted: None }),
+    }
+}
+
+/// What the source calls its file.
 fn file_name(entry: &Entry) -> String {
     entry.sources.first().map_or_else(|| entry.name.clone(), |s| s.file_name().to_owned())
 }
 
+/// What the file is called in a folder of the user's.
+fn handed_out(format: Format, entry: &Entry) -> String {
+    match format {
+        Format::Safetensors => format!("{}.safetensors", entry.name),
+        Format::Pth => file_name(entry),
+    }
+}
+
 /// Copies the file to where it is wanted.
-fn place(args: &Args, entry: &Entry, fetched: Fetched) -> Result<Row> {
+fn place(args: &Args, entry: &Entry, got: Got) -> Result<Row> {
+    let Got { source, converted } = got;
+    let kept = converted.as_ref().map_or(&source.path, |w| &w.safetensors);
     let path = match (&args.to, args.mirror_layout) {
-        (None, _) => fetched.path.clone(),
-        (Some(folder), true) => mirror(folder, entry, &fetched)?,
+        (None, _) => kept.clone(),
+        (Some(folder), true) => mirror(folder, entry, &source)?,
         (Some(folder), false) => {
             fs::create_dir_all(folder)?;
-            let path = folder.join(file_name(entry));
-            copy(&fetched.path, &path, args.force)?;
+            let path = folder.join(handed_out(args.format, entry));
+            copy(kept, &path, args.force)?;
             path
         }
     };
     Ok(Row {
         name: entry.name.clone(),
-        url: fetched.url,
+        url: source.url,
         path,
-        bytes: fetched.bytes,
-        sha256: fetched.sha256,
-        strength: fetched.strength.to_string(),
-        status: fetched.status.to_string(),
+        bytes: source.bytes,
+        sha256: source.sha256,
+        strength: source.strength.to_string(),
+        tensors_sha256: converted.map(|w| w.tensors_sha256),
+        status: source.status.to_string(),
     })
 }
 

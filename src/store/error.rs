@@ -200,6 +200,14 @@ pub enum Error {
         /// A name, file name or digest.
         wanted: String,
     },
+    /// The file is the one that was meant, and no checkpoint that can be converted.
+    #[error("`{name}` came whole, and cannot be converted: {reason}")]
+    Unreadable {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        reason: Box<crate::checkpoint::Error>,
+    },
     /// Ctrl-C.
     #[error("interrupted while fetching `{name}`; what has arrived is kept, run the same again to resume")]
     Interrupted {
@@ -256,6 +264,7 @@ impl Classify for Error {
                 false => Class::World,
             },
             Error::Interrupted { .. } => Class::Interrupted,
+            Error::Unreadable { reason, .. } => reason.class(),
             Error::File(error) => error.class(),
         }
     }
@@ -280,6 +289,7 @@ impl Classify for Error {
             Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
             Error::NoHome => Some("set ZOO_HOME to a folder for downloaded files".into()),
             Error::NotCached { .. } => Some("`zoo cache ls` lists what there is".into()),
+            Error::Unreadable { reason, .. } => reason.hint(),
             Error::File(error) => error.hint(),
             _ => None,
         }

@@ -446,7 +446,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// `bytes 100-199/200` → start and total.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.trim().parse().ok()?, total.trim().parse().ok()))

@@ -11,6 +11,8 @@
 //! | `expected`, `lock` | what a file must be, and who says so |
 //! | `fetch`, `set` | from a request to a checked file, or several |
 //! | `http`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `weights` | the safetensors made from a checked file |
+//! | `remote` | a file on a server, in parts |
 //! | `cache`, `exclusive` | folders, records, one writer a file |
 
 mod cache;
@@ -26,8 +28,10 @@ mod lock;
 mod mirror;
 mod pip;
 mod progress;
+mod remote;
 mod reuse;
 mod set;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,8 +48,10 @@ pub use location::{HubFile, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use mirror::Mirror;
 pub use progress::{Event, Progress, Silent};
+pub use remote::RemoteFile;
 pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile, digest as set_digest};
+pub use weights::Weights;
 
 use crate::hash::{HashPrefix, Sha256};
 use crate::registry::{DatasetSource, Entry, Source};

@@ -29,7 +29,7 @@ fn page(home: &Home, url: &str, zoo: &str) -> String {
 }
 
 fn fetch(home: &Home, page: &str, more: &[&str]) -> Ran {
-    let mut args = vec!["fetch", "m", "--registry", page, "--progress", "plain"];
+    let mut args = vec!["fetch", "m", "--format", "pth", "--registry", page, "--progress", "plain"];
     args.extend(more);
     home.run(&args)
 }
@@ -136,7 +136,7 @@ fn ctrl_c_leaves_a_part_that_the_next_run_resumes() {
         reply
     });
     let page = page(&home, &format!("{}/{}", server.url, named(&bytes)), "");
-    let child = home.command(&["fetch", "m", "--registry", &page]).spawn().unwrap();
+    let child = home.command(&["fetch", "m", "--format", "pth", "--registry", &page]).spawn().unwrap();
     let started = Instant::now();
     while !home
         .cached("partial", Some("part"))
@@ -327,7 +327,7 @@ fn mirrors_are_asked_first_and_trusted_with_nothing() {
     assert_eq!(server.asked()[1].path, format!("/copy/v1/{name}"));
 
     let (home, wrong) = (Home::new(), Server::of(noise(20_000, 16)));
-    let mut command = home.command(&["fetch", "m", "--registry", &page(&home, &origin, "")]);
+    let mut command = home.command(&["fetch", "m", "--format", "pth", "--registry", &page(&home, &origin, "")]);
     command.env("ZOO_MIRROR", &wrong.url).env("HTTPS_PROXY", "http://127.0.0.1:9");
     let ran = crate::support::ran(command.output().unwrap());
     assert_eq!(ran.code, Some(3), "{ran:?}");
@@ -364,7 +364,7 @@ fn two_processes_fetch_a_file_once() {
         Reply::file(asked, &served, "\"a\"")
     });
     let page = page(&home, &format!("{}/{}", server.url, named(&bytes)), "");
-    let start = || home.command(&["fetch", "m", "--registry", &page]).spawn().unwrap();
+    let start = || home.command(&["fetch", "m", "--format", "pth", "--registry", &page]).spawn().unwrap();
     let children = [start(), start(), start()];
     for child in children {
         let ran = ran(child.wait_with_output().unwrap());
@@ -381,7 +381,7 @@ fn a_full_disk_is_the_worlds_fault_and_what_came_stays() {
     // A file may grow to 100 KiB only: writing beyond fails as on a full disk.
     let command = home.command(&[]);
     let script = format!(
-        "trap '' XFSZ; ulimit -f 100; exec '{}' fetch m --registry '{page}'",
+        "trap '' XFSZ; ulimit -f 100; exec '{}' fetch m --format pth --registry '{page}'",
         env!("CARGO_BIN_EXE_zoo")
     );
     let envs: Vec<_> = command.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
@@ -404,13 +404,13 @@ fn torchs_cache_is_copied_from_and_checked() {
     let url = format!("https://weights.invalid/{name}");
     home.write(&format!("torch/hub/checkpoints/{name}"), &bytes);
     let page = page(&home, &url, "");
-    let mut command = home.command(&["fetch", "m", "--registry", &page, "--offline"]);
+    let mut command = home.command(&["fetch", "m", "--format", "pth", "--registry", &page, "--offline"]);
     let good = ran(command.env("TORCH_HOME", home.path("torch")).output().unwrap());
     assert_eq!(good.code, Some(0), "{good:?}");
 
     let other = Home::new();
     other.write(&format!("torch/hub/checkpoints/{name}"), noise(30_000, 21));
-    let mut command = other.command(&["fetch", "m", "--registry", &page, "--offline"]);
+    let mut command = other.command(&["fetch", "m", "--format", "pth", "--registry", &page, "--offline"]);
     let bad = ran(command.env("TORCH_HOME", other.path("torch")).output().unwrap());
     assert_eq!(bad.code, Some(4), "{bad:?}");
     assert_nothing_kept(&other);

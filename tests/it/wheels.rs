@@ -35,7 +35,7 @@ fn fetch(home: &Home, source: &str) -> Ran {
          Collections:\n- Name: Ours\n"
     );
     let page = home.write("page.yaml", text);
-    let mut command = home.command(&["fetch", "m", "--json", "--registry"]);
+    let mut command = home.command(&["fetch", "m", "--format", "pth", "--json", "--registry"]);
     command.arg(page).env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", home.path("wheels"));
     ran(command.output().unwrap())
 }

@@ -1,0 +1,118 @@
+//! Weights: the source file and, beside it, the safetensors converted from it with a record of what was
+//! made from what. Called by everything that computes with an entry's weights.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::hash_file;
+use super::error::{Error, Result};
+use super::{Fetched, Request, Status, Store, Strength, exclusive};
+use crate::checkpoint::{Checkpoint, write};
+use crate::fs;
+use crate::hash::Sha256;
+use crate::registry::Entry;
+
+/// Raised whenever the same source would convert to other bytes: older conversions are then made anew.
+const CONVERTER: u32 = 1;
+
+/// An entry's weights, fetched and converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// The file as it came. Where `zoo cache gc --sources` has dropped it, its path leads nowhere.
+    pub source: Fetched,
+    /// The conversion: the file's own tensor names, contiguous and little-endian.
+    pub safetensors: PathBuf,
+    /// Of the conversion's bytes.
+    pub safetensors_sha256: Sha256,
+    /// Of the tensors, whatever file they are in.
+    pub tensors_sha256: Sha256,
+}
+
+/// What is on record beside a conversion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Derived {
+    /// Digest of the file it was made from.
+    source: Sha256,
+    converter: u32,
+    tensors_sha256: Sha256,
+    /// Of the conversion itself.
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Store {
+    /// An entry's weights: fetched, checked and converted where that has not been done. The conversion is
+    /// hashed again each time, so what is computed with is what was checked.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`]; and a file that came whole and is no checkpoint that can be converted.
+    pub fn weights(&self, entry: &Entry) -> Result<Weights> {
+        let request = Request::of(entry);
+        if let Some(source) = self.converted(&request)? {
+            let path = self.derived(source.sha256);
+            if let Some(derived) = self.sound(source.sha256, &path)? {
+                return Ok(weights(source, path, &derived));
+            }
+        }
+        let source = self.fetch(&request)?;
+        let path = self.derived(source.sha256);
+        let guard = self.cache.guard(&path.display().to_string());
+        let derived = exclusive::with(
+            &guard,
+            |first| self.waiting(&request.name, first),
+            || match self.sound(source.sha256, &path)? {
+                Some(derived) => Ok(derived),
+                None => self.convert(&request.name, &source, &path),
+            },
+        )?;
+        Ok(weights(source, path, &derived))
+    }
+
+    fn derived(&self, source: Sha256) -> PathBuf {
+        self.cache.folder("derived").join(format!("{source}.safetensors"))
+    }
+
+    /// The source of a conversion that is here, without reading the source's bytes.
+    fn converted(&self, request: &Request) -> Result<Option<Fetched>> {
+        let Some(sha256) = self.expected(request)?.pinned() else { return Ok(None) };
+        let path = self.cache.file(sha256);
+        let Some(record) = self.cache.record(&path) else { return Ok(None) };
+        let (url, bytes) = (record.url, record.bytes);
+        let (strength, status) = (Strength::Pinned, Status::Cached);
+        Ok(self.derived(sha256).is_file().then_some(Fetched { path, url, bytes, sha256, strength, status }))
+    }
+
+    /// The record of a conversion, if it is of this converter's and its bytes are what the record says.
+    fn sound(&self, source: Sha256, path: &Path) -> Result<Option<Derived>> {
+        let Ok(text) = fs::read(&path.with_extension("json"), 1 << 16) else { return Ok(None) };
+        let Ok(derived) = serde_json::from_slice::<Derived>(&text) else { return Ok(None) };
+        if derived.source != source || derived.converter != CONVERTER || !path.is_file() {
+            return Ok(None);
+        }
+        Ok((hash_file(path)? == (derived.sha256, derived.bytes)).then_some(derived))
+    }
+
+    fn convert(&self, name: &str, source: &Fetched, path: &Path) -> Result<Derived> {
+        let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
+        let checkpoint = Checkpoint::open(&source.path).map_err(unreadable)?;
+        let mut file = fs::AtomicFile::create(path)?;
+        let options = write::Options::default();
+        let written = write::safetensors(&checkpoint, path, file.file(), &options).map_err(unreadable)?;
+        file.commit(true)?;
+        // Both are asked for by default.
+        let (Some(sha256), Some(tensors_sha256)) = (written.sha256, written.tensors_sha256) else {
+            return Err(Error::NotCached { wanted: name.to_owned() });
+        };
+        let bytes = written.bytes;
+        let derived = Derived { source: source.sha256, converter: CONVERTER, tensors_sha256, sha256, bytes };
+        let text = serde_json::to_vec_pretty(&derived).unwrap_or_default();
+        fs::write_atomic(&path.with_extension("json"), &text)?;
+        Ok(derived)
+    }
+}
+
+fn weights(source: Fetched, safetensors: PathBuf, derived: &Derived) -> Weights {
+    let Derived { sha256: safetensors_sha256, tensors_sha256, .. } = *derived;
+    Weights { source, safetensors, safetensors_sha256, tensors_sha256 }
+}
