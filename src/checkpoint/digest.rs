@@ -59,13 +59,31 @@ impl Checkpoint {
 /// `sha256-of-bytes SP dtype SP shape SP name LF`, sorted by the UTF-8 bytes of the name; the shape as
 /// `[3,4]`, the name as a JSON string.
 pub fn tensors_sha256<'a>(tensors: impl IntoIterator<Item = (&'a Tensor, Sha256)>) -> Sha256 {
-    let mut lines: Vec<_> = tensors.into_iter().collect();
-    lines.sort_by(|(a, _), (b, _)| a.name.as_bytes().cmp(b.name.as_bytes()));
-    let mut hasher = Hasher::new();
-    for (tensor, digest) in lines {
-        let shape = tensor.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-        let name = serde_json::Value::from(tensor.name.as_str());
-        hasher.update(format!("{digest} {} [{shape}] {name}\n", tensor.dtype));
+    let mut digests = Digests::default();
+    for (tensor, digest) in tensors {
+        digests.add(&tensor.name, &tensor.dtype.to_string(), &tensor.shape, digest);
     }
-    Sha256::from_hasher(hasher)
+    digests.finish()
+}
+
+/// The lines of [`tensors_sha256`], gathered one by one.
+#[derive(Debug, Default)]
+pub(super) struct Digests {
+    /// Name and line.
+    lines: Vec<(String, String)>,
+}
+
+impl Digests {
+    pub(super) fn add(&mut self, name: &str, dtype: &str, shape: &[usize], digest: Sha256) {
+        let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        let line = format!("{digest} {dtype} [{shape}] {}\n", serde_json::Value::from(name));
+        self.lines.push((name.to_owned(), line));
+    }
+
+    pub(super) fn finish(mut self) -> Sha256 {
+        self.lines.sort();
+        let mut hasher = Hasher::new();
+        self.lines.iter().for_each(|(_, line)| hasher.update(line));
+        Sha256::from_hasher(hasher)
+    }
 }

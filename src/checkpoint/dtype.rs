@@ -111,6 +111,17 @@ impl Dtype {
         SAFE.iter().find(|dtype| dtype.to_string() == name).map(|&dtype| Dtype::Safe(dtype))
     }
 
+    /// torch's name without `torch.`, where torch has the type.
+    pub fn torch(self) -> Option<&'static str> {
+        TORCH.iter().find(|(.., dtype)| *dtype == self).map(|(name, ..)| *name)
+    }
+
+    /// The class that torch pickles a storage of this type as; newer types have none.
+    pub fn storage_class(self) -> Option<&'static str> {
+        let class = TORCH.iter().find(|(.., dtype)| *dtype == self).map(|(_, class, _)| *class);
+        class.filter(|class| !class.is_empty())
+    }
+
     /// Bits that one element takes. torch packs `float4_e2m1fn_x2` two to a byte and counts bytes: a shape
     /// read from a `.pth` is already doubled in its last dimension when it carries this type.
     pub fn bits(self) -> usize {

@@ -10,6 +10,7 @@
 
 mod archive;
 mod collect;
+mod diff;
 mod digest;
 mod dtype;
 mod error;
@@ -22,19 +23,23 @@ mod read;
 pub mod rename;
 mod safe;
 mod source;
+mod stats;
 mod tensor;
 mod torch;
+mod values;
 pub mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use diff::{Diff, Difference, What, diff};
 pub use digest::tensors_sha256;
 pub use dtype::Dtype;
 pub use error::{Error, Fault, Kind, Place, Result};
 pub use format::Format;
 pub use open::Options;
 pub use source::{LocalFile, Source};
+pub use stats::Stats;
 pub use tensor::{Storage, Tensor};
 
 /// An open checkpoint.
@@ -146,6 +151,10 @@ impl Checkpoint {
 
     fn fault(&self, fault: Fault) -> Error {
         Error::Fault { path: self.path.clone(), fault }
+    }
+
+    fn unreadable(&self, source: std::io::Error) -> Error {
+        Error::File(crate::fs::Error { action: "read", path: self.path.clone(), source })
     }
 }
 

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Checkpoint;
-use super::error::{Error, Fault, Place, Result};
-use super::source::Source;
+use super::error::{Fault, Place, Result};
+use super::source::{Source, read_exact_at};
 use super::tensor::{At, Inflated, Storage, Tensor, inflate, runs};
 
 /// The largest piece that is handed on at once.
@@ -38,9 +39,7 @@ impl Checkpoint {
         let result = self.pieces(tensor, sink);
         match result {
             Ok(sound) => sound.map_err(|f| self.fault(f.of_tensor(&tensor.name))),
-            Err(source) => {
-                Err(Error::File(crate::fs::Error { action: "read", path: self.path.clone(), source }))
-            }
+            Err(source) => Err(self.unreadable(source)),
         }
     }
 
@@ -53,6 +52,36 @@ impl Checkpoint {
         let (file, start) = self.storages.get(tensor.storage)?.in_file()?;
         let first = (tensor.offset as u64).checked_mul(tensor.dtype.unit() as u64)?;
         Some((self.sources.get(file)?.file()?, start.checked_add(first)?, tensor.nbytes() as u64))
+    }
+
+    /// Compares stored members with the checksums that their archive claims; those of deflated members are
+    /// checked as they are inflated. Ends early, and content, once `stop` is set.
+    pub(super) fn check_sums(&self, stop: &AtomicBool) -> Result<()> {
+        let mut buffer = Vec::new();
+        for storage in &self.storages {
+            let (Some(claimed), At::File { file, start }) = (storage.crc, &storage.at) else { continue };
+            let Some(source) = self.sources.get(*file) else { continue };
+            let mut sum = flate2::Crc::new();
+            let mut done = 0;
+            while done < storage.len && !stop.load(Ordering::Relaxed) {
+                let len = usize::try_from(storage.len - done).unwrap_or(PIECE).min(PIECE);
+                // Read rather than mapped: faulting pages in costs more than copying them.
+                match source.file() {
+                    Some(file) => {
+                        buffer.resize(len, 0);
+                        read_exact_at(file, &mut buffer, start + done).map_err(|e| self.unreadable(e))?;
+                        sum.update(&buffer);
+                    }
+                    None => sum.update(&source.bytes(start + done, len).map_err(|e| self.unreadable(e))?),
+                }
+                done += len as u64;
+            }
+            if done == storage.len && sum.sum() != claimed {
+                let problem = format!("its CRC-32 is {:08x}, not the {claimed:08x} it claims", sum.sum());
+                return Err(self.fault(Fault::malformed(Place::byte(*start), problem)));
+            }
+        }
+        Ok(())
     }
 
     fn borrowed(&self, tensor: &Tensor) -> Option<&[u8]> {
@@ -206,7 +235,7 @@ impl<'a> Window<'a> {
             }
             Ready::Spilled(file) => {
                 let mut bytes = vec![0; len];
-                super::source::read_exact_at(file, &mut bytes, at as u64)?;
+                read_exact_at(file, &mut bytes, at as u64)?;
                 Ok(Cow::Owned(bytes))
             }
         }

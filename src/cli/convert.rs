@@ -1,9 +1,11 @@
-//! `zoo convert IN`: a checkpoint as safetensors, byte for byte what the reference writer would make of it.
+//! `zoo convert IN [OUT]`: a checkpoint as safetensors, byte for byte what the reference writer would make of
+//! it; narrower, without tied twins or in shards where asked; or as a zip `.pth`.
 
 use std::path::{Path, PathBuf};
 
 use super::{Context, Status};
-use crate::checkpoint::{Checkpoint, Details, Error as CheckpointError, Options, write};
+use crate::checkpoint::write::{Narrow, Output, Written};
+use crate::checkpoint::{Checkpoint, Details, Options, write};
 use crate::error::{Error, Result};
 use crate::fs::AtomicFile;
 
@@ -13,7 +15,10 @@ pub(super) struct Args {
     /// A checkpoint: .pth (zip, legacy or tar), torch.jit, pickle, .npz, .npy, .safetensors or its index.json
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Where to write; by default IN with the extension .safetensors
+    /// Where to write; by default IN with the extension .safetensors. A .pth, .pt or .bin is written as torch does
+    #[arg(value_name = "OUT", conflicts_with = "output")]
+    to: Option<PathBuf>,
+    /// The same as OUT
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Replace OUT if it exists
@@ -22,11 +27,51 @@ pub(super) struct Args {
     /// Compute the output's SHA-256 and the tensors' on the way
     #[arg(long)]
     sha256: bool,
+    /// Write floating tensors in half the bytes, rounded to nearest even
+    #[arg(long, value_enum, value_name = "TYPE")]
+    dtype: Option<Type>,
+    /// Write tied tensors once, as safetensors' `save_model` does
+    #[arg(long)]
+    dedupe: bool,
+    /// Write several files of at most so many bytes of tensors, and their index: `2GB`, `500MB`
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    shard: Option<u64>,
     #[command(flatten)]
     reading: Reading,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A 16-bit floating type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Type {
+    /// IEEE half precision
+    F16,
+    /// bfloat16
+    Bf16,
+}
+
+/// `2GB`, `500MB`, `1GiB`, or a number of bytes.
+fn size(text: &str) -> std::result::Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+    ];
+    let unit = UNITS.iter().find(|(name, _)| text.to_ascii_lowercase().ends_with(&name.to_ascii_lowercase()));
+    let (digits, unit) = match unit {
+        Some((name, unit)) => (text.get(..text.len() - name.len()).unwrap_or(""), *unit),
+        None => (text, 1),
+    };
+    let bytes = digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    bytes
+        .filter(|&n| n > 0)
+        .ok_or_else(|| "a size is a whole number and B, kB, MB, GB, KiB, MiB or GiB".into())
 }
 
 /// How to read a checkpoint: the same options for every verb that opens one.
@@ -49,9 +94,35 @@ impl Reading {
     }
 }
 
+/// What to write it as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Safetensors,
+    Sharded(u64),
+    Pth,
+}
+
+impl Form {
+    fn of(args: &Args, output: &Path) -> Result<Self> {
+        let torch = output.extension().is_some_and(|e| e == "pth" || e == "pt" || e == "bin");
+        let safetensors_only = args.dtype.is_some() || args.dedupe || args.shard.is_some() || args.sha256;
+        match (torch, args.shard) {
+            (true, _) if safetensors_only => Err(Error::usage(format!(
+                "`--dtype`, `--dedupe`, `--shard` and `--sha256` are for safetensors, and `{}` is not",
+                output.display()
+            ))),
+            (true, _) => Ok(Form::Pth),
+            (false, Some(limit)) => Ok(Form::Sharded(limit)),
+            (false, None) => Ok(Form::Safetensors),
+        }
+    }
+}
+
 /// Converts.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let output = args.output.clone().unwrap_or_else(|| args.input.with_extension("safetensors"));
+    let given = args.to.clone().or_else(|| args.output.clone());
+    let output = given.unwrap_or_else(|| args.input.with_extension("safetensors"));
+    let form = Form::of(args, &output)?;
     if same_file(&args.input, &output) {
         return Err(Error::usage(format!(
             "`{}` would be written over itself: name another with -o",
@@ -62,33 +133,106 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         return Err(Error::usage(format!("`{}` exists: use --force to replace it", output.display())));
     }
     let checkpoint = Checkpoint::open_with(&args.input, &args.reading.options())?;
-    let mut file = AtomicFile::create(&output)?;
-    let options =
+    let mut options =
         write::Options { sha256: args.sha256, tensors_sha256: args.sha256, ..write::Options::default() };
-    let written = write::safetensors(&checkpoint, &output, file.file(), &options)?;
-    file.commit(args.force).map_err(CheckpointError::File)?;
+    options.narrow = args.dtype.map(|t| match t {
+        Type::F16 => Narrow::F16,
+        Type::Bf16 => Narrow::BF16,
+    });
+    options.dedupe = args.dedupe;
+    if args.dedupe {
+        // As `save_model` writes it: nothing but the names left out.
+        options.metadata.clear();
+    }
+    let files = write_as(form, &checkpoint, &output, args.force, &options)?;
     notes(&checkpoint, context);
-    if args.json {
-        let value = serde_json::json!({
-            "schema": "zoo.convert/1",
-            "input": args.input.display().to_string(),
-            "output": output.display().to_string(),
-            "format": checkpoint.format().name(),
-            "tensors": checkpoint.tensors().len(),
-            "bytes": written.bytes,
-            "sha256": written.sha256,
-            "tensors_sha256": written.tensors_sha256,
-            "unwrapped": checkpoint.details().unwrapped,
-            "stripped": checkpoint.details().stripped,
-            "refused": names(&checkpoint.details().refused),
-            "left_out": names(&checkpoint.details().left_out),
-            "opaque": checkpoint.details().opaque,
-        });
-        context.println(format!("{value:#}"))?;
-    } else {
-        context.println(output.display().to_string())?;
+    if !args.dedupe {
+        tied(&checkpoint, context);
+    }
+    for (_, written) in &files {
+        written_notes(written, context);
+    }
+    match args.json {
+        true => json(args, &checkpoint, &files, context)?,
+        false => {
+            for (path, _) in &files {
+                context.println(path.display().to_string())?;
+            }
+        }
     }
     Ok(Status::Success)
+}
+
+fn write_as(
+    form: Form,
+    checkpoint: &Checkpoint,
+    output: &Path,
+    force: bool,
+    options: &write::Options,
+) -> Result<Vec<(PathBuf, Written)>> {
+    if let Form::Sharded(limit) = form {
+        let sharded = write::shards(checkpoint, output, limit, force, options)?;
+        let index = (sharded.index, Written::default());
+        return Ok(std::iter::once(index).chain(sharded.shards).collect());
+    }
+    let mut file = AtomicFile::create(output)?;
+    let written = match form {
+        Form::Pth => {
+            write::pth(checkpoint, output, file.file())?;
+            let bytes = file.file().metadata().map_err(crate::fs::at("look at", output))?.len();
+            Written { bytes, ..Written::default() }
+        }
+        _ => write::safetensors(checkpoint, output, Output::File(file.file()), options)?,
+    };
+    file.commit(force)?;
+    Ok(vec![(output.to_owned(), written)])
+}
+
+fn json(
+    args: &Args,
+    checkpoint: &Checkpoint,
+    files: &[(PathBuf, Written)],
+    context: &mut Context,
+) -> Result<()> {
+    let Some((output, first)) = files.first() else { return Ok(()) };
+    let overflowed: Vec<_> = files.iter().flat_map(|(_, w)| &w.overflowed).collect();
+    let removed: Vec<_> = files.iter().flat_map(|(_, w)| &w.removed).collect();
+    let details = checkpoint.details();
+    let value = serde_json::json!({
+        "schema": "zoo.convert/1",
+        "input": args.input.display().to_string(),
+        "output": output.display().to_string(),
+        "files": files.iter().map(|(path, _)| path.display().to_string()).collect::<Vec<_>>(),
+        "format": checkpoint.format().name(),
+        "tensors": checkpoint.tensors().len(),
+        "bytes": files.iter().map(|(_, w)| w.bytes).sum::<u64>(),
+        "sha256": first.sha256,
+        "tensors_sha256": first.tensors_sha256,
+        "unwrapped": details.unwrapped,
+        "stripped": details.stripped,
+        "refused": names(&details.refused),
+        "left_out": names(&details.left_out),
+        "opaque": details.opaque,
+        "removed": removed.iter().map(|(name, kept)| serde_json::json!({"name": name, "kept": kept})).collect::<Vec<_>>(),
+        "overflowed": overflowed.iter().map(|(name, n)| serde_json::json!({"name": name, "values": n})).collect::<Vec<_>>(),
+    });
+    context.println(format!("{value:#}"))
+}
+
+/// Says what the writer did beyond copying.
+fn written_notes(written: &Written, context: &Context) {
+    for (name, kept) in &written.removed {
+        context.note(&format!("note: `{name}` left out: `{kept}` is the same storage"));
+    }
+    for (name, values) in &written.overflowed {
+        context.note(&format!("note: {values} values of `{name}` became infinite"));
+    }
+    if let Some(sha256) = written.sha256 {
+        context.note(&format!("sha256 {sha256}"));
+    }
+    if let Some(digest) = written.tensors_sha256 {
+        context.note(&format!("tensors_sha256 {digest}"));
+    }
 }
 
 fn names(pairs: &[(String, String)]) -> Vec<&str> {
@@ -121,6 +265,10 @@ pub(super) fn notes(checkpoint: &Checkpoint, context: &Context) {
     if !opaque.is_empty() {
         context.note(&format!("note: dropped what unknown code would have built: {}", opaque.join(", ")));
     }
+}
+
+/// Says which tensors share storages and are written once each.
+fn tied(checkpoint: &Checkpoint, context: &Context) {
     let mut users = std::collections::HashMap::new();
     for tensor in checkpoint.tensors() {
         users.entry(tensor.storage).or_insert_with(Vec::new).push(tensor.name.as_str());

@@ -6,6 +6,7 @@ mod card;
 mod completions;
 mod context;
 mod convert;
+mod diff;
 mod doctor;
 mod fetch;
 mod import;
@@ -13,6 +14,7 @@ mod inspect;
 mod interrupt;
 mod list;
 mod page;
+mod man;
 mod progress;
 mod show;
 
@@ -53,6 +55,10 @@ enum Command {
     Convert(convert::Args),
     /// List what is inside a checkpoint
     Inspect(inspect::Args),
+    /// Compare two checkpoints, tensor by tensor
+    Diff(diff::Args),
+    /// Write man pages of all verbs
+    Man(man::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
     /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
@@ -118,6 +124,8 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
+        Command::Diff(args) => diff::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Page(args) => page::run(&args, context),
         Command::Card(args) => card::run(&args, context),

@@ -45,9 +45,13 @@ impl Store {
         for text in self.places(request, &expected) {
             let (url, token) = match Location::parse(&text)? {
                 Location::Web(url) => (url, None),
-                Location::Hub(_) if self.options.offline => (Url::parse(&self.options.hub.endpoint).map_err(|e| {
-                    Error::Source { text: self.options.hub.endpoint.clone(), reason: e.to_string() }
-                })?, None),
+                Location::Hub(_) if self.options.offline => (
+                    Url::parse(&self.options.hub.endpoint).map_err(|e| Error::Source {
+                        text: self.options.hub.endpoint.clone(),
+                        reason: e.to_string(),
+                    })?,
+                    None,
+                ),
                 Location::Hub(file) => (self.options.hub.resolve(&file)?, self.options.hub.token.clone()),
                 Location::File(_) | Location::Wheel(_) => continue,
             };

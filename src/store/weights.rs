@@ -98,7 +98,8 @@ impl Store {
         let checkpoint = Checkpoint::open(&source.path).map_err(unreadable)?;
         let mut file = fs::AtomicFile::create(path)?;
         let options = write::Options::default();
-        let written = write::safetensors(&checkpoint, path, file.file(), &options).map_err(unreadable)?;
+        let written = write::safetensors(&checkpoint, path, write::Output::File(file.file()), &options)
+            .map_err(unreadable)?;
         file.commit(true)?;
         // Both are asked for by default.
         let (Some(sha256), Some(tensors_sha256)) = (written.sha256, written.tensors_sha256) else {

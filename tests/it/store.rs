@@ -327,7 +327,8 @@ fn mirrors_are_asked_first_and_trusted_with_nothing() {
     assert_eq!(server.asked()[1].path, format!("/copy/v1/{name}"));
 
     let (home, wrong) = (Home::new(), Server::of(noise(20_000, 16)));
-    let mut command = home.command(&["fetch", "m", "--format", "pth", "--registry", &page(&home, &origin, "")]);
+    let mut command =
+        home.command(&["fetch", "m", "--format", "pth", "--registry", &page(&home, &origin, "")]);
     command.env("ZOO_MIRROR", &wrong.url).env("HTTPS_PROXY", "http://127.0.0.1:9");
     let ran = crate::support::ran(command.output().unwrap());
     assert_eq!(ran.code, Some(3), "{ran:?}");
