@@ -147,6 +147,12 @@ impl AtomicFile {
 
     /// Syncs, then puts the file in place. With `overwrite` false an existing target is an error.
     pub fn commit(self, overwrite: bool) -> Result<()> {
+        self.temporary.as_file().sync_all().map_err(at("sync", &self.target))?;
+        self.commit_unsynced(overwrite)
+    }
+
+    /// Puts the file in place without waiting for the disk: after a power cut it may be empty.
+    pub fn commit_unsynced(self, overwrite: bool) -> Result<()> {
         let AtomicFile { temporary, target } = self;
         // tempfile creates 0600; what a user converts should be as readable as what they copy.
         #[cfg(unix)]
@@ -156,7 +162,6 @@ impl AtomicFile {
             let mode = std::fs::Permissions::from_mode(mode);
             temporary.as_file().set_permissions(mode).map_err(at("set permissions of", &target))?;
         }
-        temporary.as_file().sync_all().map_err(at("sync", &target))?;
         let placed = match overwrite {
             true => temporary.persist(&target),
             false => temporary.persist_noclobber(&target),

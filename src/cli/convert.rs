@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
+    /// Do not wait until the output has reached the disk
+    #[arg(long)]
+    no_sync: bool,
     /// Compute the output's SHA-256 and the tensors' on the way
     #[arg(long)]
     sha256: bool,
@@ -144,7 +147,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         // As `save_model` writes it: nothing but the names left out.
         options.metadata.clear();
     }
-    let files = write_as(form, &checkpoint, &output, args.force, &options)?;
+    let files = write_as(args, form, &checkpoint, &output, &options)?;
     notes(&checkpoint, context);
     if !args.dedupe {
         tied(&checkpoint, context);
@@ -164,14 +167,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 }
 
 fn write_as(
+    args: &Args,
     form: Form,
     checkpoint: &Checkpoint,
     output: &Path,
-    force: bool,
     options: &write::Options,
 ) -> Result<Vec<(PathBuf, Written)>> {
     if let Form::Sharded(limit) = form {
-        let sharded = write::shards(checkpoint, output, limit, force, options)?;
+        let sharded = write::shards(checkpoint, output, limit, args.force, options)?;
         let index = (sharded.index, Written::default());
         return Ok(std::iter::once(index).chain(sharded.shards).collect());
     }
@@ -184,7 +187,10 @@ fn write_as(
         }
         _ => write::safetensors(checkpoint, output, Output::File(file.file()), options)?,
     };
-    file.commit(force)?;
+    match args.no_sync {
+        true => file.commit_unsynced(args.force)?,
+        false => file.commit(args.force)?,
+    }
     Ok(vec![(output.to_owned(), written)])
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod arch;
+mod convert;
 mod goldens;
 mod images;
 mod layers;

@@ -1,0 +1,190 @@
+//! The writer's forms beyond plain safetensors, `diff`, and `inspect` from afar.
+
+use std::path::Path;
+
+use zoo::checkpoint::Checkpoint;
+
+use crate::support::{Home, Reply, Server};
+
+/// A safetensors file of float32 tensors.
+fn safetensors(path: &Path, tensors: &[(&str, &[usize], Vec<f32>)]) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(.., v)| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), bytes);
+        (*name, view.unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+fn ramp(n: usize) -> Vec<f32> {
+    (0..n).map(|i| i as f32 * 0.37 - 3.0).collect()
+}
+
+#[test]
+fn safetensors_to_pth_and_back_are_the_same_tensors() {
+    let home = Home::new();
+    let tensors = [("a.weight", &[30, 40][..], ramp(1200)), ("b", &[][..], vec![1.5]), ("none", &[0, 3][..], vec![])];
+    safetensors(&home.path("x.safetensors"), &tensors);
+    let to = home.run(&["convert", "x.safetensors", "y.pth"]);
+    assert_eq!(to.code, Some(0), "{to:?}");
+    let back = home.run(&["convert", "y.pth", "z.safetensors"]);
+    assert_eq!(back.code, Some(0), "{back:?}");
+    let diff = home.run(&["diff", "x.safetensors", "y.pth", "--json"]);
+    assert_eq!(diff.code, Some(0), "{diff:?}");
+    let value: serde_json::Value = serde_json::from_str(&diff.out).unwrap();
+    assert_eq!(value["equal"], true);
+    let again = home.run(&["convert", "x.safetensors", "y2.pth"]);
+    assert_eq!(again.code, Some(0));
+    assert_eq!(std::fs::read(home.path("y.pth")).unwrap(), std::fs::read(home.path("y2.pth")).unwrap());
+    // Refused before anything is read or written.
+    for args in [&["convert", "x.safetensors", "y.pth"][..], &["convert", "x.safetensors", "q.pth", "--dedupe"]] {
+        assert_eq!(home.run(args).code, Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn narrowing_reports_what_overflowed() {
+    let home = Home::new();
+    safetensors(&home.path("x.safetensors"), &[("big", &[3], vec![1e6, 1.0, -1e6]), ("ok", &[2], vec![0.5, 2.0])]);
+    let ran = home.run(&["convert", "x.safetensors", "h.safetensors", "--dtype", "f16", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(value["overflowed"], serde_json::json!([{"name": "big", "values": 2}]));
+    let out = Checkpoint::open(&home.path("h.safetensors")).unwrap();
+    assert_eq!(out.bytes(out.tensor("ok").unwrap()).unwrap().as_ref(), [0x00, 0x38, 0x00, 0x40]);
+}
+
+#[test]
+fn shards_hold_the_tensors_of_the_whole_and_an_index() {
+    let home = Home::new();
+    let names = ["a", "b", "c", "d"];
+    let tensors: Vec<_> = names.iter().map(|&n| (n, &[1000][..], ramp(1000))).collect();
+    safetensors(&home.path("x.safetensors"), &tensors);
+    let ran = home.run(&["convert", "x.safetensors", "y.safetensors", "--shard", "9kB"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let index = std::fs::read(home.path("y.safetensors.index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(index["metadata"]["total_size"], 16_000);
+    for (name, file) in [("a", 1), ("b", 1), ("c", 2), ("d", 2)] {
+        let file = format!("y-{file:05}-of-00002.safetensors");
+        assert_eq!(index["weight_map"][name], file.as_str());
+        let shard = Checkpoint::open(&home.path(&file)).unwrap();
+        assert!(shard.tensor(name).is_some());
+    }
+}
+
+#[test]
+fn hashes_on_the_way_are_those_of_the_result() {
+    let home = Home::new();
+    // Large enough that without hashes the kernel would copy it.
+    safetensors(&home.path("x.safetensors"), &[("w", &[600, 1000], ramp(600_000)), ("s", &[3], ramp(3))]);
+    let hashed = home.run(&["convert", "x.safetensors", "a.safetensors", "--sha256", "--json"]);
+    let plain = home.run(&["convert", "x.safetensors", "b.safetensors"]);
+    assert_eq!((hashed.code, plain.code), (Some(0), Some(0)), "{hashed:?} {plain:?}");
+    let bytes = std::fs::read(home.path("a.safetensors")).unwrap();
+    assert_eq!(bytes, std::fs::read(home.path("b.safetensors")).unwrap());
+    let value: serde_json::Value = serde_json::from_str(&hashed.out).unwrap();
+    assert_eq!(value["sha256"], zoo::Sha256::of(&bytes).to_string());
+    let inspect = home.run(&["inspect", "a.safetensors", "--sha256", "--json"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspect.out).unwrap();
+    assert_eq!(value["tensors_sha256"], inspected["tensors_sha256"]);
+}
+
+#[test]
+fn a_flipped_bit_in_a_stored_member_is_caught_by_its_checksum() {
+    let home = Home::new();
+    safetensors(&home.path("x.safetensors"), &[("w", &[600, 1000], ramp(600_000))]);
+    assert_eq!(home.run(&["convert", "x.safetensors", "y.pth"]).code, Some(0));
+    let mut bytes = std::fs::read(home.path("y.pth")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(home.path("y.pth"), bytes).unwrap();
+    let ran = home.run(&["convert", "y.pth", "z.safetensors"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("CRC-32"), "{}", ran.err);
+    assert!(!home.path("z.safetensors").exists());
+    let left: Vec<_> = std::fs::read_dir(home.path("")).unwrap().collect();
+    assert_eq!(left.len(), 2, "nothing half-written is left");
+}
+
+#[test]
+fn diff_says_what_differs_and_by_how_much() {
+    let home = Home::new();
+    let mut moved = ramp(10);
+    moved[3] = f32::from_bits(moved[3].to_bits() + 2);
+    let a = [("same", &[10][..], ramp(10)), ("moved", &[10][..], ramp(10)), ("shape", &[6][..], ramp(6)), ("gone", &[1][..], ramp(1))];
+    let b = [("same", &[10][..], ramp(10)), ("moved", &[10][..], moved), ("shape", &[2, 3][..], ramp(6)), ("new", &[1][..], ramp(1))];
+    safetensors(&home.path("a.safetensors"), &a);
+    safetensors(&home.path("b.safetensors"), &b);
+    let ran = home.run(&["diff", "a.safetensors", "b.safetensors", "--json"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&value["only_a"], &value["only_b"]), (&serde_json::json!(["gone"]), &serde_json::json!(["new"])));
+    let different = value["different"].as_array().unwrap();
+    let moved = different.iter().find(|d| d["name"] == "moved").unwrap();
+    assert_eq!((&moved["what"], &moved["max_ulp"]), (&"values".into(), &2.into()));
+    assert!(moved["max_abs"].as_f64().unwrap() > 0.0);
+    let shape = different.iter().find(|d| d["name"] == "shape").unwrap();
+    assert_eq!((&shape["what"], &shape["max_ulp"]), (&"shape".into(), &serde_json::Value::Null));
+    assert_eq!(different.len(), 2);
+}
+
+#[test]
+fn a_table_from_afar_is_that_of_the_local_file_for_little_traffic() {
+    let home = Home::new();
+    let tensors: Vec<_> = (0..60).map(|i| (format!("blocks.{i}.weight"), ramp(100_000))).collect();
+    let views: Vec<_> = tensors.iter().map(|(n, v)| (n.as_str(), &[100, 1000][..], v.clone())).collect();
+    safetensors(&home.path("x.safetensors"), &views);
+    assert_eq!(home.run(&["convert", "x.safetensors", "x.pth"]).code, Some(0));
+    for name in ["x.safetensors", "x.pth"] {
+        let bytes = std::fs::read(home.path(name)).unwrap();
+        assert!(bytes.len() > 24_000_000);
+        let server = Server::start(move |asked| Reply::file(asked, &bytes, "\"v\""));
+        let local = home.run(&["inspect", name]);
+        let far = home.run(&["inspect", &format!("{}/{name}", server.url)]);
+        assert_eq!((local.code, far.code), (Some(0), Some(0)), "{far:?}");
+        assert_eq!(local.out, far.out);
+        let ranges: Vec<_> = server.asked().iter().map(|a| a.header("range").unwrap().to_owned()).collect();
+        let sizes = ranges.iter().map(|r| {
+            let (start, end) = r.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+            end.parse::<usize>().unwrap() - start.parse::<usize>().unwrap() + 1
+        });
+        assert!(sizes.sum::<usize>() < 1_000_000 && ranges.len() <= 6, "{ranges:?}");
+        let hashed = home.run(&["inspect", &format!("{}/{name}", server.url), "--sha256"]);
+        assert_eq!(hashed.code, Some(2), "{hashed:?}");
+    }
+    // A server that knows no ranges.
+    let server = Server::start(|_| Reply::new(200, vec![0; 5000]));
+    let whole = home.run(&["inspect", &format!("{}/x.pth", server.url)]);
+    assert_eq!(whole.code, Some(4), "{whole:?}");
+}
+
+#[test]
+fn inspect_shows_figures_trees_and_sizes() {
+    let home = Home::new();
+    safetensors(&home.path("x.safetensors"), &[("a.b.w", &[4], vec![-1.0, 0.0, f32::NAN, 3.0]), ("a.c", &[2], ramp(2))]);
+    let stats = home.run(&["inspect", "x.safetensors", "--stats", "--hist", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
+    let w = value["tensors"].as_array().unwrap().iter().find(|t| t["name"] == "a.b.w").unwrap();
+    assert_eq!((&w["stats"]["min"], &w["stats"]["max"], &w["stats"]["nan"]), (&(-1.0).into(), &3.0.into(), &1.into()));
+    assert_eq!(w["histogram"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 3);
+    let tree = home.run(&["inspect", "x.safetensors", "--tree"]);
+    assert!(tree.out.contains("a  2 tensors, 6 elements") && tree.out.contains("    w  F32 [4]"), "{}", tree.out);
+    let sizes = home.run(&["inspect", "x.safetensors", "--sizes", "1"]);
+    assert!(sizes.out.starts_with("a  2 tensors, 6 elements, 24 B\n"), "{}", sizes.out);
+    let missing = home.run(&["inspect", "no/such.pth"]);
+    assert_eq!(missing.code, Some(3), "{missing:?}");
+}
+
+#[test]
+fn man_pages_and_completions_come_from_the_command_table() {
+    let home = Home::new();
+    let ran = home.run(&["man", "pages"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for page in ["zoo.1", "zoo-fetch.1", "zoo-cache-gc.1"] {
+        assert!(home.path("pages").join(page).is_file(), "{page}: {}", ran.out);
+    }
+    let script = home.run(&["completions", "bash"]);
+    assert!(script.out.contains("convert") && script.out.contains("--mirror-layout"));
+}
