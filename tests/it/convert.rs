@@ -24,7 +24,8 @@ fn ramp(n: usize) -> Vec<f32> {
 #[test]
 fn safetensors_to_pth_and_back_are_the_same_tensors() {
     let home = Home::new();
-    let tensors = [("a.weight", &[30, 40][..], ramp(1200)), ("b", &[][..], vec![1.5]), ("none", &[0, 3][..], vec![])];
+    let tensors =
+        [("a.weight", &[30, 40][..], ramp(1200)), ("b", &[][..], vec![1.5]), ("none", &[0, 3][..], vec![])];
     safetensors(&home.path("x.safetensors"), &tensors);
     let to = home.run(&["convert", "x.safetensors", "y.pth"]);
     assert_eq!(to.code, Some(0), "{to:?}");
@@ -38,7 +39,9 @@ fn safetensors_to_pth_and_back_are_the_same_tensors() {
     assert_eq!(again.code, Some(0));
     assert_eq!(std::fs::read(home.path("y.pth")).unwrap(), std::fs::read(home.path("y2.pth")).unwrap());
     // Refused before anything is read or written.
-    for args in [&["convert", "x.safetensors", "y.pth"][..], &["convert", "x.safetensors", "q.pth", "--dedupe"]] {
+    for args in
+        [&["convert", "x.safetensors", "y.pth"][..], &["convert", "x.safetensors", "q.pth", "--dedupe"]]
+    {
         assert_eq!(home.run(args).code, Some(2), "{args:?}");
     }
 }
@@ -46,7 +49,10 @@ fn safetensors_to_pth_and_back_are_the_same_tensors() {
 #[test]
 fn narrowing_reports_what_overflowed() {
     let home = Home::new();
-    safetensors(&home.path("x.safetensors"), &[("big", &[3], vec![1e6, 1.0, -1e6]), ("ok", &[2], vec![0.5, 2.0])]);
+    safetensors(
+        &home.path("x.safetensors"),
+        &[("big", &[3], vec![1e6, 1.0, -1e6]), ("ok", &[2], vec![0.5, 2.0])],
+    );
     let ran = home.run(&["convert", "x.safetensors", "h.safetensors", "--dtype", "f16", "--json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
@@ -113,14 +119,27 @@ fn diff_says_what_differs_and_by_how_much() {
     let home = Home::new();
     let mut moved = ramp(10);
     moved[3] = f32::from_bits(moved[3].to_bits() + 2);
-    let a = [("same", &[10][..], ramp(10)), ("moved", &[10][..], ramp(10)), ("shape", &[6][..], ramp(6)), ("gone", &[1][..], ramp(1))];
-    let b = [("same", &[10][..], ramp(10)), ("moved", &[10][..], moved), ("shape", &[2, 3][..], ramp(6)), ("new", &[1][..], ramp(1))];
+    let a = [
+        ("same", &[10][..], ramp(10)),
+        ("moved", &[10][..], ramp(10)),
+        ("shape", &[6][..], ramp(6)),
+        ("gone", &[1][..], ramp(1)),
+    ];
+    let b = [
+        ("same", &[10][..], ramp(10)),
+        ("moved", &[10][..], moved),
+        ("shape", &[2, 3][..], ramp(6)),
+        ("new", &[1][..], ramp(1)),
+    ];
     safetensors(&home.path("a.safetensors"), &a);
     safetensors(&home.path("b.safetensors"), &b);
     let ran = home.run(&["diff", "a.safetensors", "b.safetensors", "--json"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let value: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((&value["only_a"], &value["only_b"]), (&serde_json::json!(["gone"]), &serde_json::json!(["new"])));
+    assert_eq!(
+        (&value["only_a"], &value["only_b"]),
+        (&serde_json::json!(["gone"]), &serde_json::json!(["new"]))
+    );
     let different = value["different"].as_array().unwrap();
     let moved = different.iter().find(|d| d["name"] == "moved").unwrap();
     assert_eq!((&moved["what"], &moved["max_ulp"]), (&"values".into(), &2.into()));
@@ -163,14 +182,24 @@ fn a_table_from_afar_is_that_of_the_local_file_for_little_traffic() {
 #[test]
 fn inspect_shows_figures_trees_and_sizes() {
     let home = Home::new();
-    safetensors(&home.path("x.safetensors"), &[("a.b.w", &[4], vec![-1.0, 0.0, f32::NAN, 3.0]), ("a.c", &[2], ramp(2))]);
+    safetensors(
+        &home.path("x.safetensors"),
+        &[("a.b.w", &[4], vec![-1.0, 0.0, f32::NAN, 3.0]), ("a.c", &[2], ramp(2))],
+    );
     let stats = home.run(&["inspect", "x.safetensors", "--stats", "--hist", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&stats.out).unwrap();
     let w = value["tensors"].as_array().unwrap().iter().find(|t| t["name"] == "a.b.w").unwrap();
-    assert_eq!((&w["stats"]["min"], &w["stats"]["max"], &w["stats"]["nan"]), (&(-1.0).into(), &3.0.into(), &1.into()));
+    assert_eq!(
+        (&w["stats"]["min"], &w["stats"]["max"], &w["stats"]["nan"]),
+        (&(-1.0).into(), &3.0.into(), &1.into())
+    );
     assert_eq!(w["histogram"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 3);
     let tree = home.run(&["inspect", "x.safetensors", "--tree"]);
-    assert!(tree.out.contains("a  2 tensors, 6 elements") && tree.out.contains("    w  F32 [4]"), "{}", tree.out);
+    assert!(
+        tree.out.contains("a  2 tensors, 6 elements") && tree.out.contains("    w  F32 [4]"),
+        "{}",
+        tree.out
+    );
     let sizes = home.run(&["inspect", "x.safetensors", "--sizes", "1"]);
     assert!(sizes.out.starts_with("a  2 tensors, 6 elements, 24 B\n"), "{}", sizes.out);
     let missing = home.run(&["inspect", "no/such.pth"]);

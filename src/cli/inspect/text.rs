@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::progress::bytes;
 use super::super::Context;
+use super::super::progress::bytes;
 use super::{Report, Row};
 use crate::error::Result;
 use crate::render::safe;
