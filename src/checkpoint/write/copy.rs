@@ -99,7 +99,7 @@ impl<'a, 'o> Copier<'a, 'o> {
         match self.checkpoint.extent(tensor).filter(|(_, _, len)| *len >= SMALL) {
             Some((file, at, len)) => {
                 let read = |e: io::Error| Trouble::Input(self.checkpoint.unreadable(e));
-                self.sink.from_file(file, at, len).map_err(|(fault, e)| match fault {
+                self.sink.put_range(file, at, len).map_err(|(fault, e)| match fault {
                     Side::Read => read(e),
                     Side::Write => Trouble::Output(e),
                 })
@@ -211,7 +211,7 @@ impl Sink<'_> {
     }
 
     /// A range of a file: by the kernel alone where nobody has to see the bytes, else in pieces.
-    fn from_file(&mut self, from: &File, at: u64, len: u64) -> Result<(), (Side, io::Error)> {
+    fn put_range(&mut self, from: &File, at: u64, len: u64) -> Result<(), (Side, io::Error)> {
         let mut done = 0;
         if let (None, None, Output::File(_)) = (&self.whole, &self.tensor, &self.output) {
             self.flush().map_err(|e| (Side::Write, e))?;
@@ -239,7 +239,7 @@ fn inside_kernel(from: &File, at: u64, to: &mut File, len: u64) -> io::Result<u6
     let (mut offset, mut done) = (at, 0);
     while done < len {
         let most = usize::try_from(len - done).unwrap_or(usize::MAX);
-        match rustix::fs::copy_file_range(&*from, Some(&mut offset), &*to, None, most) {
+        match rustix::fs::copy_file_range(from, Some(&mut offset), &*to, None, most) {
             // Nothing more: the file was cut short, which reading it piece by piece will say.
             Ok(0) => break,
             Ok(copied) => done += copied as u64,
