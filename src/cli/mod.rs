@@ -13,8 +13,8 @@ mod import;
 mod inspect;
 mod interrupt;
 mod list;
-mod page;
 mod man;
+mod page;
 mod progress;
 mod show;
 
