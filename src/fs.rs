@@ -7,7 +7,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256 as Hasher};
+
 use crate::error::{Class, Classify};
+use crate::hash::Sha256;
 
 /// An operation on a file that failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,20 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(at("read", path)(io::Error::new(io::ErrorKind::InvalidData, message)));
     }
     Ok(bytes)
+}
+
+/// Digest and length of a file, from one open descriptor.
+pub fn sha256(path: &Path) -> Result<(Sha256, u64)> {
+    let mut file = open(path)?;
+    let (mut hasher, mut bytes, mut buffer) = (Hasher::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut buffer).map_err(at("read", path))?;
+        if read == 0 {
+            return Ok((Sha256::from_hasher(hasher), bytes));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
 }
 
 /// What the system knows of a path; symlinks followed.

@@ -15,6 +15,7 @@ mod interrupt;
 mod list;
 mod man;
 mod page;
+mod predict;
 mod progress;
 mod show;
 
@@ -47,6 +48,8 @@ enum Command {
     Show(show::Args),
     /// Download weights, check them, keep them
     Fetch(fetch::Args),
+    /// The best guesses for images
+    Predict(predict::Args),
     /// List, check and tidy what has been downloaded
     Cache(cache::Args),
     /// Say what this machine has and what is missing
@@ -120,6 +123,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Fetch(args) => fetch::run(&args, context),
+        Command::Predict(args) => predict::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),

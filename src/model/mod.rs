@@ -1,1 +1,15 @@
-//! From a name to a network ready to run, with its preprocessing.
+//! From a name to a network ready to run: entry, checked weights, graph, engine, preprocessing.
+//!
+//! In: a registry entry and a store (or a weights file of the user's). Out: a [`Model`], which `predict`,
+//! `features`, `bench` and `verify` run. Weights are checked against the architecture both ways before
+//! anything is computed.
+
+mod engine;
+mod error;
+mod load;
+mod predict;
+
+pub use engine::{Engine, EngineKind, Runner};
+pub use error::Error;
+pub use load::{Loader, Model, Provenance};
+pub use predict::{Guess, Prediction, guesses};

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod graph;
 pub mod kernels;
 pub mod load;
+pub mod mapped;
 pub mod plan;
 pub mod reference;
 pub mod seeded;

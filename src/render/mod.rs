@@ -3,6 +3,7 @@
 pub mod card;
 pub mod cite;
 pub mod entry;
+pub mod npy;
 pub mod page;
 pub mod safe;
 pub mod table;

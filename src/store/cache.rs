@@ -11,14 +11,13 @@
 //! zoo.lock                     the user's pins
 //! ```
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256 as Hasher};
 
 use super::error::Result;
 use crate::fs;
+pub(super) use crate::fs::sha256 as hash_file;
 use crate::hash::Sha256;
 
 /// What is on record about a file.
@@ -113,18 +112,4 @@ pub(super) fn record_path(file: &Path) -> PathBuf {
 
 fn key(text: &str) -> String {
     Sha256::of(text.as_bytes()).to_string().chars().take(32).collect()
-}
-
-/// Digest and length of a file, from one open descriptor.
-pub(super) fn hash_file(path: &Path) -> Result<(Sha256, u64)> {
-    let mut file = fs::open(path)?;
-    let (mut hasher, mut bytes, mut buffer) = (Hasher::new(), 0, vec![0; 1 << 20]);
-    loop {
-        let read = file.read(&mut buffer).map_err(fs::at("read", path))?;
-        if read == 0 {
-            return Ok((Sha256::from_hasher(hasher), bytes));
-        }
-        hasher.update(buffer.get(..read).unwrap_or_default());
-        bytes += read as u64;
-    }
 }

@@ -10,6 +10,7 @@ mod layers;
 mod logits;
 mod model_index;
 mod plan;
+mod predict;
 mod promises;
 mod store;
 mod support;

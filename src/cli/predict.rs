@@ -1,0 +1,143 @@
+//! `zoo predict NAME IMAGE…`: the page's own example, on any model.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Context, Status};
+use crate::error::{Error, Result};
+use crate::fs;
+use crate::image;
+use crate::model::{EngineKind, Guess, Loader, Model};
+use crate::registry::Registry;
+use crate::render::{npy, safe};
+
+/// Arguments of `zoo predict`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model, as `zoo list` names it
+    name: String,
+    /// Image files; `-` reads one from standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Weights to use instead of the entry's: a .pth, .npz or .safetensors file
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// How many guesses to print
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    top: usize,
+    /// Also write the raw outputs, float32 [images, classes]
+    #[arg(long, value_name = "OUT.npy")]
+    logits: Option<PathBuf>,
+    /// Overwrite OUT.npy
+    #[arg(long, requires = "logits")]
+    force: bool,
+    /// What computes the network
+    #[arg(long, default_value_t = EngineKind::default(), value_name = "ENGINE")]
+    engine: EngineKind,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Answer {
+    image: String,
+    model: String,
+    top: Vec<Named>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Named {
+    index: usize,
+    label: Option<&'static str>,
+    wnid: Option<&'static str>,
+    prob: f64,
+    logit: f32,
+}
+
+/// The largest image file that is read.
+const MAX_IMAGE: u64 = 1 << 30;
+
+/// Loads the model, then answers image by image.
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    if let Some(path) = args.logits.as_deref().filter(|p| p.exists() && !args.force) {
+        return Err(Error::usage(format!("`{}` exists; `--force` overwrites it", path.display())));
+    }
+    if args.images.iter().filter(|p| is_stdin(p)).count() > 1 {
+        return Err(Error::usage("standard input (`-`) can be read once"));
+    }
+    // What can be told from the command line is told before anything is downloaded.
+    for path in args.images.iter().filter(|p| !is_stdin(p)) {
+        fs::metadata(path)?;
+    }
+    let registry = Registry::open(&context.globals.registry)?;
+    let entry = registry.resolve(&args.name)?;
+    let store = context.store()?;
+    let loader = Loader { store: &store, engine: args.engine, weights: args.weights.as_deref() };
+    let model = loader.load(entry)?;
+
+    let mut runner = model.runner()?;
+    let mut answers = Vec::with_capacity(args.images.len());
+    let mut rows = Vec::with_capacity(args.images.len());
+    for path in &args.images {
+        let name = if is_stdin(path) { "-".to_owned() } else { path.display().to_string() };
+        let pixels = image::decode(&bytes(path)?).map_err(|e| e.of(&name))?;
+        let prediction = model.predict(&mut runner, &pixels, args.top)?;
+        answers.push(Answer {
+            image: name,
+            model: entry.name.clone(),
+            top: prediction.top.iter().map(|g| named(&model, g)).collect(),
+        });
+        rows.push(prediction.logits);
+    }
+    if let Some(path) = &args.logits {
+        let shape = [rows.len(), model.classes()];
+        fs::write_atomic(path, &npy::float32(&shape, rows.into_iter().flatten()))?;
+    }
+    match args.json {
+        true => context.println(serde_json::to_string_pretty(&answers).unwrap_or_default())?,
+        false => context.print(text(&answers))?,
+    }
+    Ok(Status::Success)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
+    if !is_stdin(path) {
+        return Ok(fs::read(path, MAX_IMAGE)?);
+    }
+    let mut bytes = Vec::new();
+    let limit = MAX_IMAGE.saturating_add(1);
+    std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(fs::at("read", Path::new("-")))?;
+    Ok(bytes)
+}
+
+fn named(model: &Model, guess: &Guess) -> Named {
+    let label = model.label(guess.index);
+    Named {
+        index: guess.index,
+        label: label.map(|l| l.words),
+        wnid: label.map(|l| l.wnid),
+        prob: guess.prob,
+        logit: guess.logit,
+    }
+}
+
+/// An image a paragraph, a guess a line.
+fn text(answers: &[Answer]) -> String {
+    let mut out = String::new();
+    for answer in answers {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", safe::terminal(&answer.image));
+        for named in &answer.top {
+            let label = named.label.map_or_else(|| format!("class {}", named.index), str::to_owned);
+            let wnid = named.wnid.unwrap_or("");
+            let _ = writeln!(out, "  {:6.2} %  {:>4}  {wnid}  {label}", named.prob * 100.0, named.index);
+        }
+    }
+    out
+}

@@ -1,0 +1,124 @@
+//! Why a name did not become a network that runs.
+
+use std::path::PathBuf;
+
+use crate::error::{Class, Classify};
+use crate::{arch, checkpoint, image, nn, store};
+
+/// A model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The entry names no architecture, so its weights can be kept but not run.
+    #[error("`{name}` ({origin}) names no architecture: it can be listed and fetched, not run")]
+    NoArchitecture {
+        /// The entry.
+        name: String,
+        /// The page it is on.
+        origin: String,
+    },
+    /// The architecture is not one that zoo can build.
+    #[error("`{name}`: {source}")]
+    Architecture {
+        /// The entry.
+        name: String,
+        /// What is unknown.
+        source: Box<arch::Error>,
+    },
+    /// The weights are not those of the architecture.
+    #[error("`{}`: {source}", path.display())]
+    Weights {
+        /// The weights file.
+        path: PathBuf,
+        /// What does not fit.
+        source: Box<nn::load::Error>,
+    },
+    /// The entry's preprocessing cannot be done.
+    #[error("`{name}`: {source}")]
+    Preprocess {
+        /// The entry.
+        name: String,
+        /// What is missing or impossible.
+        source: Box<image::Error>,
+    },
+    /// The network cannot take the image size.
+    #[error(transparent)]
+    Shape(Box<nn::graph::ShapeError>),
+    /// The reference engine failed.
+    #[error(transparent)]
+    Reference(Box<nn::reference::Error>),
+    /// The plan cannot be made or run.
+    #[error(transparent)]
+    Plan(Box<nn::plan::Error>),
+    /// `ZOO_ISA` asks for what is not here.
+    #[error(transparent)]
+    Isa(#[from] nn::plan::IsaError),
+    /// The weights could not be had.
+    #[error(transparent)]
+    Store(Box<store::Error>),
+    /// The weights file could not be read.
+    #[error(transparent)]
+    Checkpoint(Box<checkpoint::Error>),
+    /// The file's names are of a known scheme, and one does not fit it.
+    #[error(transparent)]
+    Names(#[from] checkpoint::rename::Error),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] crate::fs::Error),
+}
+
+/// The large ones are boxed: every result of this module is as small as what succeeds.
+macro_rules! boxed {
+    ($($variant:ident: $source:ty),*) => {
+        $(impl From<$source> for Error {
+            fn from(source: $source) -> Self {
+                Error::$variant(Box::new(source))
+            }
+        })*
+    };
+}
+
+boxed!(
+    Shape: nn::graph::ShapeError,
+    Reference: nn::reference::Error,
+    Plan: nn::plan::Error,
+    Store: store::Error,
+    Checkpoint: checkpoint::Error
+);
+
+impl Classify for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::NoArchitecture { .. } => Class::BadInput,
+            Error::Architecture { source, .. } => source.class(),
+            Error::Weights { source, .. } => source.class(),
+            Error::Preprocess { source, .. } => source.class(),
+            Error::Shape(_) => Class::BadInput,
+            Error::Reference(e) => e.class(),
+            Error::Plan(e) => e.class(),
+            Error::Isa(e) => e.class(),
+            Error::Store(e) => e.class(),
+            Error::Checkpoint(e) => e.class(),
+            Error::Names(e) => e.class(),
+            Error::File(e) => e.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Error::NoArchitecture { .. } => {
+                Some("add `zoo: {arch: NAME}` to the entry; NAME is one of timm's architectures".into())
+            }
+            Error::Architecture { source, .. } => source.hint(),
+            Error::Weights { source, .. } => source.hint(),
+            Error::Preprocess { source, .. } => source.hint(),
+            Error::Shape(_) => None,
+            Error::Reference(e) => e.hint(),
+            Error::Plan(e) => e.hint(),
+            Error::Isa(e) => e.hint(),
+            Error::Store(e) => e.hint(),
+            Error::Checkpoint(e) => e.hint(),
+            Error::Names(e) => e.hint(),
+            Error::File(e) => e.hint(),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! From an entry to a [`Model`]: fetch, check, name, fit, prepare.
+//!
+//! In: an [`Entry`] and a [`Store`], or a weights file of the user's. Out: a network that runs, and where
+//! its weights are from. Called by `predict`, `verify` and `bench`.
+
+use std::path::{Path, PathBuf};
+
+use super::{Engine, EngineKind, Error, Prediction, Runner, guesses};
+use crate::arch;
+use crate::checkpoint::{self, Checkpoint, rename};
+use crate::fs;
+use crate::hash::Sha256;
+use crate::image::{Preprocess, Rgb};
+use crate::nn::graph::Graph;
+use crate::nn::load;
+use crate::nn::mapped::Mapped;
+use crate::registry::Entry;
+use crate::registry::labels::{self, Label};
+use crate::store::Store;
+
+/// Classes that an architecture is built with before its weights are seen.
+const CLASSES: usize = 1000;
+
+/// How models are loaded.
+#[derive(Clone, Copy)]
+pub struct Loader<'a> {
+    /// Where weights are kept.
+    pub store: &'a Store,
+    /// What computes.
+    pub engine: EngineKind,
+    /// Weights to use instead of the entry's.
+    pub weights: Option<&'a Path>,
+}
+
+/// Where a model's weights are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The weights file: the published one, or the user's.
+    pub path: PathBuf,
+    /// SHA-256 of that file.
+    pub file_sha256: Sha256,
+    /// Digest of its tensors under the file's own names, whatever the format.
+    pub tensors_sha256: Sha256,
+}
+
+/// A network ready to run, with its preprocessing.
+#[derive(Clone, Debug)]
+pub struct Model {
+    entry: Entry,
+    graph: Graph,
+    engine: Engine,
+    preprocess: Preprocess,
+    provenance: Provenance,
+    ignored: Vec<String>,
+}
+
+impl Loader<'_> {
+    /// Loads an entry's model, fetching its weights if they are not here.
+    ///
+    /// # Errors
+    /// An entry without architecture or preprocessing, weights that cannot be had, read or do not fit.
+    pub fn load(&self, entry: &Entry) -> Result<Model, Error> {
+        let preprocess = Preprocess::of(entry)
+            .map_err(|e| Error::Preprocess { name: entry.name.clone(), source: Box::new(e) })?;
+        let Some(arch) = entry.zoo.arch.as_deref() else {
+            return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
+        };
+        let build = |classes| {
+            arch::build(arch, classes)
+                .map_err(|e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) })
+        };
+        // Known to be buildable, and to take the image size, before the weights are downloaded.
+        let graph = build(CLASSES)?;
+        let image = [3, preprocess.size.height, preprocess.size.width];
+        graph.shapes([1, image[0], image[1], image[2]])?;
+
+        let (mut checkpoint, provenance) = match self.weights {
+            Some(path) => given(path)?,
+            None => self.published(entry)?,
+        };
+        name_as(&mut checkpoint, &graph)?;
+        let mapped = Mapped::new(checkpoint);
+        let classes = classes(&graph, &mapped).unwrap_or(CLASSES);
+        let graph = if classes == CLASSES { graph } else { build(classes)? };
+        let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
+        let ignored = load::check(&graph, &mapped).map_err(misfit)?.ignored;
+        let engine = Engine::new(self.engine, &graph, &mapped, image)?;
+        Ok(Model { entry: entry.clone(), graph, engine, preprocess, provenance, ignored })
+    }
+
+    /// The entry's own weights, from the store.
+    fn published(&self, entry: &Entry) -> Result<(Checkpoint, Provenance), Error> {
+        let weights = self.store.weights(entry)?;
+        let checkpoint = Checkpoint::open(&weights.safetensors)?;
+        let provenance = Provenance {
+            path: weights.source.path,
+            file_sha256: weights.source.sha256,
+            tensors_sha256: weights.tensors_sha256,
+        };
+        Ok((checkpoint, provenance))
+    }
+}
+
+/// A weights file of the user's: hashed, whatever its format.
+fn given(path: &Path) -> Result<(Checkpoint, Provenance), Error> {
+    let checkpoint = Checkpoint::open(path)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let digests = checkpoint.tensor_digests(threads)?;
+    let tensors_sha256 = checkpoint::tensors_sha256(checkpoint.tensors().iter().zip(digests));
+    let provenance = Provenance { path: path.to_owned(), file_sha256: fs::sha256(path)?.0, tensors_sha256 };
+    Ok((checkpoint, provenance))
+}
+
+/// Gives the tensors the graph's names, where the file has those of another scheme.
+fn name_as(checkpoint: &mut Checkpoint, graph: &Graph) -> Result<(), Error> {
+    let names = checkpoint.tensors().iter().map(|t| t.name.as_str());
+    if rename::is_efficientnet_pytorch(names.clone()) {
+        let pairs = rename::efficientnet_pytorch(names, graph.weights.iter().map(|w| w.name.as_str()))?;
+        checkpoint.rename(&pairs)?;
+    }
+    Ok(())
+}
+
+/// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
+fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
+    let name = format!("{}.weight", graph.classifier);
+    weights.checkpoint().tensor(&name)?.shape.first().copied().filter(|&c| c > 0)
+}
+
+impl Model {
+    /// The entry it was loaded for.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The architecture, with as many classes as the weights have.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// How it wants its images.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Where its weights are from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// What computes.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Tensors of the file that timm drops as well, such as an auxiliary head.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.graph.classes
+    }
+
+    /// What a class is called; known for ImageNet's thousand.
+    pub fn label(&self, class: usize) -> Option<&'static Label> {
+        let labels = labels::imagenet();
+        if self.classes() == labels.len() { labels.get(class) } else { None }
+    }
+
+    /// What one thread computes with.
+    ///
+    /// # Errors
+    /// No memory for the activations.
+    pub fn runner(&self) -> Result<Runner, Error> {
+        self.engine.runner()
+    }
+
+    /// Prepares an image, runs the network and ranks the `k` best classes.
+    ///
+    /// # Errors
+    /// An image that cannot be prepared.
+    pub fn predict(&self, runner: &mut Runner, image: &Rgb, k: usize) -> Result<Prediction, Error> {
+        let tensor = self
+            .preprocess
+            .tensor(image)
+            .map_err(|e| Error::Preprocess { name: self.entry.name.clone(), source: Box::new(e) })?;
+        let logits = runner.logits(&tensor)?;
+        let top = guesses(&logits, k);
+        Ok(Prediction { logits, top })
+    }
+}
