@@ -81,7 +81,7 @@ pub(super) fn collect(
         collected.path.push(name);
         at = inner;
     }
-    Err(Fault::malformed(Place::whole(), "state dicts wrapped in dicts, more than three deep").into())
+    Err(Fault::no_tensors("state dicts wrapped in dicts, more than three deep").into())
 }
 
 fn follow(arena: &Arena<'_>, root: Ref, key: &str, collected: &mut Collected) -> Result<Ref, Failure> {
@@ -126,12 +126,12 @@ fn inside(arena: &Arena<'_>, entries: &[(&str, Ref)], storages: &Storages) -> Re
     let candidates: Vec<_> = entries.iter().filter(|(_, v)| holds(*v)).collect();
     match candidates.as_slice() {
         [(name, value)] => Ok(((*name).to_owned(), *value)),
-        [] => Err(Fault::malformed(Place::whole(), "holds no tensors").into()),
+        [] => Err(Fault::no_tensors("holds no tensors").into()),
         several => {
             let names: Vec<_> =
                 several.iter().take(10).map(|(k, _)| format!("`{}`", super::error::shortened(k))).collect();
             let problem = format!("holds several state dicts: choose one of {} with --key", names.join(", "));
-            Err(Fault::malformed(Place::whole(), problem).into())
+            Err(Fault::no_tensors(problem).into())
         }
     }
 }
@@ -222,5 +222,5 @@ fn no_dict(arena: &Arena<'_>, at: Ref, storages: &Storages) -> Fault {
         true => "a single tensor without a name".to_owned(),
         false => format!("a {}", arena.kind(at)),
     };
-    Fault::malformed(Place::whole(), format!("holds {what}, where a dict of tensors is expected"))
+    Fault::no_tensors(format!("holds {what}, where a dict of tensors is expected"))
 }

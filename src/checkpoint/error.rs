@@ -79,6 +79,8 @@ pub enum Kind {
     Excessive,
     /// It is understood, but nothing that can be converted: complex128, quantised, sparse …
     Unsupported,
+    /// It is well formed, and holds no state dict, or several.
+    NoTensors,
 }
 
 /// What a reader found, before the file's name is known.
@@ -111,6 +113,11 @@ impl Fault {
     /// Understood, but not convertible.
     pub fn unsupported(place: Place, problem: impl Into<String>) -> Self {
         Fault { kind: Kind::Unsupported, place, problem: problem.into() }
+    }
+
+    /// Well formed, without a state dict.
+    pub fn no_tensors(problem: impl Into<String>) -> Self {
+        Fault { kind: Kind::NoTensors, place: Place::whole(), problem: problem.into() }
     }
 
     /// The same fault, known to be inside a member.

@@ -92,6 +92,9 @@ fn outline_of(head: &[u8], total: u64) -> Outline {
         _ => {}
     }
     if safe::looks_like(head, total) {
+        if is_tar(head) {
+            return Outline::Else("it could be read as a tar archive and as safetensors", None);
+        }
         return Outline::Safetensors;
     }
     if is_tar(head) {

@@ -22,6 +22,8 @@ pub mod pickle;
 mod read;
 pub mod rename;
 mod safe;
+pub mod scan;
+mod shards;
 mod source;
 mod stats;
 mod tensor;

@@ -12,8 +12,9 @@ use super::pickle::{Arena, Limits, Machine, Ref, Verdict};
 use super::source::{LocalFile, Source};
 use super::tensor::{Storage, Tensor};
 use super::torch::rebuild::Storages;
-use super::torch::{legacy, zipped};
-use super::{Checkpoint, Details, numpy, safe};
+use super::torch::tar::{self, Tar};
+use super::torch::{jit, legacy, zipped};
+use super::{Checkpoint, Details, numpy, safe, shards};
 
 /// How to open a checkpoint.
 #[derive(Clone, Debug)]
@@ -88,6 +89,10 @@ pub(super) fn path(path: &Path, options: &Options) -> Result<Checkpoint> {
 }
 
 pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) -> Result<Checkpoint> {
+    if matches!(format::outline(source.as_ref()).map_err(|e| Trouble::Io(e).at(path))?, Outline::Index) {
+        let (sources, opened) = shards::open(path, source.as_ref(), options)?;
+        return finish(path, sources, opened, options);
+    }
     let opened = read(source.as_ref(), options).map_err(|t| t.at(path))?;
     finish(path, vec![source], opened, options)
 }
@@ -138,21 +143,56 @@ fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, T
             storages,
             details: Details::default(),
         }),
-        Outline::Tar | Outline::Index => {
-            Err(Trouble::NotACheckpoint("this format is not read".to_owned(), None))
-        }
+        Outline::Tar => tar(source, options),
+        Outline::Index => Err(Trouble::NotACheckpoint("it is JSON".to_owned(), None)),
     }
 }
 
 fn safetensors(source: &dyn Source) -> std::result::Result<Opened, Trouble> {
     let contents = safe::read(source, 0)??;
     no_archive_at_the_end(source)?;
+    // torch decides by the file's ending whether to read it as safetensors: it must not be a pickle as well.
+    let front = source.bytes(0, source.len().min(FRONT) as usize)?;
+    if Machine::new(&front, 0, Limits { opcodes: 1 << 16, ..Limits::default() }).run().is_ok() {
+        return Err(
+            Fault::ambiguous(Place::byte(0), "is also a pickle, which other readers would run").into()
+        );
+    }
     Ok(Opened {
         format: Format::Safetensors,
         tensors: contents.tensors,
         storages: contents.storages,
         details: Details { metadata: contents.metadata, ..Details::default() },
     })
+}
+
+/// How much of a safetensors file is tried as a pickle.
+const FRONT: u64 = 16 << 20;
+
+fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+    let tar = Tar::open(source)??;
+    let (start, len) = tar.range("pickle")?;
+    let mut storages = Storages { pickle_at: Some((0, start)), ..Storages::default() };
+    tar::read(source, &tar, &mut storages, &mut |_, _, _| {})??;
+    let bytes = source.bytes(start, usize::try_from(len).unwrap_or(usize::MAX))?;
+    let (arena, root) = one_pickle(&bytes, "pickle")?;
+    let (opaque, collected) = decide(&arena, root, options, &mut storages)?;
+    no_archive_at_the_end(source)?;
+    Ok(opened(Format::TorchTar, collected, storages, opaque))
+}
+
+/// A member that is one pickle and nothing else.
+fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'a>, Ref), Fault> {
+    let mut machine = Machine::new(bytes, 0, Limits::default());
+    let root = machine.run().map_err(|f| f.within(member))?;
+    if machine.position() != bytes.len() {
+        let place = Place::byte(machine.position() as u64).within(member);
+        return Err(Fault::ambiguous(
+            place,
+            "bytes after the pickle, which another reader may take for something else",
+        ));
+    }
+    Ok((machine.into_arena(), root))
 }
 
 fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
@@ -172,17 +212,25 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Tr
     let pickle = archive.read(source, member, zipped::PICKLE)??;
     let mut storages =
         Storages { big_endian: zipped::big_endian(source, &archive, &prefix)??, ..Storages::default() };
-    let mut machine = Machine::new(&pickle, 0, Limits::default());
-    let root = machine.run().map_err(|f| f.within(&name))?;
-    if machine.position() != pickle.len() {
-        let place = Place::byte(machine.position() as u64).within(&name);
-        return Err(Fault::ambiguous(place, "bytes after the pickle").into());
-    }
-    let arena = machine.into_arena();
-    let opaque = check_imports(&arena, options)?;
-    let collected = collect::collect(&arena, root, options.key.as_deref(), &mut storages)?;
+    let (arena, root) = one_pickle(&pickle, &name)?;
+    let constants = format!("{prefix}constants.pkl");
+    let (format, collected, opaque) = match archive.member(&constants) {
+        Some(member) => {
+            let bytes = archive.read(source, member, zipped::PICKLE)??;
+            let (constants, _) = one_pickle(&bytes, &constants)?;
+            let mut opaque = check_imports(&arena, options, true)?;
+            opaque.extend(check_imports(&constants, options, true)?);
+            let classes = jit::Classes::read(source, &archive, &prefix)??;
+            (Format::TorchScript, jit::collect(&arena, root, &classes, &mut storages)?, opaque)
+        }
+        None => {
+            let opaque = check_imports(&arena, options, false)?;
+            let collected = collect::collect(&arena, root, options.key.as_deref(), &mut storages)?;
+            (Format::TorchZip, collected, opaque)
+        }
+    };
     zipped::place(source, &archive, &format!("{prefix}data/"), &mut storages)??;
-    Ok(opened(Format::TorchZip, collected, storages, opaque))
+    Ok(opened(format, collected, storages, opaque))
 }
 
 fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
@@ -229,7 +277,7 @@ fn decide(
     options: &Options,
     storages: &mut Storages,
 ) -> std::result::Result<(Vec<String>, Collected), Trouble> {
-    let opaque = check_imports(arena, options)?;
+    let opaque = check_imports(arena, options, false)?;
     let collected = collect::collect(arena, root, options.key.as_deref(), storages)?;
     Ok((opaque, collected))
 }
@@ -250,9 +298,18 @@ fn opened(format: Format, collected: Collected, storages: Storages, opaque: Vec<
     }
 }
 
-/// Refuses a pickle that names anything outside the known set; with `allow_opaque`, lists it.
-fn check_imports(arena: &Arena<'_>, options: &Options) -> std::result::Result<Vec<String>, Trouble> {
-    let mut strange: Vec<_> = arena.imports().iter().filter(|i| i.verdict != Verdict::Known).collect();
+/// Refuses a pickle that names anything outside the known set (which has the archive's own classes in it for
+/// torch.jit); with `allow_opaque`, lists it.
+fn check_imports(
+    arena: &Arena<'_>,
+    options: &Options,
+    jit: bool,
+) -> std::result::Result<Vec<String>, Trouble> {
+    let mut strange: Vec<_> = arena
+        .imports()
+        .iter()
+        .filter(|i| i.verdict != Verdict::Known && !(jit && jit::is_own_class(&i.module)))
+        .collect();
     if strange.is_empty() {
         return Ok(Vec::new());
     }

@@ -171,7 +171,7 @@ impl<'de> Deserialize<'de> for Header {
 }
 
 /// Text to text, every key once.
-struct Texts(BTreeMap<String, String>);
+pub(super) struct Texts(pub(super) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

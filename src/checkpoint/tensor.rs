@@ -332,26 +332,17 @@ mod tests {
 
     #[test]
     fn runs_cover_a_transpose_element_by_element() {
-        let mut seen = Vec::new();
-        runs(&[3, 2], &[1, 3], 0, |at, n| {
-            seen.push((at, n));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, [(0, 1), (3, 1), (1, 1), (4, 1), (2, 1), (5, 1)]);
-        seen.clear();
-        runs(&[2, 2, 3], &[100, 3, 1], 5, |at, n| {
-            seen.push((at, n));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, [(5, 6), (105, 6)]);
-        seen.clear();
-        runs(&[], &[], 7, |at, n| {
-            seen.push((at, n));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, [(7, 1)]);
+        let all = |extents: &[usize], strides: &[usize], offset| {
+            let mut seen = Vec::new();
+            let visit = |at, count| {
+                seen.push((at, count));
+                Ok(())
+            };
+            runs(extents, strides, offset, visit).unwrap();
+            seen
+        };
+        assert_eq!(all(&[3, 2], &[1, 3], 0), [(0, 1), (3, 1), (1, 1), (4, 1), (2, 1), (5, 1)]);
+        assert_eq!(all(&[2, 2, 3], &[100, 3, 1], 5), [(5, 6), (105, 6)]);
+        assert_eq!(all(&[], &[], 7), [(7, 1)]);
     }
 }

@@ -17,6 +17,7 @@ mod man;
 mod page;
 mod predict;
 mod progress;
+mod scan;
 mod show;
 
 use std::io::Write;
@@ -62,6 +63,8 @@ enum Command {
     Diff(diff::Args),
     /// Write man pages of all verbs
     Man(man::Args),
+    /// List what loading a checkpoint would import and call
+    Scan(scan::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
     /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
@@ -130,6 +133,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Diff(args) => diff::run(&args, context),
         Command::Man(args) => man::run(&args, context),
+        Command::Scan(args) => scan::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Page(args) => page::run(&args, context),
         Command::Card(args) => card::run(&args, context),

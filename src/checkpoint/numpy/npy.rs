@@ -70,6 +70,19 @@ pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, 
     Ok(Header { len: start + len, dtype, swap, shape, strides })
 }
 
+/// Where the elements begin, whatever their type.
+pub(in crate::checkpoint) fn elements_at(bytes: &[u8]) -> Option<usize> {
+    let len = |range: std::ops::Range<usize>| {
+        Some(bytes.get(range)?.iter().rev().fold(0usize, |n, &b| n << 8 | usize::from(b)))
+    };
+    match (bytes.starts_with(MAGIC), bytes.get(6)?) {
+        (true, 1) => Some(10 + len(8..10)?),
+        (true, 2 | 3) => Some(12usize.checked_add(len(8..12)?)?),
+        _ => None,
+    }
+    .filter(|&at| at <= bytes.len())
+}
+
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, in any order, each once.
 fn literal(text: &str) -> Option<(String, bool, Vec<usize>)> {
     let body = text.trim().strip_prefix('{')?.strip_suffix('}')?;

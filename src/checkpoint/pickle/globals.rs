@@ -204,6 +204,16 @@ fn known(module: &str, name: &str) -> Option<Known> {
         "numpy.core.numeric" | "numpy._core.numeric" => {
             (name == "_frombuffer").then_some(Known::NumpyFromBuffer)
         }
+        "torch.jit._pickle" => matches!(
+            name,
+            "build_tensorlist"
+                | "build_intlist"
+                | "build_doublelist"
+                | "build_boollist"
+                | "build_tensor_from_id"
+                | "restore_type_tag"
+        )
+        .then_some(Known::Inert),
         // The classes of element types: `numpy.dtypes.Float32DType`, `numpy.float32`.
         "numpy.dtypes" => name.ends_with("DType").then_some(Known::Inert),
         "numpy" => matches!(

@@ -436,16 +436,10 @@ impl<'a> Machine<'a> {
             }
             0x98 => {}
             0x82..=0x84 => {
-                return Err(Fault::unsupported(
-                    Place::byte(start as u64),
-                    "an import by a number of the writer's own registry (an EXT opcode)",
-                ));
+                return Err(bad(start, "an import by a number of the writer's own registry (an EXT opcode)"));
             }
             0x97 => {
-                return Err(Fault::unsupported(
-                    Place::byte(start as u64),
-                    "a buffer that was kept outside of the pickle (NEXT_BUFFER)",
-                ));
+                return Err(bad(start, "a buffer that was kept outside of the pickle (NEXT_BUFFER)"));
             }
             other => {
                 debug_assert!(opcode::of(other).is_none(), "{other:#04x} is in the table");

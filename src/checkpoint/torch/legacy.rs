@@ -212,7 +212,8 @@ pub(in crate::checkpoint) fn place(
     Ok(Ok(()))
 }
 
-fn is_magic(arena: &Arena<'_>, at: Ref) -> bool {
+/// Whether a value is the number every legacy file begins with.
+pub(in crate::checkpoint) fn is_magic(arena: &Arena<'_>, at: Ref) -> bool {
     match arena.get(at) {
         Value::Long(span) => arena.bytes(span) == MAGIC,
         Value::Digits(span) => arena.bytes(span) == MAGIC_DIGITS,

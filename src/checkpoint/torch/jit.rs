@@ -1,0 +1,128 @@
+//! torch.jit archives: `data.pkl` is a module object whose state has parameters, buffers, submodules and
+//! plain attributes side by side; the archive's source says which are which. Only the parameters and
+//! persistent tensors are read; no code is. Called by `super::super::open`.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::checkpoint::archive::{Archive, sound};
+use crate::checkpoint::collect::Collected;
+use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::pickle::{Arena, Ref, Value};
+use crate::checkpoint::source::Source;
+use crate::checkpoint::torch::rebuild::{self, Found, Storages};
+
+/// Modules visited at most, counted once for every path that leads to one: shared submodules could
+/// otherwise name exponentially many tensors.
+const VISITS: usize = 1 << 17;
+/// Levels of modules in modules.
+const DEPTH: usize = 64;
+/// The largest source file looked at.
+const SOURCE: u64 = 64 << 20;
+
+/// Whether an import is one of the archive's own classes, which only its own source defines.
+pub(in crate::checkpoint) fn is_own_class(module: &str) -> bool {
+    module == "__torch__" || module.starts_with("__torch__.")
+}
+
+/// For every class of the archive, the attributes that are parameters or buffers.
+pub(in crate::checkpoint) struct Classes(HashMap<String, HashSet<String>>);
+
+impl Classes {
+    /// Reads the lists `__parameters__` and `__buffers__` out of the archive's source files.
+    pub(in crate::checkpoint) fn read(
+        source: &dyn Source,
+        archive: &Archive,
+        prefix: &str,
+    ) -> std::io::Result<Result<Self, Fault>> {
+        let mut classes = HashMap::new();
+        let folder = format!("{prefix}code/");
+        for member in &archive.members {
+            let Some(file) = member.name.strip_prefix(&folder).and_then(|n| n.strip_suffix(".py")) else {
+                continue;
+            };
+            let text = sound!(archive.read(source, member, SOURCE)?);
+            let module = file.replace('/', ".");
+            let mut class = None;
+            for line in String::from_utf8_lossy(&text).lines() {
+                if let Some(rest) = line.strip_prefix("class ") {
+                    let name = rest.split(['(', ':']).next().unwrap_or("");
+                    class = Some(format!("{module}.{name}"));
+                    continue;
+                }
+                let line = line.trim_start();
+                let list =
+                    line.strip_prefix("__parameters__ = [").or_else(|| line.strip_prefix("__buffers__ = ["));
+                let (Some(list), Some(class)) = (list, &class) else { continue };
+                let names = list
+                    .split(']')
+                    .next()
+                    .unwrap_or("")
+                    .split(',')
+                    .map(|n| n.trim().trim_matches('"').to_owned());
+                classes
+                    .entry(class.clone())
+                    .or_insert_with(HashSet::new)
+                    .extend(names.filter(|n| !n.is_empty()));
+            }
+        }
+        Ok(Ok(Classes(classes)))
+    }
+}
+
+/// Walks the modules from the root, a loop with its own stack.
+pub(in crate::checkpoint) fn collect(
+    arena: &Arena<'_>,
+    root: Ref,
+    classes: &Classes,
+    storages: &mut Storages,
+) -> Result<Collected, Fault> {
+    let mut out = Collected::default();
+    let mut stack = vec![(root, String::new(), 0usize)];
+    let mut visits = 0;
+    while let Some((at, path, depth)) = stack.pop() {
+        visits += 1;
+        if visits > VISITS || depth > DEPTH {
+            let problem = format!("more than {VISITS} modules, or more than {DEPTH} deep");
+            return Err(Fault::excessive(Place::whole(), problem));
+        }
+        let Some((class, state)) = module(arena, at) else {
+            let problem = format!("a torch.jit archive of a {}, where a module is expected", arena.kind(at));
+            return Err(Fault::malformed(Place::whole(), problem));
+        };
+        let Value::Dict(chain) = arena.get(state) else {
+            return Err(Fault::malformed(Place::whole(), format!("module `{class}` without its attributes")));
+        };
+        let listed = classes.0.get(&class);
+        let mut inner = Vec::new();
+        for (key, value) in arena.entries(chain) {
+            let Some(key) = arena.text(key) else { continue };
+            let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            if rebuild::is_tensor(arena, value, storages) {
+                if !listed.is_some_and(|l| l.contains(key)) {
+                    out.left_out.push((name, "a tensor that is neither parameter nor buffer".into()));
+                    continue;
+                }
+                match rebuild::value(arena, value, storages).map_err(|f| f.of_tensor(&name))? {
+                    Found::Tensor(mut tensor) => {
+                        tensor.name = name;
+                        out.tensors.push(tensor);
+                    }
+                    Found::Refused(kind) => out.refused.push((name, kind)),
+                    Found::Other => {}
+                }
+            } else if module(arena, value).is_some() {
+                inner.push((value, name, depth + 1));
+            }
+        }
+        stack.extend(inner.into_iter().rev());
+    }
+    Ok(out)
+}
+
+/// A module object: its class and its state.
+fn module(arena: &Arena<'_>, at: Ref) -> Option<(String, Ref)> {
+    let Value::Object(index) = arena.get(at) else { return None };
+    let object = arena.object(index)?;
+    let import = arena.import(object.callee)?;
+    is_own_class(&import.module).then(|| (import.path(), object.state))
+}
