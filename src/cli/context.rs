@@ -127,6 +127,16 @@ impl Context {
         }
     }
 
+    /// Notes on what was left out of a file, the first few of them.
+    pub fn warn(&self, problems: &crate::registry::tree::Problems) {
+        const SHOWN: usize = 20;
+        problems.iter().take(SHOWN).for_each(|p| self.note(&format!("warning: {p}")));
+        let more = (problems.iter().len() + problems.left_out()).saturating_sub(SHOWN);
+        if more > 0 {
+            self.note(&format!("warning: and {more} more; `zoo lint` tells all"));
+        }
+    }
+
     /// Whether the reader of stdout has gone.
     pub fn pipe_closed(&self) -> bool {
         self.pipe_closed

@@ -1,19 +1,40 @@
-//! `zoo list [PATTERN]`: the registry as a table, JSON, CSV or Markdown.
+//! `zoo list [PATTERN]`: the registry as a table, JSON, CSV, Markdown or a picture.
+
+use std::path::PathBuf;
 
 use super::{Context, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::lint::macs;
+use crate::registry::query::{FIELDS, Query, Row, Sort};
 use crate::registry::{Entry, Registry};
-use crate::render::entry::{short_bytes, short_count, to_json};
+use crate::render::entry::to_json;
+use crate::render::list::{For, MARK, USUAL, table};
+use crate::render::plot::{Point, svg};
 use crate::render::safe;
-use crate::render::table::{Column, Table};
+use crate::render::table::Column;
 
 /// Arguments of `zoo list`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only models whose name contains this, or matches it where it has `*`, `?` or `[…]`
     pattern: Option<String>,
+    /// Only models of which this is true, such as 'params < 10M and top1 >= 80 and collection ~ "Noisy"'
+    #[arg(long = "where", value_name = "QUERY")]
+    query: Option<String>,
+    /// Order by these fields, `-` in front for descending: -top1,params
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    sort: Option<String>,
+    /// These columns instead of the usual ones; `all` for every one
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// At most so many models
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// What the pages say, errors and all
+    #[arg(long)]
+    as_published: bool,
     /// A JSON array, everything known of each model
-    #[arg(long, conflicts_with_all = ["csv", "md"])]
+    #[arg(long, conflicts_with_all = ["csv", "md", "columns"])]
     json: bool,
     /// CSV with a heading
     #[arg(long, conflicts_with = "md")]
@@ -21,64 +42,144 @@ pub(super) struct Args {
     /// A Markdown table
     #[arg(long)]
     md: bool,
+    /// Draw accuracy against cost, the Pareto front named, into this .svg instead of printing a table
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["csv", "md", "json"])]
+    plot: Option<PathBuf>,
+    /// What the plot's cost is
+    #[arg(long, value_enum, default_value_t = Cost::Params, requires = "plot")]
+    plot_by: Cost,
+    /// Replace the plot's file where it exists
+    #[arg(long, requires = "plot")]
+    force: bool,
+}
+
+/// What accuracy is plotted against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Cost {
+    /// Parameters
+    Params,
+    /// Floating point operations
+    Flops,
 }
 
 /// Prints the models.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    let query = args.query.as_deref().map(str::parse::<Query>).transpose()?;
+    let sort = args.sort.as_deref().map(str::parse::<Sort>).transpose()?;
+    let columns = args.columns.as_deref().map(columns).transpose()?;
+    let pattern = args.pattern.as_deref().map(pattern).transpose()?;
     let registry = Registry::open(&context.globals.registry)?;
-    let matches = |e: &&Entry| args.pattern.as_deref().is_none_or(|p| e.name.contains(p));
-    let entries: Vec<_> = registry.models().iter().filter(matches).collect();
+    context.warn(registry.warnings());
+    let shown = |e| if args.as_published { Entry::as_published(e) } else { e };
+    let mut entries: Vec<&Entry> = registry.models().iter().map(shown).collect();
+    entries.retain(|e| pattern.as_ref().is_none_or(|p| p.is_match(&e.name)));
+    entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));
+    if let Some(sort) = &sort {
+        sort.apply(&mut entries, macs);
+    }
+    entries.truncate(args.limit.unwrap_or(usize::MAX));
+    if let Some(file) = &args.plot {
+        return plot(&entries, args, file, context);
+    }
     if args.json {
-        let document: Vec<_> = entries.iter().map(|e| to_json(e)).collect();
+        let document: Vec<_> = entries.iter().map(|e| to_json(e, macs(e))).collect();
         let document = serde_json::to_string_pretty(&document).unwrap_or_default();
         context.println(safe::json(&document).as_ref())?;
         return Ok(Status::Success);
     }
-    let mut table = table(&entries);
-    let text = match (args.csv, args.md) {
-        (true, _) => table.csv(),
-        (_, true) => table.markdown(),
-        _ => {
-            if let Some(width) = context.width {
-                table.fit(width);
-            }
-            table.terminal(context.color)
+    let chosen = columns.as_deref().unwrap_or(USUAL);
+    if args.csv {
+        let all: Vec<_> = FIELDS.iter().map(|(name, _)| (*name, Column::KEEP)).collect();
+        let chosen = columns.as_deref().unwrap_or(&all);
+        context.print(table(&entries, chosen, For::Programs, macs).csv())?;
+        return Ok(Status::Success);
+    }
+    let mut table = table(&entries, chosen, For::People, macs);
+    if args.md {
+        context.print(table.markdown())?;
+    } else {
+        let left_out = context.width.map(|width| table.fit(width)).unwrap_or_default();
+        context.print(table.terminal(context.color))?;
+        if !left_out.is_empty() {
+            context.note(&format!("not shown, for want of room: {}", left_out.join(", ")));
         }
-    };
-    context.print(text)?;
+    }
+    if table.columns.iter().any(|c| c.cells.iter().any(|cell| cell.ends_with(MARK))) {
+        context.note("* corrected; `zoo show NAME` says why, `--as-published` what the page says");
+    }
     Ok(Status::Success)
 }
 
-fn table(entries: &[&Entry]) -> Table {
-    let mut table = Table {
-        columns: vec![
-            Column::text("name", Column::KEEP),
-            Column::text("collection", 5),
-            Column::number("params", 8),
-            Column::number("flops", 6),
-            Column::number("file size", 4),
-            Column::number("size", 7),
-            Column::number("crop", 2),
-            Column::text("filter", 1),
-            Column::number("top-1", 9),
-            Column::number("top-5", 3),
-        ],
-    };
-    for entry in entries {
-        let claim = entry.claim.as_ref();
-        let row: [Option<String>; 10] = [
-            Some(entry.name.clone()),
-            entry.collection.clone(),
-            entry.params.map(short_count),
-            entry.flops.map(short_count),
-            entry.file_size.map(short_bytes),
-            entry.image_size.map(|s| s.to_string()),
-            entry.crop_pct.map(|c| c.to_string()),
-            entry.interpolation.map(|i| i.name().to_owned()),
-            claim.map(|c| c.top1.to_string()),
-            claim.and_then(|c| c.top5.as_ref()).map(|a| a.to_string()),
-        ];
-        table.push(row.map(Option::unwrap_or_default));
+/// `--columns`, each kept however narrow the terminal is.
+fn columns(names: &[String]) -> Result<Vec<(&'static str, u8)>> {
+    let mut chosen = Vec::new();
+    for name in names {
+        match FIELDS.iter().find(|(field, _)| *field == name.trim().replace('-', "_")) {
+            Some((field, _)) => chosen.push((*field, Column::KEEP)),
+            None if name == "all" => chosen.extend(FIELDS.iter().map(|(field, _)| (*field, Column::KEEP))),
+            None => {
+                let known: Vec<_> = FIELDS.iter().map(|(field, _)| *field).collect();
+                let known = known.join(", ");
+                return Err(Error::usage(format!("`{name}` is no column; there are {known}, and `all`")));
+            }
+        }
     }
-    table
+    Ok(chosen)
+}
+
+/// A glob where it has a glob's signs, else a part of the name; case does not matter.
+fn pattern(text: &str) -> Result<regex::Regex> {
+    let glob = text.contains(['*', '?', '[']);
+    let mut body = String::new();
+    for c in text.chars() {
+        match c {
+            '*' if glob => body.push_str(".*"),
+            '?' if glob => body.push('.'),
+            '[' | ']' if glob => body.push(c),
+            '!' if glob && body.ends_with('[') => body.push('^'),
+            '-' if glob => body.push('-'),
+            _ => body.push_str(&regex::escape(&c.to_string())),
+        }
+    }
+    let whole = if glob { format!("(?i)^{body}$") } else { format!("(?i){body}") };
+    regex::Regex::new(&whole).map_err(|_| Error::usage(format!("`{text}` is no pattern such as `*_b?_ns`")))
+}
+
+fn plot(entries: &[&Entry], args: &Args, file: &std::path::Path, context: &Context) -> Result<Status> {
+    if file.extension().is_none_or(|e| e != "svg") {
+        return Err(Error::usage(format!(
+            "`{}` does not end in `.svg`, which is what is drawn",
+            file.display()
+        )));
+    }
+    if file.exists() && !args.force {
+        return Err(Error::usage(format!("`{}` exists; `--force` replaces it", file.display())));
+    }
+    let point = |e: &&Entry| {
+        let cost = if args.plot_by == Cost::Params { e.params } else { e.flops };
+        let x = cost.filter(|n| *n > 0)? as f64;
+        Some(Point { name: e.name.clone(), x, y: e.claim.as_ref()?.top1.value })
+    };
+    let points: Vec<_> = entries.iter().filter_map(point).collect();
+    let title = if args.plot_by == Cost::Params { "parameters" } else { "floating point operations" };
+    crate::fs::write_atomic(file, svg(&points, title).as_bytes())?;
+    context.note(&format!("{} models drawn into `{}`", points.len(), file.display()));
+    Ok(Status::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_parts_or_globs() {
+        let fits = |p: &str, name: &str| pattern(p).unwrap().is_match(name);
+        assert!(fits("b0", "tf_efficientnet_b0_ns") && fits("B0", "tf_efficientnet_b0_ns"));
+        assert!(
+            fits("*_b[0-3]_ns", "tf_efficientnet_b0_ns") && !fits("*_b[0-3]_ns", "tf_efficientnet_b4_ns")
+        );
+        assert!(fits("resnet?8", "resnet18") && !fits("resnet?8", "resnet18d"));
+        assert!(!fits("a.c", "abc") && !fits("*.c", "abc"));
+        assert!(pattern("[").is_err());
+    }
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod card;
+mod compare;
 mod completions;
 mod context;
 mod convert;
@@ -45,6 +46,8 @@ pub struct Cli {
 enum Command {
     /// The models, as a table, JSON, CSV or Markdown
     List(list::Args),
+    /// Models side by side, what differs marked
+    Compare(compare::Args),
     /// One model's entry, whole
     Show(show::Args),
     /// Download weights, check them, keep them
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
+        Command::Compare(args) => compare::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Fetch(args) => fetch::run(&args, context),

@@ -2,9 +2,13 @@
 
 use super::{Context, Status};
 use crate::error::{Class, Classify, Result};
+use crate::lint::macs;
 use crate::nn::describe::{Description, describe};
-use crate::registry::{Entry, Registry};
+use crate::registry::format::document;
+use crate::registry::tree::to_yaml;
+use crate::registry::{Entry, Registry, pages};
 use crate::render::entry::{short_bytes, short_count, to_json};
+use crate::render::list::MARK;
 use crate::render::{safe, tree};
 
 /// Arguments of `zoo show`.
@@ -21,6 +25,12 @@ pub(super) struct Args {
     /// A JSON object, as `zoo list --json` has it
     #[arg(long)]
     json: bool,
+    /// Its page in model-index form, which `zoo import` reads; what the page says, corrections not applied
+    #[arg(long, conflicts_with_all = ["json", "tree"])]
+    yaml: bool,
+    /// What the page says, errors and all
+    #[arg(long, conflicts_with = "tree")]
+    as_published: bool,
 }
 
 /// An entry whose network is not known.
@@ -45,9 +55,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         }
         return Ok(Status::Success);
     }
+    context.warn(registry.warnings());
     let entry = registry.resolve(&args.name)?;
+    if args.yaml {
+        context.print(yaml(entry, context)?)?;
+        return Ok(Status::Success);
+    }
+    let entry = if args.as_published { entry.as_published() } else { entry };
     if args.json {
-        print_json(&to_json(entry), context)?;
+        print_json(&to_json(entry, macs(entry)), context)?;
         return Ok(Status::Success);
     }
     let lines = lines(entry);
@@ -56,6 +72,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         context.println(format!("{key:width$}  {}", safe::terminal(&value)))?;
     }
     Ok(Status::Success)
+}
+
+/// The entry and its collections as a model-index of their own.
+fn yaml(entry: &Entry, context: &Context) -> Result<String> {
+    let mut index = pages::with(&context.globals.registry)?;
+    index.models.retain(|m| {
+        m.name() == Some(&entry.name)
+            && m.collections().next() == entry.collection.as_deref()
+            && *m.own.file == *entry.origin
+    });
+    index.models.truncate(1);
+    let named: Vec<String> = index.models.iter().flat_map(|m| m.collections()).map(str::to_owned).collect();
+    index.collections.retain(|c| c.name().is_some_and(|n| named.iter().any(|name| name == n)));
+    Ok(to_yaml(&document(&index)))
 }
 
 fn print_json(value: &serde_json::Value, context: &mut Context) -> Result<()> {
@@ -77,32 +107,59 @@ fn network(registry: &Registry, name: &str) -> Result<Description> {
     Ok(describe(&graph, [1, 3, height, width])?)
 }
 
-/// What is known, in reading order.
+/// What is known, in reading order; corrected values are marked, and at the end it says why.
 fn lines(entry: &Entry) -> Vec<(&'static str, String)> {
+    let page = facts(entry.as_published());
+    let mark = |(key, value): (&'static str, Option<String>), page: &Option<String>| {
+        let corrected = value != *page;
+        let value = value.or_else(|| corrected.then(|| "unknown".into()))?;
+        Some((key, if corrected { format!("{value} {MARK}") } else { value }))
+    };
+    let own = facts(entry).into_iter().zip(page);
+    let mut lines: Vec<_> = own.filter_map(|(own, (_, page))| mark(own, &page)).collect();
+    lines.extend(entry.sources.iter().skip(1).map(|s| ("weights", s.to_string())));
+    for result in &entry.results {
+        let metrics: Vec<_> = result.metrics.iter().map(|m| format!("{} {}", m.name, m.text)).collect();
+        lines.push(("result", format!("{} on {}: {}", result.task, result.dataset, metrics.join(", "))));
+    }
+    lines.push(("from", entry.origin.clone()));
+    for c in &entry.corrections {
+        let right = c.right.as_deref().unwrap_or("unknown");
+        let text = format!(
+            "{MARK} {}: the page says {}, right is {right}: {} ({})",
+            c.field, c.page, c.evidence, c.date
+        );
+        lines.push(("corrected", text));
+    }
+    lines
+}
+
+fn facts(entry: &Entry) -> [(&'static str, Option<String>); 20] {
     let claim = entry.claim.as_ref();
     let triple = |t: Option<[f32; 3]>| t.map(|t| t.map(|x| x.to_string()).join(", "));
     let exactly = |n: u64| format!("{n} ({})", short_count(n));
     let zoo = &entry.zoo;
-    let all = [
+    let paper = entry.paper.as_ref();
+    [
         ("name", Some(entry.name.clone())),
         ("collection", entry.collection.clone()),
+        ("paper", paper.and_then(|p| p.title.clone())),
+        ("paper at", paper.and_then(|p| p.url.clone())),
         ("architecture", zoo.arch.clone()),
+        ("trained on", (!entry.training_data.is_empty()).then(|| entry.training_data.join(", "))),
         ("top-1", claim.map(|c| format!("{} %", c.top1))),
         ("top-5", claim.and_then(|c| c.top5.as_ref()).map(|a| format!("{a} %"))),
-        ("parameters", zoo.params.or(entry.params).map(exactly)),
+        ("parameters", entry.params.map(exactly)),
+        ("exactly", zoo.params.map(|n| n.to_string())),
         ("flops", entry.flops.map(exactly)),
         ("image size", entry.image_size.map(|s| s.to_string())),
         ("crop", entry.crop_pct.map(|c| c.to_string())),
         ("interpolation", entry.interpolation.map(|i| i.name().to_owned())),
-        ("mean", triple(zoo.mean)),
-        ("std", triple(zoo.std)),
+        ("mean, std", triple(zoo.mean).zip(triple(zoo.std)).map(|(m, s)| format!("{m}; {s}"))),
         ("licence", zoo.licence.clone()),
         ("file size", entry.file_size.map(|n| format!("{n} bytes ({})", short_bytes(n)))),
         ("sha256", zoo.sha256.map(|h| h.to_string())),
-        ("hash prefix", entry.hash_prefix().map(|p| p.as_str().to_owned())),
-    ];
-    let mut lines: Vec<_> = all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    lines.extend(entry.sources.iter().map(|s| ("weights", s.to_string())));
-    lines.push(("from", entry.origin.clone()));
-    lines
+        ("code", entry.code.clone()),
+        ("weights", entry.sources.first().map(ToString::to_string)),
+    ]
 }

@@ -118,18 +118,10 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             name: "net".into(),
-            collection: None,
-            params: None,
-            flops: None,
-            file_size: None,
             image_size: Some(ImageSize { height: 4, width: 6 }),
-            crop_pct: None,
-            interpolation: None,
-            sources: Vec::new(),
-            results: Vec::new(),
-            claim: None,
             zoo: ZooFacts { mean: Some([0.5; 3]), std: Some([0.25; 3]), ..ZooFacts::default() },
             origin: "net.yaml".into(),
+            ..Entry::default()
         }
     }
 

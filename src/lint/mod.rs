@@ -1,1 +1,5 @@
 //! Rules over the registry.
+
+mod computed;
+
+pub use computed::{Computed, computed, macs};

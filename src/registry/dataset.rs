@@ -3,11 +3,13 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::Source;
 use crate::hash::Sha256;
 
 /// The images that a claim is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Population {
     /// As pages name it in `Dataset`, such as `ImageNet`.
     pub name: String,
@@ -16,7 +18,7 @@ pub struct Population {
 }
 
 /// What a run's images are of the population.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Relation {
     /// All of it.
@@ -53,7 +55,8 @@ impl FromStr for Relation {
 }
 
 /// How an image's class is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LabelRule {
     /// By the WordNet id that names its folder, or that stands in an annotation.
     Synset,
@@ -90,7 +93,7 @@ impl FromStr for LabelRule {
 }
 
 /// A file of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetFile {
     /// Path inside the source.
     pub path: String,
@@ -108,7 +111,7 @@ impl DatasetFile {
 }
 
 /// A place that has some or all of the images.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetSource {
     /// The place; `*` stands for the varying part where `files` lists what is meant.
     pub url: Source,
@@ -133,7 +136,7 @@ impl DatasetSource {
 }
 
 /// A labelled set of images.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetEntry {
     /// `sample`, `imagenet-val`.
     pub name: String,

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hash::{HashPrefix, Sha256};
 
 /// An accuracy in percent, printed as published (`78.66%` stays `78.66`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Accuracy {
     /// Percent.
     pub value: f64,
@@ -35,6 +38,20 @@ impl FromStr for Accuracy {
     }
 }
 
+impl TryFrom<String> for Accuracy {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Accuracy> for String {
+    fn from(accuracy: Accuracy) -> Self {
+        accuracy.text
+    }
+}
+
 impl fmt::Display for Accuracy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -42,7 +59,7 @@ impl fmt::Display for Accuracy {
 }
 
 /// Height and width in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSize {
     /// Pixels.
     pub height: usize,
@@ -60,7 +77,8 @@ impl fmt::Display for ImageSize {
 }
 
 /// The resampling filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// Pillow's `BILINEAR`.
     Bilinear,
@@ -99,7 +117,8 @@ impl FromStr for Interpolation {
 }
 
 /// How the crop is taken (timm's `crop_mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CropMode {
     /// Resize the shorter side to `size / crop_pct`, then cut the centre.
     #[default]
@@ -111,7 +130,7 @@ pub enum CropMode {
 }
 
 /// Where a file can be had, as the registry writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Source(pub String);
 
 impl Source {
@@ -129,7 +148,7 @@ impl fmt::Display for Source {
 }
 
 /// A metric of a result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// As the page names it, such as `Top 1 Accuracy`.
     pub name: String,
@@ -138,7 +157,7 @@ pub struct Metric {
 }
 
 /// One reported result.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelResult {
     /// Such as `Image Classification`.
     pub task: String,
@@ -149,7 +168,7 @@ pub struct ModelResult {
 }
 
 /// A claim that can be verified.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// The claimed accuracy, corrected where `corrections.yaml` has the right value.
     pub top1: Accuracy,
@@ -159,8 +178,55 @@ pub struct Claim {
     pub published_top1: Option<Accuracy>,
 }
 
+/// How weights are evaluated by their own configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Size.
+    pub image_size: Option<ImageSize>,
+    /// Crop.
+    pub crop_pct: Option<f64>,
+    /// Filter.
+    pub interpolation: Option<Interpolation>,
+}
+
+/// What timm makes of a name now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Today {
+    /// `NAME.TAG`.
+    pub name: String,
+    /// The weights file, where it is not only on the Hugging Face hub.
+    pub url: Option<Source>,
+}
+
+/// The paper behind a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paper {
+    /// Its title.
+    pub title: Option<String>,
+    /// Its address.
+    pub url: Option<String>,
+}
+
+/// Something that a page says wrongly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correction {
+    /// The model.
+    pub model: String,
+    /// The field's key path in the model, such as `Metadata.Parameters`.
+    pub field: String,
+    /// What the page says.
+    pub page: String,
+    /// The right value; nothing where it is not known.
+    pub right: Option<String>,
+    /// How that is known.
+    pub evidence: String,
+    /// When it was established: `2026-11-24`.
+    pub date: String,
+}
+
 /// What zoo adds to a page's entry: the `zoo:` section. Every key is optional.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ZooFacts {
     /// The architecture to build, by its timm name.
     pub arch: Option<String>,
@@ -190,12 +256,17 @@ pub struct ZooFacts {
     pub hf_id: Option<String>,
     /// timm's `NAME.TAG` of the same file, where known.
     pub tag: Option<String>,
+    /// How timm evaluates exactly these weights.
+    pub config: Option<Config>,
+    /// What timm makes of the entry's name now; no evidence about the page.
+    pub today: Option<Today>,
     /// Where each fact is from.
     pub evidence: BTreeMap<String, String>,
 }
 
 /// One model of the registry. Values are the corrected ones.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Entry {
     /// `tf_efficientnet_b7_ns`.
     pub name: String,
@@ -215,6 +286,12 @@ pub struct Entry {
     pub interpolation: Option<Interpolation>,
     /// Places of the weights file: the page's `Weights` first, then `zoo.sources`.
     pub sources: Vec<Source>,
+    /// What it was trained on, as the page names it.
+    pub training_data: Vec<String>,
+    /// Where its code is.
+    pub code: Option<String>,
+    /// Its own paper or its collection's.
+    pub paper: Option<Paper>,
     /// Every reported result, in the page's order.
     pub results: Vec<ModelResult>,
     /// The ImageNet claim, where there is one.
@@ -223,9 +300,18 @@ pub struct Entry {
     pub zoo: ZooFacts,
     /// Where the entry is from: the file, for messages.
     pub origin: String,
+    /// What was corrected.
+    pub corrections: Vec<Correction>,
+    /// The entry as its page has it, where something was corrected.
+    pub published: Option<Box<Entry>>,
 }
 
 impl Entry {
+    /// The entry as its page has it.
+    pub fn as_published(&self) -> &Entry {
+        self.published.as_deref().unwrap_or(self)
+    }
+
     /// The digits of the weights' file name that promise its SHA-256.
     pub fn hash_prefix(&self) -> Option<HashPrefix> {
         self.sources.first().and_then(|s| HashPrefix::from_file_name(s.file_name()))

@@ -1,47 +1,18 @@
-//! What can be wrong with a registry: problems inside a file, each with its place, and questions that have
-//! no answer. Made by the readers and by [`super::Registry`]; shown by the command line.
+//! What can be wrong with a registry: files that cannot be used, and questions that have no answer. Made by
+//! [`super::Registry`]; shown by the command line.
 
-use std::fmt;
-
+use super::tree::Malformed;
 use crate::error::{Class, Classify};
-
-/// One thing wrong in one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file, as given.
-    pub file: String,
-    /// Counted from 1; 0 where it is not known.
-    pub line: usize,
-    /// In characters, counted from 1; 0 where it is not known.
-    pub column: usize,
-    /// Where in the document, such as `Models[0].Metadata.FLOPs`.
-    pub path: String,
-    /// What stands there.
-    pub found: String,
-    /// What is allowed there.
-    pub expected: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
-        }
-        write!(f, ": ")?;
-        if !self.path.is_empty() {
-            write!(f, "`{}`: ", self.path)?;
-        }
-        write!(f, "found {}, expected {}", self.found, self.expected)
-    }
-}
 
 /// A registry that cannot be read, or a name it does not have.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Files with problems, every one of them.
-    #[error("{}", Listed(.0))]
-    Malformed(Vec<Problem>),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The compiled registry in this binary is not what this version reads.
+    #[error("the registry that this binary carries cannot be read: {0}")]
+    Compiled(#[from] serde_json::Error),
     /// The file could not be read at all.
     #[error(transparent)]
     File(#[from] crate::fs::Error),
@@ -65,26 +36,13 @@ pub enum Error {
     },
 }
 
-/// Problems, one a line.
-struct Listed<'a>(&'a [Problem]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [one] => one.fmt(f),
-            many => {
-                write!(f, "{} problems in the registry's files", many.len())?;
-                many.iter().try_for_each(|p| write!(f, "\n{p}"))
-            }
-        }
-    }
-}
-
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Error::File(e) => e.class(),
-            Error::Malformed(_) | Error::Unknown { .. } | Error::Ambiguous { .. } => Class::BadInput,
+            Error::Malformed(_) | Error::Compiled(_) | Error::Unknown { .. } | Error::Ambiguous { .. } => {
+                Class::BadInput
+            }
         }
     }
 
@@ -100,7 +58,7 @@ impl Classify for Error {
             }
             Error::Ambiguous { .. } => Some("say which: COLLECTION/NAME".into()),
             Error::File(e) => e.hint(),
-            Error::Malformed(_) => None,
+            Error::Malformed(_) | Error::Compiled(_) => None,
         }
     }
 }

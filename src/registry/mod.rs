@@ -4,6 +4,8 @@
 //! [`Entry`] and [`DatasetEntry`] values that the store, the model loader, the linter and the renderers
 //! read. [`Registry::builtin`] and [`Registry::open`] make it; [`Registry::resolve`] answers names.
 
+pub mod compiled;
+mod corrections;
 mod dataset;
 mod entry;
 mod error;
@@ -12,63 +14,65 @@ pub mod import;
 pub mod labels;
 mod names;
 pub mod pages;
+pub mod query;
 mod read;
 pub mod tree;
-mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use include_dir::{Dir, include_dir};
 
 pub use dataset::{DatasetEntry, DatasetFile, DatasetSource, LabelRule, Population, Relation};
 pub use entry::{
-    Accuracy, Claim, CropMode, Entry, ImageSize, Interpolation, Metric, ModelResult, Source, ZooFacts,
+    Accuracy, Claim, Config, Correction, CropMode, Entry, ImageSize, Interpolation, Metric, ModelResult,
+    Paper, Source, Today, ZooFacts,
 };
-pub use error::{Error, Problem, Result};
+pub use error::{Error, Result};
+
+use tree::Problems;
 
 /// The pages and dataset files that this binary carries.
 static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/registry");
-
-/// The largest page that is read.
-const MAX_PAGE: u64 = 16 << 20;
 
 /// Every model and dataset known here: the built-in ones and the user's.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     models: Vec<Entry>,
     datasets: Vec<DatasetEntry>,
+    warnings: Problems,
 }
 
 impl Registry {
-    /// The entries that this binary carries.
+    /// The entries that this binary carries, as corrected.
     ///
     /// # Errors
-    /// [`Error::Malformed`], which a test keeps from happening.
+    /// [`Error::Compiled`], which a test keeps from happening.
     pub fn builtin() -> Result<Self> {
-        let mut registry = Registry::default();
-        for file in EMBEDDED.get_dir("models").into_iter().flat_map(|d| d.files()) {
-            registry.models.extend(page(&file.path().to_string_lossy(), file.contents())?);
-        }
-        for file in EMBEDDED.get_dir("datasets").into_iter().flat_map(|d| d.files()) {
-            let name = file.path().to_string_lossy();
-            registry.datasets.extend(parsed(&name, file.contents(), read::dataset)?);
+        compiled::embedded()
+    }
+
+    /// The built-in entries and those of `extra`, each a folder of pages, a model-index file or folder, or
+    /// one page. A later source shadows the names of an earlier one; two of one name inside one source
+    /// stay, and are ambiguous. Values of these that cannot be used are left out, with a warning.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that is no model-index.
+    pub fn open(extra: &[PathBuf]) -> crate::error::Result<Self> {
+        let mut registry = Registry::builtin()?;
+        for path in extra {
+            let index = pages::source(path)?.checked()?;
+            let mut problems = index.problems.clone();
+            let added = typed(&index, &mut problems);
+            registry.models.retain(|old| added.iter().all(|new| new.name != old.name));
+            registry.models.extend(added);
+            registry.warnings.extend(problems);
         }
         Ok(registry)
     }
 
-    /// The built-in entries and those of `extra`, each a folder of pages or one page. A later source
-    /// shadows the names of an earlier one; two of one name inside one source stay, and are ambiguous.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or [`Error::Malformed`] with every problem of one.
-    pub fn open(extra: &[PathBuf]) -> Result<Self> {
-        let mut registry = Registry::builtin()?;
-        for path in extra {
-            let added = source(path)?;
-            registry.models.retain(|old| added.iter().all(|new| new.name != old.name));
-            registry.models.extend(added);
-        }
-        Ok(registry)
+    /// What was left out of the user's own pages, and why.
+    pub fn warnings(&self) -> &Problems {
+        &self.warnings
     }
 
     /// All models: the built-in ones by page, then those of each extra source.
@@ -102,47 +106,9 @@ impl Registry {
     }
 }
 
-/// The models of one `--registry`.
-fn source(path: &Path) -> Result<Vec<Entry>> {
-    let read = |file: &Path| page(&file.display().to_string(), &crate::fs::read(file, MAX_PAGE)?);
-    if !crate::fs::metadata(path)?.is_dir() {
-        return read(path);
-    }
-    let is_page = |p: &PathBuf| p.extension().is_some_and(|e| e == "yaml" || e == "yml");
-    let mut entries = Vec::new();
-    for file in crate::fs::list(path)?.iter().filter(|p| is_page(p)) {
-        entries.extend(read(file)?);
-    }
-    Ok(entries)
-}
-
-/// The models of one page, or all that is wrong with it.
-fn page(file: &str, bytes: &[u8]) -> Result<Vec<Entry>> {
-    parsed(file, bytes, read::models)
-}
-
-fn parsed<T>(
-    file: &str,
-    bytes: &[u8],
-    typed: impl Fn(&serde_yaml::Value, &mut view::Problems) -> T,
-) -> Result<T> {
-    let document = serde_yaml::from_slice(bytes).map_err(|e| {
-        let place = e.location();
-        Error::Malformed(vec![Problem {
-            file: file.to_owned(),
-            line: place.as_ref().map_or(0, |p| p.line()),
-            column: place.as_ref().map_or(0, |p| p.column()),
-            path: String::new(),
-            found: e.to_string(),
-            expected: "YAML".into(),
-        }])
-    })?;
-    let mut problems = view::Problems { file: file.to_owned(), list: Vec::new() };
-    let value = typed(&document, &mut problems);
-    match problems.list.is_empty() {
-        true => Ok(value),
-        false => Err(Error::Malformed(problems.list)),
-    }
+/// The models of an index. What cannot be used is left out and becomes a problem.
+pub(crate) fn typed(index: &format::Index, problems: &mut Problems) -> Vec<Entry> {
+    index.models.iter().filter_map(|record| read::Reader(problems).model(index, record)).collect()
 }
 
 #[cfg(test)]
@@ -164,10 +130,31 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_page_is_told() {
-        let text = b"Models:\n- Name: a\n  Metadata: {FLOPs: x, Crop Pct: '9'}\n- {}\n";
-        let Err(Error::Malformed(problems)) = page("p.yaml", text) else { panic!() };
-        let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
-        assert_eq!(paths, ["Models[0].Metadata.FLOPs", "Models[0].Metadata.Crop Pct", "Models[1]"]);
+    fn every_problem_of_a_page_is_told_with_its_place() {
+        let text = b"Models:\n- Name: a\n  Metadata: {FLOPs: x, Crop Pct: '9'}\n- Name: b\n  Metadata:\n    Image Size: -1\n";
+        let index = format::page("p.yaml", text);
+        let mut problems = Problems::new();
+        assert_eq!(typed(&index, &mut problems).len(), 2);
+        let told: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.path.as_str())).collect();
+        let expected = [
+            (3, 21, "Models[0].Metadata.FLOPs"),
+            (3, 34, "Models[0].Metadata.Crop Pct"),
+            (6, 17, "Models[1].Metadata.Image Size"),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_correction_is_marked_and_the_page_kept() {
+        let registry = Registry::builtin().unwrap();
+        let entry = registry.resolve("pnasnet5large").unwrap();
+        let claim = entry.claim.as_ref().unwrap();
+        assert_eq!(claim.top1.text, "82.814");
+        assert_eq!(claim.published_top1.as_ref().unwrap().text, "0.98");
+        assert_eq!(entry.as_published().claim.as_ref().unwrap().top1.text, "0.98");
+        assert_eq!(entry.corrections.len(), 2);
+        let b2a = registry.resolve("efficientnet_b2a").unwrap();
+        assert_eq!(b2a.hash_prefix().unwrap().as_str(), "bcdf34b7");
+        assert_eq!(b2a.file_size, None);
     }
 }

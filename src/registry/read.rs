@@ -1,157 +1,234 @@
-//! From a parsed document to typed entries. In: a page in model-index form, or a dataset's file. Out:
-//! [`Entry`] and [`DatasetEntry`] values, and every problem of the file. Called by [`super::Registry`].
+//! From positioned trees to typed entries. In: a model of an index, or a dataset's file. Out: [`Entry`] and
+//! [`DatasetEntry`] values, and every problem found: what cannot be used becomes a problem and nothing, so
+//! that one pass finds all of a file. Called by [`super::Registry`], [`super::compiled`] and the linter.
 
-use serde_yaml::Value;
+use std::str::FromStr;
 
 use super::dataset::{DatasetEntry, DatasetFile, DatasetSource, Population};
-use super::entry::{Accuracy, Claim, CropMode, Entry, ImageSize, Metric, ModelResult, Source, ZooFacts};
-use super::view::{Problems, View, same_field};
+use super::entry::{
+    Accuracy, Claim, Config, CropMode, Entry, ImageSize, Metric, ModelResult, Paper, Source, Today, ZooFacts,
+};
+use super::format::{Index, Record, reported};
+use super::tree::{Node, Problems, View, same_field};
 
-/// The models of a page, in the page's order.
-pub(super) fn models(document: &Value, problems: &mut Problems) -> Vec<Entry> {
-    let root = View::root(document);
-    let Some(models) = root.get("Models") else {
-        root.problem("a mapping with `Models`", problems);
-        return Vec::new();
-    };
-    models.items().iter().filter_map(|m| model(m, problems)).collect()
-}
+/// Takes typed values out of views, and notes what is not as it should be.
+pub(super) struct Reader<'p>(pub(super) &'p mut Problems);
 
-fn model(view: &View<'_>, problems: &mut Problems) -> Option<Entry> {
-    let Some(name) = view.get("Name") else {
-        view.problem("a mapping with `Name`", problems);
-        return None;
-    };
-    let name = name.text(problems)?;
-    let metadata = view.get("Metadata");
-    let meta = |key: &str| metadata.as_ref().and_then(|m| m.get(key));
-    let zoo = view.get("zoo").map(|z| facts(&z, problems)).unwrap_or_default();
-    let texts = |key: &str, problems: &mut Problems| -> Vec<String> {
-        let items = view.get(key).map(|v| v.items()).unwrap_or_default();
-        items.iter().filter_map(|i| i.text(problems)).collect()
-    };
-    let mut sources: Vec<Source> = texts("Weights", problems).into_iter().map(Source).collect();
-    sources.extend(zoo.sources.iter().cloned());
-    let results = view.get("Results").map(|r| results(&r, problems)).unwrap_or_default();
-    Some(Entry {
-        collection: view.get("In Collection").and_then(|c| c.text(problems)),
-        params: meta("Parameters").and_then(|v| v.parse(count, problems)),
-        flops: meta("FLOPs").and_then(|v| v.parse(count, problems)),
-        file_size: meta("File Size").and_then(|v| v.parse(count, problems)),
-        image_size: meta("Image Size").and_then(|v| v.parse(image_size, problems)),
-        crop_pct: meta("Crop Pct").and_then(|v| v.parse(crop_pct, problems)),
-        interpolation: meta("Interpolation").and_then(|v| v.parse(str::parse, problems)),
-        sources,
-        claim: claim(&results),
-        results,
-        zoo,
-        origin: problems.file.clone(),
-        name,
-    })
-}
+impl Reader<'_> {
+    /// A value parsed from its text; the parser's error says what is expected.
+    fn parse<T, E: ToString>(
+        &mut self,
+        view: Option<View<'_>>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let view = view?;
+        let Some(text) = view.text() else {
+            self.0.unexpected(&view, "not a single value", "a text or a number");
+            return None;
+        };
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.0.unexpected(&view, "cannot be read", &expected.to_string());
+                None
+            }
+        }
+    }
 
-fn facts(view: &View<'_>, problems: &mut Problems) -> ZooFacts {
-    let sources = view.get("sources").map(|v| v.items()).unwrap_or_default();
-    let evidence = view.get("evidence").map(|v| v.mapping(problems)).unwrap_or_default();
-    let mut text = |key: &str| view.get(key).and_then(|v| v.text(problems));
-    let (arch, classifier, first_conv) = (text("arch"), text("classifier"), text("first_conv"));
-    let (names, licence, hf_id, tag) = (text("names"), text("licence"), text("hf_id"), text("tag"));
-    ZooFacts {
-        arch,
-        classifier,
-        first_conv,
-        names,
-        licence,
-        hf_id,
-        tag,
-        sha256: view
-            .get("sha256")
-            .and_then(|v| v.parse(|t| t.parse().map_err(|_| "a SHA-256 (64 hex digits)"), problems)),
-        size: view.get("size").and_then(|v| v.parse(count, problems)),
-        sources: sources.iter().filter_map(|s| s.text(problems)).map(Source).collect(),
-        mean: view.get("mean").and_then(|v| triple(&v, problems)),
-        std: view.get("std").and_then(|v| triple(&v, problems)),
-        crop_mode: view.get("crop_mode").and_then(|v| v.parse(crop_mode, problems)),
-        params: view.get("params").and_then(|v| v.parse(count, problems)),
-        evidence: evidence
-            .into_iter()
-            .filter_map(|(key, v)| Some((key.to_owned(), v.text(problems)?)))
-            .collect(),
+    fn text(&mut self, view: Option<View<'_>>) -> Option<String> {
+        self.parse(view, |t| Ok::<_, String>(t.to_owned()))
+    }
+
+    /// One text or several; nothing is none.
+    fn texts(&mut self, view: Option<View<'_>>) -> Vec<String> {
+        let items = view.map(|v| v.one_or_many()).unwrap_or_default();
+        items.into_iter().filter_map(|i| self.text(Some(i))).collect()
+    }
+
+    fn sources(&mut self, view: Option<View<'_>>) -> Vec<Source> {
+        self.texts(view).into_iter().map(Source).collect()
+    }
+
+    fn triple(&mut self, view: Option<View<'_>>) -> Option<[f32; 3]> {
+        let view = view?;
+        let numbers: Vec<f32> = view.items().filter_map(|v| v.text()?.parse().ok()).collect();
+        let triple = numbers.try_into().ok().filter(|t: &[f32; 3]| t.iter().all(|x| x.is_finite()));
+        if triple.is_none() {
+            self.0.unexpected(&view, "cannot be read", "three numbers, one a channel");
+        }
+        triple
+    }
+
+    /// A key that must be there.
+    fn need<'v>(&mut self, of: &View<'v>, key: &str) -> Option<View<'v>> {
+        let value = of.field(key);
+        if value.is_none() {
+            self.0.error(of, format!("no `{key}`"));
+        }
+        value
+    }
+
+    /// A model, with what its collections add.
+    pub(super) fn model(&mut self, index: &Index, record: &Record) -> Option<Entry> {
+        let full = record.full();
+        let name = self.need(&full, "Name")?;
+        let meta = full.field("Metadata");
+        let meta = |key: &str| meta.as_ref().and_then(|m| m.field(key));
+        let zoo = full.field("zoo").map(|z| self.facts(&z)).unwrap_or_default();
+        let mut sources = self.sources(full.field("Weights"));
+        sources.extend(zoo.sources.iter().cloned());
+        let results = self.results(&full);
+        let collections: Vec<_> = record.collections().collect();
+        let paper = full.field("Paper").or_else(|| {
+            let of = |name: &&str| Some(View::root(&index.collection(name)?.own).field("Paper")).flatten();
+            collections.iter().find_map(of)
+        });
+        Some(Entry {
+            origin: name.node().file.to_string(),
+            name: self.text(Some(name))?,
+            collection: collections.first().map(|c| (*c).to_owned()),
+            params: self.parse(meta("Parameters"), count),
+            flops: self.parse(meta("FLOPs"), count),
+            file_size: self.parse(meta("File Size"), count),
+            image_size: self.parse(meta("Image Size"), image_size),
+            crop_pct: self.parse(meta("Crop Pct"), crop_pct),
+            interpolation: self.parse(meta("Interpolation"), str::parse),
+            training_data: self.texts(meta("Training Data")),
+            code: full.field("Code").and_then(|c| Some(self.paper(&c)?.url)).flatten(),
+            paper: paper.and_then(|p| self.paper(&p)),
+            sources,
+            claim: claim(&results),
+            results,
+            zoo,
+            corrections: Vec::new(),
+            published: None,
+        })
+    }
+
+    /// A URL, or a mapping with `Title` and `URL` (of `Code`: only the latter).
+    fn paper(&mut self, view: &View<'_>) -> Option<Paper> {
+        let view = view.one_or_many().into_iter().next()?;
+        if view.node().mapping().is_none() {
+            return self.text(Some(view)).map(|url| Paper { title: None, url: Some(url) });
+        }
+        Some(Paper { title: self.text(view.field("Title")), url: self.text(view.field("URL")) })
+    }
+
+    fn facts(&mut self, zoo: &View<'_>) -> ZooFacts {
+        let evidence = zoo.field("evidence");
+        let evidence = evidence.iter().flat_map(|e| e.entries().collect::<Vec<_>>());
+        ZooFacts {
+            arch: self.text(zoo.field("arch")),
+            sha256: self.parse(zoo.field("sha256"), digest),
+            size: self.parse(zoo.field("size"), count),
+            sources: self.sources(zoo.field("sources")),
+            mean: self.triple(zoo.field("mean")),
+            std: self.triple(zoo.field("std")),
+            crop_mode: self.parse(zoo.field("crop_mode"), crop_mode),
+            classifier: self.text(zoo.field("classifier")),
+            first_conv: self.text(zoo.field("first_conv")),
+            params: self.parse(zoo.field("params"), count),
+            names: self.text(zoo.field("names")),
+            licence: self.text(zoo.field("licence")),
+            hf_id: self.text(zoo.field("hf_id")),
+            tag: self.text(zoo.field("tag")),
+            config: zoo.field("config").map(|c| Config {
+                image_size: self.parse(c.field("image_size"), image_size),
+                crop_pct: self.parse(c.field("crop_pct"), crop_pct),
+                interpolation: self.parse(c.field("interpolation"), str::parse),
+            }),
+            today: zoo.field("today").and_then(|t| {
+                let name = self.need(&t, "name");
+                let url = self.text(t.field("url")).map(Source);
+                Some(Today { name: self.text(name)?, url })
+            }),
+            evidence: evidence
+                .filter_map(|(key, v)| Some((key.text().to_owned(), self.text(Some(v))?)))
+                .collect(),
+        }
+    }
+
+    fn results(&mut self, model: &View<'_>) -> Vec<ModelResult> {
+        let mut results = Vec::new();
+        for result in reported(model) {
+            let metric = |(name, value): (&str, View<'_>)| {
+                Some(Metric { name: name.to_owned(), text: self.text(Some(value))? })
+            };
+            let metrics = result.metrics.into_iter().filter(|(_, v)| !v.node().is_null());
+            let metrics = metrics.filter_map(metric).collect();
+            let (task, dataset) = (self.text(result.task), self.text(result.dataset));
+            results.push(ModelResult {
+                task: task.unwrap_or_default(),
+                dataset: dataset.unwrap_or_default(),
+                metrics,
+            });
+        }
+        results
+    }
+
+    /// A dataset's file.
+    pub(super) fn dataset(&mut self, root: &Node) -> Option<DatasetEntry> {
+        let root = View::root(root);
+        let mut need = |key: &str| self.need(&root, key);
+        let (name, task, classes) = (need("name"), need("task"), need("classes"));
+        let (relation, labels, how_to_get) = (need("relation"), need("labels"), need("how_to_get"));
+        let sources = root.field("sources").map(|v| v.one_or_many()).unwrap_or_default();
+        let population = root.field("population").and_then(|p| {
+            let (name, n) = (self.need(&p, "name"), self.need(&p, "n"));
+            Some(Population { name: self.text(name)?, n: self.parse(n, count)? })
+        });
+        Some(DatasetEntry {
+            name: self.text(name)?,
+            task: self.text(task)?,
+            classes: self.parse(classes, usize::from_str)?,
+            population,
+            relation: self.parse(relation, str::parse)?,
+            labels: self.parse(labels, str::parse)?,
+            licence: self.text(root.field("licence")),
+            sources: sources.iter().filter_map(|s| self.dataset_source(s)).collect(),
+            layouts: self.texts(root.field("layouts")),
+            how_to_get: self.text(how_to_get)?,
+        })
+    }
+
+    fn dataset_source(&mut self, view: &View<'_>) -> Option<DatasetSource> {
+        let url = self.need(view, "url");
+        let files = view.field("files").map(|v| v.one_or_many()).unwrap_or_default();
+        let mut read = Vec::with_capacity(files.len());
+        for file in &files {
+            let path = self.need(file, "path");
+            if let Some(path) = self.text(path) {
+                let size = self.parse(file.field("size"), count);
+                read.push(DatasetFile { path, size, sha256: self.parse(file.field("sha256"), digest) });
+            }
+        }
+        Some(DatasetSource {
+            url: Source(self.text(url)?),
+            sha256: self.parse(view.field("sha256"), digest),
+            files: read,
+        })
     }
 }
 
-fn results(view: &View<'_>, problems: &mut Problems) -> Vec<ModelResult> {
-    let result = |r: &View<'_>, problems: &mut Problems| {
-        let mut text = |key: &str| r.get(key).and_then(|v| v.text(problems)).unwrap_or_default();
-        let (task, dataset) = (text("Task"), text("Dataset"));
-        let metrics = r.get("Metrics").map(|m| m.mapping(problems)).unwrap_or_default();
-        let metric =
-            |(name, v): (&str, View<'_>)| Some(Metric { name: name.to_owned(), text: v.text(problems)? });
-        ModelResult { task, dataset, metrics: metrics.into_iter().filter_map(metric).collect() }
-    };
-    view.items().iter().map(|r| result(r, problems)).collect()
-}
-
 /// The ImageNet accuracy among the results.
-fn claim(results: &[ModelResult]) -> Option<Claim> {
+pub(super) fn claim(results: &[ModelResult]) -> Option<Claim> {
     let on_imagenet = |r: &&ModelResult| {
         same_field(&r.task, "Image Classification")
-            && ["imagenet", "imagenet-1k"].contains(&r.dataset.to_ascii_lowercase().as_str())
+            && ["imagenet", "imagenet1k"].iter().any(|name| same_field(&r.dataset, name))
     };
     results.iter().filter(on_imagenet).find_map(|r| {
-        let metric = |name: &str| {
-            let metric = r.metrics.iter().find(|m| same_field(&m.name, name))?;
-            metric.text.parse::<Accuracy>().ok()
+        let metric = |names: &[&str]| {
+            let named = |m: &&Metric| names.iter().any(|n| same_field(&m.name, n));
+            r.metrics.iter().find(named)?.text.parse::<Accuracy>().ok()
         };
-        Some(Claim { top1: metric("Top 1 Accuracy")?, top5: metric("Top 5 Accuracy"), published_top1: None })
+        let top1 = metric(&["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"])?;
+        let top5 = metric(&["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"]);
+        Some(Claim { top1, top5, published_top1: None })
     })
 }
 
-/// A dataset's file.
-pub(super) fn dataset(document: &Value, problems: &mut Problems) -> Option<DatasetEntry> {
-    let root = View::root(document);
-    let need = |key: &str, problems: &mut Problems| {
-        let value = root.get(key);
-        if value.is_none() {
-            root.problem(format!("a mapping with `{key}`"), problems);
-        }
-        value
-    };
-    let items = |key: &str| root.get(key).map(|v| v.items()).unwrap_or_default();
-    Some(DatasetEntry {
-        name: need("name", problems)?.text(problems)?,
-        task: need("task", problems)?.text(problems)?,
-        classes: usize::try_from(need("classes", problems)?.parse(count, problems)?).ok()?,
-        population: root.get("population").and_then(|p| {
-            let (name, n) = (p.get("name")?.text(problems)?, p.get("n")?.parse(count, problems)?);
-            Some(Population { name, n })
-        }),
-        relation: need("relation", problems)?.parse(str::parse, problems)?,
-        labels: need("labels", problems)?.parse(str::parse, problems)?,
-        licence: root.get("licence").and_then(|v| v.text(problems)),
-        sources: items("sources").iter().filter_map(|s| dataset_source(s, problems)).collect(),
-        layouts: items("layouts").iter().filter_map(|v| v.text(problems)).collect(),
-        how_to_get: need("how_to_get", problems)?.text(problems)?,
-    })
-}
-
-fn dataset_source(view: &View<'_>, problems: &mut Problems) -> Option<DatasetSource> {
-    let digest = |v: View<'_>, problems: &mut Problems| {
-        v.parse(|t| t.parse().map_err(|_| "a SHA-256 (64 hex digits)"), problems)
-    };
-    let file = |f: &View<'_>, problems: &mut Problems| {
-        Some(DatasetFile {
-            path: f.get("path")?.text(problems)?,
-            size: f.get("size").and_then(|v| v.parse(count, problems)),
-            sha256: f.get("sha256").and_then(|v| digest(v, problems)),
-        })
-    };
-    let files = view.get("files").map(|v| v.items()).unwrap_or_default();
-    Some(DatasetSource {
-        url: Source(view.get("url")?.text(problems)?),
-        sha256: view.get("sha256").and_then(|v| digest(v, problems)),
-        files: files.iter().filter_map(|f| file(f, problems)).collect(),
-    })
+fn digest(text: &str) -> Result<crate::hash::Sha256, &'static str> {
+    text.parse().map_err(|_| "a SHA-256 (64 hex digits)")
 }
 
 /// A count as a whole number, or as people write it: `24.3M`, `33G`, `5,330,896`.
@@ -203,15 +280,6 @@ fn crop_mode(text: &str) -> Result<CropMode, &'static str> {
         "border" => Ok(CropMode::Border),
         _ => Err("one of center, squash, border"),
     }
-}
-
-fn triple(view: &View<'_>, problems: &mut Problems) -> Option<[f32; 3]> {
-    let numbers: Vec<_> = view.items().iter().filter_map(|v| v.number(problems)).map(|x| x as f32).collect();
-    let triple = numbers.try_into().ok();
-    if triple.is_none() {
-        view.problem("three numbers, one a channel", problems);
-    }
-    triple
 }
 
 #[cfg(test)]

@@ -5,8 +5,20 @@ use serde_json::{Map, Value, json};
 
 use crate::registry::{Accuracy, Entry, ModelResult};
 
-/// `zoo list --json`'s object: every key there is, null where nothing is known.
-pub fn to_json(entry: &Entry) -> Value {
+/// `zoo list --json`'s object: every key there is, null where nothing is known. `macs` are the
+/// architecture's multiply-adds at the entry's size.
+pub fn to_json(entry: &Entry, macs: Option<u64>) -> Value {
+    let mut object = values(entry, macs);
+    let mut as_published = Map::new();
+    if let Some(page) = entry.published.as_deref() {
+        let (page, own) = (values(page, macs), &object);
+        as_published.extend(page.into_iter().filter(|(key, value)| own.get(key) != Some(value)));
+    }
+    object.insert("as_published".into(), Value::Object(as_published));
+    Value::Object(object)
+}
+
+fn values(entry: &Entry, macs: Option<u64>) -> Map<String, Value> {
     let percent = |a: Option<&Accuracy>| a.map(|a| a.value);
     let claim = entry.claim.as_ref();
     let side = entry.image_size.map(|s| match s.height == s.width {
@@ -14,31 +26,35 @@ pub fn to_json(entry: &Entry) -> Value {
         false => json!([s.height, s.width]),
     });
     let zoo = &entry.zoo;
-    json!({
-        "name": entry.name,
-        "collection": entry.collection,
-        "arch": zoo.arch,
-        "params": entry.params,
-        "params_exact": zoo.params,
-        "flops": entry.flops,
-        "file_size": zoo.size.or(entry.file_size),
-        "image_size": side,
-        "crop_pct": entry.crop_pct,
-        "interpolation": entry.interpolation.map(|i| i.name()),
-        "mean": zoo.mean.map(exact),
-        "std": zoo.std.map(exact),
-        "top1": percent(claim.map(|c| &c.top1)),
-        "top5": percent(claim.and_then(|c| c.top5.as_ref())),
-        "url": entry.sources.first().map(|s| &s.0),
-        "urls": entry.sources.iter().map(|s| &s.0).collect::<Vec<_>>(),
-        "hash_prefix": entry.hash_prefix().map(|p| p.as_str().to_owned()),
-        "sha256": zoo.sha256,
-        "licence": zoo.licence,
-        "hf_id": zoo.hf_id,
-        "results": entry.results.iter().map(result).collect::<Vec<_>>(),
-        "as_published": {},
-        "origin": entry.origin,
-    })
+    let pairs = [
+        ("name", json!(entry.name)),
+        ("collection", json!(entry.collection)),
+        ("arch", json!(zoo.arch)),
+        ("params", json!(entry.params)),
+        ("params_exact", json!(zoo.params)),
+        ("flops", json!(entry.flops)),
+        ("macs", json!(macs)),
+        ("file_size", json!(zoo.size.or(entry.file_size))),
+        ("image_size", json!(side)),
+        ("crop_pct", json!(entry.crop_pct)),
+        ("interpolation", json!(entry.interpolation.map(|i| i.name()))),
+        ("mean", json!(zoo.mean.map(exact))),
+        ("std", json!(zoo.std.map(exact))),
+        ("top1", json!(percent(claim.map(|c| &c.top1)))),
+        ("top5", json!(percent(claim.and_then(|c| c.top5.as_ref())))),
+        ("url", json!(entry.sources.first().map(|s| &s.0))),
+        ("urls", json!(entry.sources.iter().map(|s| &s.0).collect::<Vec<_>>())),
+        ("hash_prefix", json!(entry.hash_prefix().map(|p| p.as_str().to_owned()))),
+        ("sha256", json!(zoo.sha256)),
+        ("licence", json!(zoo.licence)),
+        ("hf_id", json!(zoo.hf_id)),
+        ("training_data", json!(entry.training_data)),
+        ("paper", json!(entry.paper)),
+        ("code", json!(entry.code)),
+        ("results", json!(entry.results.iter().map(result).collect::<Vec<_>>())),
+        ("origin", json!(entry.origin)),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// The decimal that a page wrote, not the nearest double of the nearest float.

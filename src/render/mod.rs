@@ -5,6 +5,8 @@ pub mod cite;
 pub mod entry;
 pub mod npy;
 pub mod page;
+pub mod list;
+pub mod plot;
 pub mod safe;
 pub mod table;
 pub mod template;

@@ -1,0 +1,106 @@
+//! The built-in registry in the form that a cold `zoo list` reads: typed entries as JSON, corrections
+//! applied.
+//!
+//! Reading the 64 YAML pages takes longer than all the rest of `zoo list`, so `registry/compiled.json` is
+//! made from them once, and a test holds that it is what they say. After editing anything in `registry/`:
+//! `ZOO_BLESS=1 cargo test --release --lib compiled`.
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Claim, Entry};
+use super::read::Reader;
+use super::tree::{Limits, Node, Origin, Problems, yaml};
+use super::{DatasetEntry, EMBEDDED, Registry, Result, corrections, pages, typed};
+
+#[derive(Deserialize)]
+struct Compiled {
+    models: Vec<Entry>,
+    datasets: Vec<DatasetEntry>,
+}
+
+/// The registry that this binary carries.
+pub(super) fn embedded() -> Result<Registry> {
+    let file = EMBEDDED.get_file("compiled.json");
+    let bytes = file.map_or(&b"{}"[..], |f| f.contents());
+    let Compiled { models, datasets } = serde_json::from_slice(bytes)?;
+    Ok(Registry { models, datasets, warnings: Problems::new() })
+}
+
+/// The same from the pages, datasets and corrections, strictly: any problem is an error.
+///
+/// # Errors
+/// [`super::tree::Malformed`] with every problem of every file.
+pub fn from_pages() -> crate::error::Result<Registry> {
+    let mut problems = Problems::new();
+    let mut index = pages::builtin()?;
+    let published = typed(&index, &mut problems);
+    let corrections = match embedded_yaml("corrections.yaml")? {
+        Some(root) => corrections::read(&root, &mut problems),
+        None => Vec::new(),
+    };
+    corrections::apply(&corrections, &mut index, &mut problems);
+    let mut models = typed(&index, &mut problems);
+    for (entry, published) in models.iter_mut().zip(published) {
+        let of_it = corrections.iter().filter(|c| c.model == entry.name);
+        entry.corrections = of_it.cloned().collect();
+        if entry.corrections.is_empty() {
+            continue;
+        }
+        let top1 = |claim: &Option<Claim>| claim.as_ref().map(|c| c.top1.clone());
+        let page = top1(&published.claim);
+        let differs = page != top1(&entry.claim);
+        if let Some(claim) = entry.claim.as_mut().filter(|_| differs) {
+            claim.published_top1 = page;
+        }
+        entry.published = Some(Box::new(published));
+    }
+    let mut datasets = Vec::new();
+    for file in EMBEDDED.get_dir("datasets").into_iter().flat_map(|d| d.files()) {
+        let root = embedded_yaml(&file.path().to_string_lossy())?;
+        datasets.extend(root.and_then(|r| Reader(&mut problems).dataset(&r)));
+    }
+    problems.into_result()?;
+    Ok(Registry { models, datasets, warnings: Problems::new() })
+}
+
+fn embedded_yaml(path: &str) -> crate::error::Result<Option<Node>> {
+    let Some(file) = EMBEDDED.get_file(path) else { return Ok(None) };
+    let (roots, problems) = yaml(file.contents(), Origin::file(path), &Limits::default())?;
+    problems.into_result()?;
+    Ok(roots.into_iter().next())
+}
+
+/// The compiled form, an entry a line, so that a change shows as one.
+///
+/// # Errors
+/// None that an entry can cause.
+pub fn write(registry: &Registry) -> Result<String> {
+    fn lines<T: Serialize>(entries: &[T]) -> Result<String> {
+        let lines: std::result::Result<Vec<_>, _> = entries.iter().map(serde_json::to_string).collect();
+        Ok(lines?.join(",\n"))
+    }
+    let (models, datasets) = (lines(&registry.models)?, lines(&registry.datasets)?);
+    Ok(format!("{{\"models\":[\n{models}\n],\"datasets\":[\n{datasets}\n]}}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_registry_is_what_the_pages_say() {
+        let wanted = write(&from_pages().unwrap()).unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("registry/compiled.json");
+        if std::env::var_os("ZOO_BLESS").is_some() {
+            crate::fs::write_atomic(&path, wanted.as_bytes()).unwrap();
+        }
+        let there = crate::fs::read(&path, 16 << 20).unwrap();
+        assert!(
+            there == wanted.as_bytes(),
+            "registry/compiled.json is stale: run this test with ZOO_BLESS=1"
+        );
+        // What was written reads back as the same entries.
+        let back: Compiled = serde_json::from_slice(&there).unwrap();
+        assert_eq!(back.models, from_pages().unwrap().models);
+    }
+}

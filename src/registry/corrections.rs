@@ -1,0 +1,80 @@
+//! `registry/corrections.yaml`: what pages say wrongly, the right value, and how that is known.
+//!
+//! In: the file and an index of pages. Out: the index with the right values in place, and which entries
+//! that concerns. A correction names what the page says, so that it cannot outlive the error it mends.
+
+use super::entry::Correction;
+use super::format::Index;
+use super::tree::{Node, Problems, Scalar, Value, View};
+
+/// Reads the file: a list of mappings.
+pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
+    let mut read = Vec::new();
+    for view in View::root(root).items() {
+        let mut need = |key: &str| {
+            let text = view.field(key).and_then(|v| v.text()).map(str::to_owned);
+            if text.is_none() {
+                problems.error(&view, format!("no `{key}`"));
+            }
+            text.unwrap_or_default()
+        };
+        read.push(Correction {
+            model: need("model"),
+            field: need("field"),
+            page: need("page"),
+            right: view.field("right").and_then(|v| v.text()).map(str::to_owned),
+            evidence: need("evidence"),
+            date: need("date"),
+        });
+    }
+    read
+}
+
+/// Puts the right values in place. One that finds another value than it names is a problem.
+pub(super) fn apply(corrections: &[Correction], index: &mut Index, problems: &mut Problems) {
+    for correction in corrections {
+        let Some(record) = index.models.iter_mut().find(|m| m.name() == Some(&correction.model)) else {
+            problems.push(stale(correction, "no page has that model"));
+            continue;
+        };
+        let full = set(&mut record.full, correction);
+        match full.and_then(|()| set(&mut record.own, correction)) {
+            Some(()) => {}
+            None => problems.push(stale(correction, "the page does not say that")),
+        }
+    }
+}
+
+fn stale(correction: &Correction, why: &str) -> super::tree::Problem {
+    let message = format!("correction of `{}`: {why}", correction.model);
+    let problem = super::tree::Problem::of("corrections.yaml", message).path(correction.field.as_str());
+    problem.expected(correction.page.as_str(), "a value that stands there")
+}
+
+fn set(model: &mut Node, correction: &Correction) -> Option<()> {
+    let node = walk(model, &correction.field)?;
+    let scalar = node.scalar().filter(|s| s.text == correction.page)?;
+    let style = scalar.style;
+    node.value = Value::Scalar(match &correction.right {
+        Some(right) => Scalar { text: right.clone(), style },
+        None => Scalar { text: "null".into(), style: super::tree::Style::Plain },
+    });
+    Some(())
+}
+
+/// The value at a key path such as `Results[0].Metrics.Top 1 Accuracy`.
+fn walk<'a>(node: &'a mut Node, path: &str) -> Option<&'a mut Node> {
+    path.split('.').try_fold(node, |node, step| {
+        let (key, index) = match step.strip_suffix(']').and_then(|s| s.split_once('[')) {
+            Some((key, index)) => (key, Some(index.parse::<usize>().ok()?)),
+            None => (step, None),
+        };
+        let pairs = node.mapping_mut()?.pairs_mut();
+        let value = pairs.iter_mut().find(|(k, _)| k.text() == key).map(|(_, v)| v)?;
+        let Some(index) = index else { return Some(value) };
+        match &mut value.value {
+            Value::Sequence(items) => items.get_mut(index),
+            _ => None,
+        }
+    })
+}
