@@ -3,9 +3,9 @@
 pub mod card;
 pub mod cite;
 pub mod entry;
+pub mod list;
 pub mod npy;
 pub mod page;
-pub mod list;
 pub mod plot;
 pub mod safe;
 pub mod table;
