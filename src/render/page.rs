@@ -85,7 +85,7 @@ pub(super) fn training(model: &View<'_>) -> Vec<serde_json::Value> {
 /// What templates know of one model: the object of `zoo list --json`, with numbers as people read them and
 /// what timm calls it.
 pub(super) fn model(record: &Record, known: &Entry) -> serde_json::Value {
-    let mut value = entry::to_json(known);
+    let mut value = entry::to_json(known, None);
     let zoo = &known.zoo;
     let url = known.sources.first().map(|s| s.0.as_str());
     let today = record.own.field("zoo").and_then(|z| z.field("today")?.field("name")?.text());
