@@ -17,8 +17,10 @@ struct Design {
     /// Channels of the head.
     head: Head,
     act: Activation,
-    /// Stem and, with `fix`, the first and last stage are not scaled.
+    /// Stem, first and last stage are not scaled.
     fix: bool,
+    /// Stages grow to the nearest number of blocks instead of the next.
+    round: bool,
 }
 
 /// How the head's channels follow the width.
@@ -94,6 +96,13 @@ const VARIANTS: &[Variant] = &[
     Variant("semnasnet_100", &MNASNET_A1, 1.0, 1.0, Torch),
     Variant("fbnetc_100", &FBNET_C, 1.0, 1.0, TorchEps1e3),
     Variant("spnasnet_100", &SPNASNET, 1.0, 1.0, Torch),
+    Variant("mixnet_s", &MIXNET_S, 1.0, 1.0, Torch),
+    Variant("mixnet_m", &MIXNET_M, 1.0, 1.0, Torch),
+    Variant("mixnet_l", &MIXNET_M, 1.3, 1.0, Torch),
+    Variant("mixnet_xl", &MIXNET_M, 1.6, 1.2, Torch),
+    Variant("tf_mixnet_s", &MIXNET_S, 1.0, 1.0, Tensorflow),
+    Variant("tf_mixnet_m", &MIXNET_M, 1.0, 1.0, Tensorflow),
+    Variant("tf_mixnet_l", &MIXNET_M, 1.3, 1.0, Tensorflow),
 ];
 
 const EFFICIENTNET: Design = Design {
@@ -110,6 +119,7 @@ const EFFICIENTNET: Design = Design {
     head: Head::Scaled(1280),
     act: Activation::Silu,
     fix: false,
+    round: false,
 };
 
 /// Without squeeze-excite and with ReLU6, so that it quantises well.
@@ -127,6 +137,7 @@ const LITE: Design = Design {
     head: Head::Fixed(1280),
     act: Activation::Relu6,
     fix: true,
+    round: false,
 };
 
 const EDGE: Design = Design {
@@ -142,6 +153,7 @@ const EDGE: Design = Design {
     head: Head::Scaled(1280),
     act: Activation::Relu,
     fix: false,
+    round: false,
 };
 
 /// arXiv:1801.04381.
@@ -159,6 +171,7 @@ const MOBILENET_V2: Design = Design {
     head: Head::AtLeast(1280),
     act: Activation::Relu6,
     fix: false,
+    round: false,
 };
 
 const MOBILENET_V2_FIXED: Design = Design { head: Head::Fixed(1280), fix: true, ..MOBILENET_V2 };
@@ -178,6 +191,7 @@ const MNASNET_A1: Design = Design {
     head: Head::Fixed(1280),
     act: Activation::Relu,
     fix: false,
+    round: false,
 };
 
 /// arXiv:1807.11626.
@@ -224,6 +238,37 @@ const SPNASNET: Design = Design {
     ..MNASNET_A1
 };
 
+/// arXiv:1907.09595: kernels mixed over groups of channels.
+#[rustfmt::skip]
+const MIXNET_S: Design = Design {
+    blocks: &[
+        &["ds_r1_k3_s1_e1_c16"],
+        &["ir_r1_k3_a1.1_p1.1_s2_e6_c24", "ir_r1_k3_a1.1_p1.1_s1_e3_c24"],
+        &["ir_r1_k3.5.7_s2_e6_c40_se0.5_nsw", "ir_r3_k3.5_a1.1_p1.1_s1_e6_c40_se0.5_nsw"],
+        &["ir_r1_k3.5.7_p1.1_s2_e6_c80_se0.25_nsw", "ir_r2_k3.5_p1.1_s1_e6_c80_se0.25_nsw"],
+        &["ir_r1_k3.5.7_a1.1_p1.1_s1_e6_c120_se0.5_nsw", "ir_r2_k3.5.7.9_a1.1_p1.1_s1_e3_c120_se0.5_nsw"],
+        &["ir_r1_k3.5.7.9.11_s2_e6_c200_se0.5_nsw", "ir_r2_k3.5.7.9_p1.1_s1_e6_c200_se0.5_nsw"],
+    ],
+    stem: 16,
+    head: Head::Fixed(1536),
+    ..MNASNET_A1
+};
+
+#[rustfmt::skip]
+const MIXNET_M: Design = Design {
+    blocks: &[
+        &["ds_r1_k3_s1_e1_c24"],
+        &["ir_r1_k3.5.7_a1.1_p1.1_s2_e6_c32", "ir_r1_k3_a1.1_p1.1_s1_e3_c32"],
+        &["ir_r1_k3.5.7.9_s2_e6_c40_se0.5_nsw", "ir_r3_k3.5_a1.1_p1.1_s1_e6_c40_se0.5_nsw"],
+        &["ir_r1_k3.5.7_s2_e6_c80_se0.25_nsw", "ir_r3_k3.5.7.9_a1.1_p1.1_s1_e6_c80_se0.25_nsw"],
+        &["ir_r1_k3_s1_e6_c120_se0.5_nsw", "ir_r3_k3.5.7.9_a1.1_p1.1_s1_e3_c120_se0.5_nsw"],
+        &["ir_r1_k3.5.7.9_s2_e6_c200_se0.5_nsw", "ir_r3_k3.5.7.9_p1.1_s1_e6_c200_se0.5_nsw"],
+    ],
+    stem: 24,
+    round: true,
+    ..MIXNET_S
+};
+
 /// The names of this file.
 pub(super) fn names() -> Vec<&'static str> {
     VARIANTS.iter().map(|v| v.0).collect()
@@ -236,7 +281,7 @@ pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> 
 
 fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
     let &Variant(name, design, width, depth, port) = variant;
-    let depth = Depth { multiplier: depth, round: false, fix_first_last: design.fix };
+    let depth = Depth { multiplier: depth, round: design.round, fix_first_last: design.fix };
     let stages = stages(name, design.blocks, depth)?;
     let (same, eps) = match port {
         Port::Torch => (false, 1e-5),
@@ -251,10 +296,11 @@ fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
         Head::AtLeast(c) => round_channels(c, width).max(c),
     };
     let act = Some(design.act);
-    let base = ConvNorm { conv: "", norm: "", kernel: 1, stride: 1, out: 0, groups: 1, act, last: false };
+    let base =
+        ConvNorm { conv: "", norm: "", kernels: &[1], stride: 1, out: 0, depthwise: false, act, last: false };
 
     let (mut b, x) = Builder::new(name, 3, classes);
-    let first = ConvNorm { conv: "conv_stem", norm: "bn1", kernel: 3, stride: 2, out: stem, ..base };
+    let first = ConvNorm { conv: "conv_stem", norm: "bn1", kernels: &[3], stride: 2, out: stem, ..base };
     let x = conv_norm(&mut b, x, &style, &first);
     b.tap(x, "stem");
     let x = trunk(&mut b, x, &style, &stages);

@@ -55,10 +55,11 @@ impl Style {
 pub(super) struct ConvNorm<'a> {
     pub(super) conv: &'a str,
     pub(super) norm: &'a str,
-    pub(super) kernel: usize,
+    /// One, or several that are mixed over groups of the channels.
+    pub(super) kernels: &'a [usize],
     pub(super) stride: usize,
     pub(super) out: usize,
-    pub(super) groups: usize,
+    pub(super) depthwise: bool,
     pub(super) act: Option<Activation>,
     /// The last norm of the branch of a block with a shortcut.
     pub(super) last: bool,
@@ -66,14 +67,43 @@ pub(super) struct ConvNorm<'a> {
 
 /// Adds a [`ConvNorm`].
 pub(super) fn conv_norm(b: &mut Builder, x: NodeId, style: &Style, layer: &ConvNorm<'_>) -> NodeId {
-    let ConvNorm { conv, norm, kernel, stride, out, groups, act, last } = *layer;
-    let window = style.window(kernel, stride);
-    let x = b.conv(conv, x, ConvSpec { out, groups, bias: false, window });
+    let ConvNorm { conv, norm, kernels, stride, out, depthwise, act, last } = *layer;
+    let add = |b: &mut Builder, x, name: &str, kernel, out| {
+        let groups = if depthwise { b.channels(x) } else { 1 };
+        let window = style.window(kernel, stride);
+        b.conv(name, x, ConvSpec { out, groups, bias: false, window })
+    };
+    let x = match *kernels {
+        [kernel] => add(b, x, conv, kernel, out),
+        _ => {
+            let inputs = split(b.channels(x), kernels.len());
+            let outputs = split(out, kernels.len());
+            let mut start = 0;
+            let mut parts = Vec::with_capacity(kernels.len());
+            for (i, (&kernel, (len, out))) in kernels.iter().zip(inputs.into_iter().zip(outputs)).enumerate()
+            {
+                let part = b.slice(&format!("{conv}.split.{i}"), x, start, len);
+                parts.push(add(b, part, &format!("{conv}.{i}"), kernel, out));
+                start += len;
+            }
+            b.concat(&format!("{conv}.cat"), &parts)
+        }
+    };
     let x = b.batch_norm(norm, x, style.eps, last);
     match act {
         Some(act) => b.activation(&format!("{norm}.act"), x, act),
         None => x,
     }
+}
+
+/// Channels of each of `parts` groups, the remainder with the first (timm's `_split_channels`).
+fn split(channels: usize, parts: usize) -> Vec<usize> {
+    let each = channels / parts.max(1);
+    let mut split = vec![each; parts];
+    if let Some(first) = split.first_mut() {
+        *first += channels - each * parts;
+    }
+    split
 }
 
 fn squeeze_excite(
@@ -112,26 +142,34 @@ pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block
     let add = |b: &mut Builder, y: NodeId, conv: &str, norm: &str, l: ConvNorm<'_>| {
         conv_norm(b, y, style, &ConvNorm { conv: &path(conv), norm: &path(norm), ..l })
     };
-    let base =
-        ConvNorm { conv: "", norm: "", kernel: 1, stride: 1, out, groups: 1, act: Some(act), last: false };
-    let kernel = block.kernels.first().copied().unwrap_or(1);
+    let base = ConvNorm {
+        conv: "",
+        norm: "",
+        kernels: &block.kernels,
+        stride: 1,
+        out,
+        depthwise: false,
+        act: Some(act),
+        last: false,
+    };
     let ratio = block.se / if style.se.from_expanded { 1.0 } else { block.expand };
     let se = |b: &mut Builder, y| match block.se > 0.0 {
         true => squeeze_excite(b, y, style, &path("se"), ratio, act),
         false => y,
     };
-    let project = ConvNorm { act: None, last: skip, ..base };
+    let expand = ConvNorm { kernels: &block.expand_kernels, ..base };
+    let project = ConvNorm { kernels: &block.project_kernels, act: None, last: skip, ..base };
     let y = match block.kind {
         Kind::DepthwiseSeparable => {
-            let depthwise = ConvNorm { kernel, stride: block.stride, out: input, groups: input, ..base };
+            let depthwise = ConvNorm { stride: block.stride, out: input, depthwise: true, ..base };
             let y = add(b, x, "conv_dw", "bn1", depthwise);
             let y = se(b, y);
             add(b, y, "conv_pw", "bn2", project)
         }
         Kind::InvertedResidual => {
             let mid = make_divisible(input as f64 * block.expand, 8);
-            let y = add(b, x, "conv_pw", "bn1", ConvNorm { out: mid, ..base });
-            let depthwise = ConvNorm { kernel, stride: block.stride, out: mid, groups: mid, ..base };
+            let y = add(b, x, "conv_pw", "bn1", ConvNorm { out: mid, ..expand });
+            let depthwise = ConvNorm { stride: block.stride, out: mid, depthwise: true, ..base };
             let y = add(b, y, "conv_dw", "bn2", depthwise);
             let y = se(b, y);
             add(b, y, "conv_pwl", "bn3", project)
@@ -142,12 +180,12 @@ pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block
                 forced => round_channels(forced, style.width),
             };
             let mid = make_divisible(from as f64 * block.expand, 8);
-            let y = add(b, x, "conv_exp", "bn1", ConvNorm { kernel, stride: block.stride, out: mid, ..base });
+            let y = add(b, x, "conv_exp", "bn1", ConvNorm { stride: block.stride, out: mid, ..base });
             let y = se(b, y);
             add(b, y, "conv_pwl", "bn2", project)
         }
         Kind::ConvNormAct => {
-            let layer = ConvNorm { kernel, stride: block.stride, last: skip, ..base };
+            let layer = ConvNorm { stride: block.stride, last: skip, ..base };
             add(b, x, "conv", "bn1", layer)
         }
     };

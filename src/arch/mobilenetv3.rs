@@ -133,10 +133,10 @@ fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
     let first = ConvNorm {
         conv: "conv_stem",
         norm: "bn1",
-        kernel: 3,
+        kernels: &[3],
         stride: 2,
         out: round_channels(16, width),
-        groups: 1,
+        depthwise: false,
         act: Some(design.act),
         last: false,
     };

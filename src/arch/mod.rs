@@ -5,11 +5,18 @@
 //! what reads a graph. Adding a model touches this folder only: a file with a table of variants, and a
 //! line in `FAMILIES`.
 
+mod densenet;
+mod dla;
 mod efficientnet;
 mod efficientnet_blocks;
 mod efficientnet_builder;
+mod layers;
 mod mobilenetv3;
+mod regnet;
+mod res2net;
 mod resnet;
+mod selecsls;
+mod senet;
 
 use crate::error::{Class, Classify};
 use crate::nn::graph::Graph;
@@ -60,9 +67,15 @@ struct Family {
 }
 
 const FAMILIES: &[Family] = &[
+    Family { names: densenet::names, build: densenet::build },
+    Family { names: dla::names, build: dla::build },
     Family { names: efficientnet::names, build: efficientnet::build },
     Family { names: mobilenetv3::names, build: mobilenetv3::build },
+    Family { names: regnet::names, build: regnet::build },
+    Family { names: res2net::names, build: res2net::build },
     Family { names: resnet::names, build: resnet::build },
+    Family { names: selecsls::names, build: selecsls::build },
+    Family { names: senet::names, build: senet::build },
 ];
 
 /// Every architecture that can be built, sorted.

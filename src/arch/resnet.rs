@@ -4,24 +4,27 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/resnet.py`.
 
-use super::Error;
 use super::efficientnet_builder::make_divisible;
-use crate::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
+use super::layers::{EPS, classify, conv, norm_relu, squeeze_excite};
+use super::{Error, res2net};
+use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, PoolKind, Window};
 
 /// The residual branch.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Block {
+pub(super) enum Block {
     /// Two 3×3 convolutions.
     Basic,
     /// 1×1, 3×3, 1×1 with four times the channels.
     Bottleneck,
+    /// The bottleneck with its 3×3 convolution in a hierarchy of so many parts (Res2Net).
+    Bottle2neck(usize),
 }
 
 impl Block {
     const fn expansion(self) -> usize {
         match self {
             Block::Basic => 1,
-            Block::Bottleneck => 4,
+            Block::Bottleneck | Block::Bottle2neck(_) => 4,
         }
     }
 }
@@ -38,7 +41,7 @@ enum Stem {
 }
 
 #[derive(Clone, Copy)]
-struct Config {
+pub(super) struct Config {
     block: Block,
     /// Blocks a stage.
     layers: [usize; 4],
@@ -58,7 +61,7 @@ struct Config {
 }
 
 impl Config {
-    const fn new(block: Block, layers: [usize; 4]) -> Self {
+    pub(super) const fn new(block: Block, layers: [usize; 4]) -> Self {
         Config {
             block,
             layers,
@@ -81,7 +84,7 @@ impl Config {
         Config { stem: Stem::Deep(32), avg_down: true, ..self }
     }
 
-    const fn groups(self, cardinality: usize, base_width: usize) -> Self {
+    pub(super) const fn groups(self, cardinality: usize, base_width: usize) -> Self {
         Config { cardinality, base_width, ..self }
     }
 
@@ -139,9 +142,6 @@ const VARIANTS: &[(&str, Config)] = &[
     ("senet154", SENET.stem(Stem::Deep(64))),
 ];
 
-/// torch's default, which timm keeps here.
-const EPS: f32 = 1e-5;
-
 /// The names of this file.
 pub(super) fn names() -> Vec<&'static str> {
     VARIANTS.iter().map(|v| v.0).collect()
@@ -152,7 +152,7 @@ pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> 
     VARIANTS.iter().find(|v| v.0 == name).map(|(name, config)| Ok(graph(name, config, classes)))
 }
 
-fn graph(name: &str, config: &Config, classes: usize) -> Graph {
+pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Graph {
     let (mut b, x) = Builder::new(name, 3, classes);
     let (x, first_conv) = stem(&mut b, x, config.stem);
     b.tap(x, "stem");
@@ -164,23 +164,8 @@ fn graph(name: &str, config: &Config, classes: usize) -> Graph {
         }
         b.tap(x, &format!("stage{}", stage + 1));
     }
-    b.tap(x, "map");
-    let x = b.global_average_pool("global_pool", x);
-    b.tap(x, "pool");
-    let x = b.linear("fc", x, classes, true);
-    b.tap(x, "logits");
+    classify(&mut b, x, "fc", classes);
     b.finish("fc", first_conv)
-}
-
-/// A convolution without bias under `name`, padded so that stride 1 keeps the size.
-fn conv(b: &mut Builder, x: NodeId, name: &str, out: usize, [kernel, stride, groups]: [usize; 3]) -> NodeId {
-    let window = Window::square(kernel, stride, Padding::symmetric(kernel, stride, 1));
-    b.conv(name, x, ConvSpec { out, groups, bias: false, window })
-}
-
-fn norm_relu(b: &mut Builder, x: NodeId, norm: &str, relu: &str) -> NodeId {
-    let x = b.batch_norm(norm, x, EPS, false);
-    b.activation(relu, x, Activation::Relu)
 }
 
 /// The stem's output and the first convolution's name.
@@ -204,6 +189,7 @@ fn stem(b: &mut Builder, x: NodeId, stem: Stem) -> (NodeId, &'static str) {
 fn residual(b: &mut Builder, x: NodeId, name: &str, c: &Config, planes: usize, stride: usize) -> NodeId {
     let path = |layer: &str| format!("{name}.{layer}");
     let out = planes * c.block.expansion();
+    let projects = stride != 1 || b.channels(x) != out;
     let (y, last) = match c.block {
         Block::Basic => {
             let y = conv(b, x, &path("conv1"), planes / c.reduce_first, [3, stride, 1]);
@@ -220,9 +206,18 @@ fn residual(b: &mut Builder, x: NodeId, name: &str, c: &Config, planes: usize, s
             let y = conv(b, y, &path("conv3"), out, [1, 1, 1]);
             (b.batch_norm(&path("bn3"), y, EPS, true), "act3")
         }
+        Block::Bottle2neck(scale) => {
+            let width = planes * c.base_width / 64 * c.cardinality;
+            let middle = res2net::Middle { width, scale, stride, first: projects, groups: c.cardinality };
+            let y = res2net::middle(b, x, name, &middle);
+            let y = conv(b, y, &path("conv3"), out, [1, 1, 1]);
+            (b.batch_norm(&path("bn3"), y, EPS, true), "relu")
+        }
     };
-    let y = if c.se { squeeze_excite(b, y, &path("se")) } else { y };
-    let shortcut = match stride != 1 || b.channels(x) != out {
+    // A sixteenth of the channels, to a multiple of 8.
+    let reduced = make_divisible(out as f64 / 16.0, 8);
+    let y = if c.se { squeeze_excite(b, y, &path("se"), reduced) } else { y };
+    let shortcut = match projects {
         true => project(b, x, &path("downsample"), c, out, stride),
         false => x,
     };
@@ -244,17 +239,4 @@ fn project(b: &mut Builder, x: NodeId, name: &str, c: &Config, out: usize, strid
     };
     let x = conv(b, x, &format!("{name}.1"), out, [1, 1, 1]);
     b.batch_norm(&format!("{name}.2"), x, EPS, false)
-}
-
-/// `timm/layers/squeeze_excite.py`'s `SEModule`: a sixteenth of the channels, to a multiple of 8.
-fn squeeze_excite(b: &mut Builder, x: NodeId, name: &str) -> NodeId {
-    let channels = b.channels(x);
-    let reduced = make_divisible(channels as f64 / 16.0, 8);
-    let point = |out| ConvSpec { out, groups: 1, bias: true, window: Window::square(1, 1, Padding::all(0)) };
-    let gate = b.global_average_pool(&format!("{name}.mean"), x);
-    let gate = b.conv(&format!("{name}.fc1"), gate, point(reduced));
-    let gate = b.activation(&format!("{name}.act"), gate, Activation::Relu);
-    let gate = b.conv(&format!("{name}.fc2"), gate, point(channels));
-    let gate = b.activation(&format!("{name}.gate"), gate, Activation::Sigmoid);
-    b.mul(&format!("{name}.mul"), x, gate)
 }

@@ -373,6 +373,16 @@ impl Op {
         }
     }
 
+    fn weights_mut(&mut self) -> Vec<&mut WeightId> {
+        match self {
+            Op::Conv { weight, bias, .. } | Op::Linear { weight, bias, .. } => {
+                std::iter::once(weight).chain(bias.as_mut()).collect()
+            }
+            Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
+            _ => Vec::new(),
+        }
+    }
+
     /// A short name for people: `conv`, `batch_norm`, `silu` ….
     pub fn kind(&self) -> String {
         match self {
@@ -584,6 +594,33 @@ impl Builder {
     pub fn tap(&mut self, node: NodeId, tap: &str) {
         if let Some(n) = self.graph.nodes.get_mut(node.0) {
             n.taps.push(tap.to_owned());
+        }
+    }
+
+    /// How many weights there are so far, for [`Builder::sort_weights`].
+    pub fn weights(&self) -> usize {
+        self.graph.weights.len()
+    }
+
+    /// Sorts the weights added since `from` by `key`, keeping the order of equal ones: where timm's state
+    /// dict lists a block's tensors in another order than data flows through them.
+    pub fn sort_weights<K: Ord>(&mut self, from: usize, key: impl Fn(&str) -> K) {
+        let Some(added) = self.graph.weights.get(from..) else { return };
+        let mut order: Vec<usize> = (0..added.len()).collect();
+        order.sort_by_key(|&i| added.get(i).map(|w| key(&w.name)));
+        let mut new_place = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            if let Some(place) = new_place.get_mut(old) {
+                *place = from + new;
+            }
+        }
+        let sorted: Vec<Weight> = order.iter().filter_map(|&i| added.get(i).cloned()).collect();
+        self.graph.weights.truncate(from);
+        self.graph.weights.extend(sorted);
+        for id in self.graph.nodes.iter_mut().flat_map(|n| n.op.weights_mut()) {
+            if let Some(&new) = id.0.checked_sub(from).and_then(|i| new_place.get(i)) {
+                id.0 = new;
+            }
         }
     }
 

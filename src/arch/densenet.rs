@@ -1,0 +1,67 @@
+//! DenseNet (Huang et al., arXiv:1608.06993): every layer reads all before it in its block.
+//!
+//! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/densenet.py`.
+
+use super::Error;
+use super::layers::{classify, conv, norm_relu};
+use crate::nn::graph::{Builder, Graph, NodeId, Padding, PoolKind, Window};
+
+/// Name, channels that a layer adds, layers a block.
+const VARIANTS: &[(&str, usize, [usize; 4])] = &[
+    ("densenet121", 32, [6, 12, 24, 16]),
+    ("densenet161", 48, [6, 12, 36, 24]),
+    ("densenet169", 32, [6, 12, 32, 32]),
+    ("densenet201", 32, [6, 12, 48, 32]),
+];
+
+/// A layer's bottleneck, in units of what it adds.
+const BOTTLENECK: usize = 4;
+
+/// The names of this file.
+pub(super) fn names() -> Vec<&'static str> {
+    VARIANTS.iter().map(|v| v.0).collect()
+}
+
+/// The graph of `name`, where it is of this file.
+pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
+    VARIANTS
+        .iter()
+        .find(|v| v.0 == name)
+        .map(|&(name, growth, layers)| Ok(graph(name, growth, layers, classes)))
+}
+
+fn graph(name: &str, growth: usize, blocks: [usize; 4], classes: usize) -> Graph {
+    let (mut b, x) = Builder::new(name, 3, classes);
+    let x = conv(&mut b, x, "features.conv0", 2 * growth, [7, 2, 1]);
+    let x = norm_relu(&mut b, x, "features.norm0", "features.norm0.act");
+    b.tap(x, "stem");
+    let mut x = b.pool("features.pool0", x, PoolKind::Max, Window::square(3, 2, Padding::all(1)));
+    for (i, &layers) in blocks.iter().enumerate() {
+        for j in 0..layers {
+            let layer = format!("features.denseblock{}.denselayer{}", i + 1, j + 1);
+            let added = dense_layer(&mut b, x, &layer, growth);
+            x = b.concat(&format!("{layer}.cat"), &[x, added]);
+        }
+        if i + 1 < blocks.len() {
+            b.tap(x, &format!("stage{}", i + 1));
+            let path = |part: &str| format!("features.transition{}.{part}", i + 1);
+            x = norm_relu(&mut b, x, &path("norm"), &path("norm.act"));
+            let half = b.channels(x) / 2;
+            x = conv(&mut b, x, &path("conv"), half, [1, 1, 1]);
+            let window = Window::square(2, 2, Padding::all(0));
+            x = b.pool(&path("pool"), x, PoolKind::Average { count_padding: true }, window);
+        }
+    }
+    let x = norm_relu(&mut b, x, "features.norm5", "features.norm5.act");
+    b.tap(x, "stage4");
+    classify(&mut b, x, "classifier", classes);
+    b.finish("classifier", "features.conv0")
+}
+
+fn dense_layer(b: &mut Builder, x: NodeId, name: &str, growth: usize) -> NodeId {
+    let path = |part: &str| format!("{name}.{part}");
+    let x = norm_relu(b, x, &path("norm1"), &path("norm1.act"));
+    let x = conv(b, x, &path("conv1"), BOTTLENECK * growth, [1, 1, 1]);
+    let x = norm_relu(b, x, &path("norm2"), &path("norm2.act"));
+    conv(b, x, &path("conv2"), growth, [3, 1, 1])
+}
