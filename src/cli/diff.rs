@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::convert::Reading;
 use super::{Context, Status};
+use crate::checkpoint::rename::{efficientnet_pytorch, is_efficientnet_pytorch};
 use crate::checkpoint::{Checkpoint, Diff, What, diff};
 use crate::error::Result;
 use crate::render::safe;
@@ -26,8 +27,11 @@ pub(super) struct Args {
 
 /// Compares; exit 1 when they differ.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let a = Checkpoint::open_with(&args.a, &args.reading.options())?;
-    let b = Checkpoint::open_with(&args.b, &args.reading.options())?;
+    let mut a = Checkpoint::open_with(&args.a, &args.reading.options())?;
+    let mut b = Checkpoint::open_with(&args.b, &args.reading.options())?;
+    if rename(&mut a, &b)? || rename(&mut b, &a)? {
+        context.note("note: names of `efficientnet_pytorch` compared as timm's");
+    }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let found = diff(&a, &b, threads)?;
     match args.json {
@@ -38,6 +42,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         context.note(&format!("equal: {} tensors, bit for bit", a.tensors().len()));
     }
     Ok(if found.is_empty() { Status::Success } else { Status::No })
+}
+
+/// Gives `one` the other's names where only `one` has those of `efficientnet_pytorch`.
+fn rename(one: &mut Checkpoint, other: &Checkpoint) -> Result<bool> {
+    let names = |c: &Checkpoint| c.tensors().iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+    let is_old = |names: &[String]| is_efficientnet_pytorch(names.iter().map(String::as_str));
+    let (from, to) = (names(one), names(other));
+    if !is_old(&from) || is_old(&to) {
+        return Ok(false);
+    }
+    let pairs = efficientnet_pytorch(from.iter().map(String::as_str), to.iter().map(String::as_str))?;
+    one.rename(&pairs)?;
+    Ok(true)
 }
 
 fn json(found: &Diff, context: &mut Context) -> Result<()> {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use super::progress::bytes;
 use super::{Context, Status};
 use crate::error::Result;
+use crate::nn::kernels::Isa;
 use crate::registry::Registry;
 use crate::store::{OtherCaches, Store};
 
@@ -102,8 +103,12 @@ fn pip() -> Check {
 
 fn processor() -> Check {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let found = format!("{threads} threads, {}", std::env::consts::ARCH);
-    Check { name: "processor", ok: true, found, needed_for: "speed" }
+    let (ok, kernels) = match Isa::from_env() {
+        Ok(isa) => (true, isa.name().to_owned()),
+        Err(error) => (false, error.to_string()),
+    };
+    let found = format!("{threads} threads, {}, kernels for {kernels}", std::env::consts::ARCH);
+    Check { name: "processor", ok, found, needed_for: "the instruction set that ZOO_ISA asks for" }
 }
 
 fn other_caches() -> Check {

@@ -18,7 +18,7 @@ pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
     interrupt::watch();
     match (globals.quiet, globals.progress) {
         (true, _) | (_, Kind::None) => Arc::new(Quiet),
-        (_, Kind::Json) => Arc::new(Json),
+        (_, Kind::Json) => Arc::new(Json::default()),
         (_, Kind::Auto) if std::io::stderr().is_terminal() => Arc::new(Bars::default()),
         (_, Kind::Auto | Kind::Plain) => Arc::new(Plain::default()),
     }
@@ -37,11 +37,42 @@ impl Progress for Quiet {
     }
 }
 
-/// A JSON object a line, at most four a second for each file.
-struct Json;
+/// A JSON object a line.
+#[derive(Default)]
+struct Json {
+    last: Mutex<HashMap<String, Instant>>,
+}
+
+/// Between two JSON lines about the same file's bytes.
+const BREATH: Duration = Duration::from_millis(250);
+
+impl Json {
+    /// Whether this event is worth a line: of a file's bytes, four a second are.
+    fn is_due(&self, event: &Event<'_>) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Advanced { name, .. } => match last.get_mut(*name) {
+                Some(last) if last.elapsed() < BREATH => false,
+                Some(last) => {
+                    *last = Instant::now();
+                    true
+                }
+                None => true,
+            },
+            Event::Started { name, .. } => {
+                last.insert((*name).to_owned(), Instant::now());
+                true
+            }
+            Event::Finished { .. } | Event::Note { .. } => true,
+        }
+    }
+}
 
 impl Progress for Json {
     fn event(&self, event: Event<'_>) {
+        if !self.is_due(&event) {
+            return;
+        }
         let value = match event {
             Event::Started { name, done, total } => {
                 serde_json::json!({"event": "started", "name": name, "done": done, "total": total})

@@ -171,6 +171,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// A file that cannot be read from afar: it is inside a package.
+    #[error("`{name}` is on no server that could be asked for parts of it")]
+    NotRemote {
+        /// What was asked for.
+        name: String,
+    },
     /// A lock file with a line that says nothing.
     #[error("`{}` line {line}: {reason}", file.display())]
     Lock {
@@ -227,6 +233,20 @@ fn listed(tried: &[Error]) -> String {
 }
 
 impl Error {
+    /// What every place's failure comes to; `needed` are those that `--offline` kept from being asked. One
+    /// that says it all stands alone.
+    pub(super) fn of_attempts(name: &str, mut tried: Vec<Error>, needed: Vec<String>) -> Self {
+        if !needed.is_empty() {
+            tried.push(Error::Offline { name: name.to_owned(), needed });
+        }
+        match tried.as_slice() {
+            [Error::Offline { .. }] => {}
+            [only] if only.class() == Class::BadInput => {}
+            _ => return Error::Nowhere { name: name.to_owned(), tried },
+        }
+        tried.pop().unwrap_or_else(|| Error::NoSource { name: name.to_owned() })
+    }
+
     /// Whether a place answered, and with something that is not the file.
     fn refutes(&self) -> bool {
         !matches!(self, Error::File(_)) && self.class() == Class::BadInput
@@ -246,6 +266,7 @@ impl Classify for Error {
             | Error::Member { .. }
             | Error::Wheel { .. }
             | Error::NoSource { .. }
+            | Error::NotRemote { .. }
             | Error::Lock { .. }
             | Error::Damaged { .. }
             | Error::NotCached { .. } => Class::BadInput,
@@ -287,6 +308,7 @@ impl Classify for Error {
                 None => Some("check the network, or name a `--mirror`".into()),
             },
             Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
+            Error::NotRemote { name } => Some(format!("fetch it first: `zoo fetch {name}`")),
             Error::NoHome => Some("set ZOO_HOME to a folder for downloaded files".into()),
             Error::NotCached { .. } => Some("`zoo cache ls` lists what there is".into()),
             Error::Unreadable { reason, .. } => reason.hint(),

@@ -20,7 +20,7 @@ use crate::fs;
 use crate::hash::Sha256;
 
 /// No published checkpoint comes near; a zip member that claims more is a bomb.
-pub(super) const MAX_FILE: u64 = 64 << 30;
+const MAX_FILE: u64 = 64 << 30;
 
 /// A place to ask.
 struct Place {
@@ -126,19 +126,7 @@ impl Store {
                 Err(error) => tried.push(error),
             }
         }
-        let name = request.name.clone();
-        if !needed.is_empty() {
-            tried.push(Error::Offline { name: name.clone(), needed });
-        }
-        match (tried.len(), tried.pop()) {
-            (1, Some(only)) if only.class() == Class::BadInput || matches!(only, Error::Offline { .. }) => {
-                Err(only)
-            }
-            (_, last) => {
-                tried.extend(last);
-                Err(Error::Nowhere { name, tried })
-            }
-        }
+        Err(Error::of_attempts(&request.name, tried, needed))
     }
 
     /// The mirrors' places of every source, then the sources themselves.
@@ -248,7 +236,7 @@ impl Store {
             }
             let read = file.read(&mut buffer).map_err(fs::at("read", from))?;
             let chunk = buffer.get(..read).unwrap_or_default();
-            if bytes == 0 && super::http::is_web_page(chunk) {
+            if bytes == 0 && super::wire::is_web_page(chunk) {
                 return Err(Error::WebPage { name: name.clone(), url: from.display().to_string() });
             }
             if read == 0 {

@@ -6,8 +6,8 @@ use std::io::Read;
 use reqwest::Url;
 
 use super::error::{Error, Result};
-use super::http::{chain, client};
 use super::location::HubFile;
+use super::wire::{chain, client};
 
 /// Where the hub is, and who asks.
 #[derive(Clone)]

@@ -10,7 +10,7 @@
 //! | `mirror` | other places of the same files |
 //! | `expected`, `lock` | what a file must be, and who says so |
 //! | `fetch`, `set` | from a request to a checked file, or several |
-//! | `http`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `http`, `wire`, `pip`, `hub`, `reuse` | the kinds of places |
 //! | `weights` | the safetensors made from a checked file |
 //! | `remote` | a file on a server, in parts |
 //! | `cache`, `exclusive` | folders, records, one writer a file |
@@ -32,6 +32,7 @@ mod remote;
 mod reuse;
 mod set;
 mod weights;
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

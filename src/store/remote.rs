@@ -10,8 +10,8 @@ use reqwest::blocking::{Client, Response};
 use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
-use super::http::{chain, client, content_range, is_web_page};
 use super::location::Location;
+use super::wire::{chain, client, content_range, is_web_page};
 use super::{Request, Store};
 use crate::checkpoint::Source;
 
@@ -41,37 +41,36 @@ impl Store {
     /// No such place among them, `offline`, a server that refuses or does not serve ranges.
     pub fn remote(&self, request: &Request) -> Result<RemoteFile> {
         let expected = self.expected(request)?;
-        let mut tried = Vec::new();
+        let (mut tried, mut needed) = (Vec::new(), Vec::new());
         for text in self.places(request, &expected) {
-            let (url, token) = match Location::parse(&text)? {
-                Location::Web(url) => (url, None),
-                Location::Hub(_) if self.options.offline => (
-                    Url::parse(&self.options.hub.endpoint).map_err(|e| Error::Source {
-                        text: self.options.hub.endpoint.clone(),
-                        reason: e.to_string(),
-                    })?,
-                    None,
-                ),
-                Location::Hub(file) => (self.options.hub.resolve(&file)?, self.options.hub.token.clone()),
-                Location::File(_) | Location::Wheel(_) => continue,
-            };
-            if self.options.offline {
-                return Err(Error::Offline { name: request.name.clone(), needed: vec![text] });
+            let location = Location::parse(&text)?;
+            if !matches!(location, Location::Web(_) | Location::Hub(_)) {
+                continue;
             }
-            match RemoteFile::open(&request.name, url, token, expected.pinned().is_some()) {
+            if self.options.offline {
+                needed.push(text);
+                continue;
+            }
+            match self.remote_at(&request.name, location, expected.pinned().is_some()) {
                 Ok(file) => return Ok(file),
                 Err(error) => tried.push(error),
             }
         }
-        let name = request.name.clone();
-        match (tried.len(), tried.pop()) {
-            (_, None) => Err(Error::NoSource { name }),
-            (1, Some(only)) => Err(only),
-            (_, Some(last)) => {
-                tried.push(last);
-                Err(Error::Nowhere { name, tried })
-            }
+        match tried.is_empty() && needed.is_empty() {
+            true => Err(Error::NotRemote { name: request.name.clone() }),
+            false => Err(Error::of_attempts(&request.name, tried, needed)),
         }
+    }
+
+    fn remote_at(&self, name: &str, location: Location, pinned: bool) -> Result<RemoteFile> {
+        let (url, token) = match location {
+            Location::Hub(file) => (self.options.hub.resolve(&file)?, self.options.hub.token.clone()),
+            Location::Web(url) => (url, None),
+            Location::File(_) | Location::Wheel(_) => {
+                return Err(Error::NotRemote { name: name.to_owned() });
+            }
+        };
+        RemoteFile::open(name, url, token, pinned)
     }
 }
 

