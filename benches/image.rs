@@ -3,9 +3,9 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::BufRead;
-use std::time::Instant;
 
 use criterion::{Criterion, criterion_group};
 use zoo::image::{self, Preparer, Preprocess};
@@ -46,29 +46,32 @@ fn images(c: &mut Criterion) {
 
 criterion_group!(benches, images);
 
-/// Reads lines `WHAT TURNS PATH` and answers each with the seconds that the turns took.
+/// Reads lines `WHAT TURNS PATH`, does that, and answers each with a line. Whoever asks measures: this
+/// process does nothing else, and keeps the pictures it has seen.
 fn peer() {
     let settings = preprocess(224, 0.875);
     let mut preparer = Preparer::new(&settings);
     let mut out = vec![0.0; settings.len()];
+    let mut seen = HashMap::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let mut words = line.splitn(3, ' ');
         let (what, turns, path) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
-        let turns: usize = turns.parse().unwrap();
-        let bytes = std::fs::read(path).unwrap();
-        let picture = image::decode(&bytes).unwrap();
-        let start = Instant::now();
-        for _ in 0..turns {
+        let (bytes, picture) = seen.entry(path.to_owned()).or_insert_with(|| {
+            let bytes = std::fs::read(path).unwrap();
+            let picture = image::decode(&bytes).unwrap();
+            (bytes, picture)
+        });
+        for _ in 0..turns.parse().unwrap() {
             match what {
-                "decode" => drop(black_box(image::decode(&bytes).unwrap())),
-                "resize" => preparer.tensor(black_box(&picture), &mut out).unwrap(),
-                "whole" => preparer.file(black_box(&bytes), &mut out).unwrap(),
+                "decode" => drop(black_box(image::decode(bytes).unwrap())),
+                "resize" => preparer.tensor(black_box(picture), &mut out).unwrap(),
+                "whole" => preparer.file(black_box(bytes), &mut out).unwrap(),
                 other => panic!("`{other}` is not one of decode, resize, whole"),
             }
             black_box(&out);
         }
-        println!("{}", start.elapsed().as_secs_f64());
+        println!("done");
     }
 }
 
