@@ -56,6 +56,14 @@ pub enum Error {
         /// What should.
         expected: String,
     },
+    /// An archive or table that cannot be read.
+    #[error("`{path}` cannot be read: {reason}")]
+    BadArchive {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Two images of one id.
     #[error("two images have the id `{id}`: `{first}` and `{second}`")]
     Duplicate {

@@ -14,12 +14,23 @@ use crate::registry::{DatasetEntry, LabelRule};
 const MAX_DEPTH: usize = 8;
 
 /// Whether a name is a WordNet id: `n` and eight digits.
-fn is_synset(name: &str) -> bool {
+pub(super) fn is_synset(name: &str) -> bool {
     name.len() == 9 && name.starts_with('n') && name.bytes().skip(1).all(|b| b.is_ascii_digit())
 }
 
 fn is_index(name: &str) -> bool {
     !name.is_empty() && name.len() <= 5 && name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a name says which class it is by itself: a synset or a class index.
+pub(super) fn is_class_name(name: &str) -> bool {
+    is_synset(name) || is_index(name)
+}
+
+/// Whether a folder is that of a class, or by its name holds such.
+pub(super) fn is_class_folder(path: &Path) -> bool {
+    let name = name_of(path);
+    is_class_name(&name) || name == "val" || name == "validation"
 }
 
 fn name_of(path: &Path) -> String {

@@ -3,13 +3,23 @@
 //! In: a path and the dataset's entry. Out: a [`Listing`], which [`super::Dataset::new`] gives ids and
 //! class indices. A new layout is a new file here and a line in [`list`].
 
+mod archive;
+mod flat;
 mod folder;
+mod matlab;
+mod parquet;
+mod table;
+mod tar;
+#[cfg(test)]
+mod tests;
+mod validation;
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::error::{Error, Result};
+use super::id::validation_number;
 use crate::hash::Sha256;
 use crate::registry::DatasetEntry;
 
@@ -27,6 +37,16 @@ pub enum RawLabel {
     Name(String),
     /// Nothing.
     Unlabelled,
+}
+
+impl RawLabel {
+    /// What a text says: a class index, a name, or nothing.
+    fn of_text(text: &str) -> Self {
+        match text.trim() {
+            "" => RawLabel::Unlabelled,
+            text => text.parse().map_or_else(|_| RawLabel::Name(text.to_owned()), RawLabel::Index),
+        }
+    }
 }
 
 /// An image in a layout.
@@ -64,11 +84,64 @@ pub struct Listing {
 /// # Errors
 /// [`Error::NoLayout`] where nothing fits; what the layout's own reader says.
 pub fn list(place: &Path, entry: &DatasetEntry) -> Result<Listing> {
-    let is_folder = crate::fs::metadata(place)?.is_dir();
-    if is_folder {
+    let shown = place.display().to_string();
+    if !crate::fs::metadata(place)?.is_dir() {
+        return match extension(place).as_str() {
+            "tar" => tar::list(&[place.to_owned()], shown, place.parent().unwrap_or(Path::new("."))),
+            "parquet" => parquet::list(&[place.to_owned()], shown),
+            "csv" => table::list(place),
+            _ => Err(Error::NoLayout { place: shown, found: "a file of an unknown kind".into() }),
+        };
+    }
+    let inside = crate::fs::list(place)?;
+    // Class folders count first: archives beside them are what they were unpacked from.
+    if inside.iter().any(|p| p.is_dir() && folder::is_class_folder(p)) {
         return folder::list(place, entry);
     }
-    Err(Error::NoLayout { place: place.display().to_string(), found: "a file of an unknown kind".into() })
+    let of_kind = |folder: &[PathBuf], kind: &str| -> Vec<PathBuf> {
+        folder.iter().filter(|p| extension(p) == kind && p.is_file()).cloned().collect()
+    };
+    // Hugging Face keeps the files of all splits in `data`.
+    let data = place.join("data");
+    let data = if data.is_dir() { crate::fs::list(&data)? } else { Vec::new() };
+    for folder in [&inside, &data] {
+        let tables = validation_split(of_kind(folder, "parquet"));
+        if !tables.is_empty() {
+            return parquet::list(&tables, shown);
+        }
+        let tars = validation_split(of_kind(folder, "tar"));
+        if !tars.is_empty() {
+            return tar::list(&tars, shown, place);
+        }
+    }
+    let images: Vec<_> = inside.iter().filter(|p| is_image(p) && p.is_file()).cloned().collect();
+    let name = |p: &PathBuf| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !images.is_empty() && images.iter().all(|p| validation_number(&name(p)).is_some()) {
+        return flat::list(place, images);
+    }
+    match of_kind(&inside, "csv").as_slice() {
+        [table] => table::list(table),
+        [] => folder::list(place, entry),
+        // Several tables, of which one is Kaggle's for the validation images.
+        tables => match tables.iter().find(|t| name(t) == "LOC_val_solution.csv") {
+            Some(table) => table::list(table),
+            None => folder::list(place, entry),
+        },
+    }
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// Of files that are named by split (`train-00000-of-00294.parquet`), those of the validation split.
+fn validation_split(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let of_split = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        (name.contains("val"), name.contains("train") || name.contains("test"))
+    };
+    let split = files.iter().any(|f| of_split(f).0) && files.iter().any(|f| of_split(f).1);
+    files.into_iter().filter(|f| !split || of_split(f).0).collect()
 }
 
 /// Single files as a listing.
