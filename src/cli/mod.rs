@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod context;
 mod convert;
+mod dataset;
 mod diff;
 mod doctor;
 mod fetch;
@@ -15,11 +16,16 @@ mod inspect;
 mod interrupt;
 mod list;
 mod man;
+mod merge;
 mod page;
 mod predict;
 mod progress;
+mod report;
+mod reports;
 mod scan;
 mod show;
+mod verify;
+mod verify_progress;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -54,6 +60,14 @@ enum Command {
     Fetch(fetch::Args),
     /// The best guesses for images
     Predict(predict::Args),
+    /// Run models over labelled images and judge their published accuracy
+    Verify(Box<verify::Args>),
+    /// Join the reports of shards
+    Merge(merge::Args),
+    /// Render a report again
+    Report(report::Args),
+    /// List, remember, check and fetch labelled images
+    Dataset(dataset::Args),
     /// List, check and tidy what has been downloaded
     Cache(cache::Args),
     /// Say what this machine has and what is missing
@@ -131,6 +145,10 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Show(args) => show::run(&args, context),
         Command::Fetch(args) => fetch::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
+        Command::Verify(args) => verify::run(&args, context),
+        Command::Merge(args) => merge::run(&args, context),
+        Command::Report(args) => report::run(&args, context),
+        Command::Dataset(args) => dataset::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Convert(args) => convert::run(&args, context),

@@ -53,13 +53,13 @@ pub fn order(seed: u64, dataset: &str, id: &str) -> Sha256 {
 
 /// SHA-256 over the lines `id TAB label LF` sorted by the bytes of the id; several labels ascending with
 /// commas, nothing where there is none.
-pub fn labels_sha256(items: &[Item]) -> Sha256 {
-    let mut sorted: Vec<_> = items.iter().collect();
-    sorted.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+pub fn digest_of_labels<'a>(images: impl Iterator<Item = (&'a str, &'a [usize])>) -> Sha256 {
+    let mut sorted: Vec<_> = images.collect();
+    sorted.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
     let mut hasher = Hasher::new();
-    for item in sorted {
-        let labels: Vec<_> = item.labels.iter().map(usize::to_string).collect();
-        hasher.update(format!("{}\t{}\n", item.id, labels.join(",")));
+    for (id, labels) in sorted {
+        let labels: Vec<_> = labels.iter().map(usize::to_string).collect();
+        hasher.update(format!("{id}\t{}\n", labels.join(",")));
     }
     Sha256::from_hasher(hasher)
 }

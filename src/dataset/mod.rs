@@ -10,9 +10,11 @@
 //! | `layout` | what a folder or archive holds, before anything is known of its classes |
 //! | `classes` | from a folder's name to a class index |
 //! | `id` | ids, their order, the digest of labels |
+//! | `check` | whether what is there is the dataset |
 //! | `subset` | the first N of the order, or the ids of a file |
 //! | `homes` | the folders that the user told us of |
 
+pub mod check;
 mod classes;
 mod error;
 mod homes;
@@ -24,7 +26,7 @@ mod subset;
 pub use classes::Classes;
 pub use error::{Error, Result};
 pub use homes::Homes;
-pub use id::{labels_sha256, order};
+pub use id::{digest_of_labels, order};
 pub use open::{Places, open};
 pub use subset::Subset;
 
@@ -117,7 +119,7 @@ impl Dataset {
 
     /// SHA-256 of which image has which label.
     pub fn labels_sha256(&self) -> Sha256 {
-        labels_sha256(&self.items)
+        digest_of_labels(self.items.iter().map(|i| (i.id.as_str(), i.labels.as_slice())))
     }
 
     /// A digest of the images as far as it can be had without reading them: changes when a file does.

@@ -35,6 +35,18 @@ impl EngineKind {
             EngineKind::Reference => "reference",
         }
     }
+
+    /// The instruction set that decides the bits of its results.
+    ///
+    /// # Errors
+    /// `ZOO_ISA` naming one that this processor has not.
+    pub fn isa(self) -> Result<&'static str, Error> {
+        match self {
+            EngineKind::Plan => Ok(Isa::from_env()?.name()),
+            // candle picks its own at build time.
+            EngineKind::Reference => Ok("candle"),
+        }
+    }
 }
 
 impl std::fmt::Display for EngineKind {

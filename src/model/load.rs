@@ -43,6 +43,17 @@ pub struct Provenance {
     pub tensors_sha256: Sha256,
 }
 
+/// A model whose weights are here, checked, and fit its architecture; nothing is computed yet.
+#[derive(Debug)]
+pub struct Prepared {
+    entry: Entry,
+    graph: Graph,
+    weights: Mapped,
+    preprocess: Preprocess,
+    provenance: Provenance,
+    ignored: Vec<String>,
+}
+
 /// A network ready to run, with its preprocessing.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -58,8 +69,16 @@ impl Loader<'_> {
     /// Loads an entry's model, fetching its weights if they are not here.
     ///
     /// # Errors
-    /// An entry without architecture or preprocessing, weights that cannot be had, read or do not fit.
+    /// As [`Loader::prepare`] and [`Prepared::start`].
     pub fn load(&self, entry: &Entry) -> Result<Model, Error> {
+        self.prepare(entry)?.start(self.engine)
+    }
+
+    /// Has an entry's weights here, under the architecture's names, and checks that they fit it.
+    ///
+    /// # Errors
+    /// An entry without architecture or preprocessing, weights that cannot be had, read or do not fit.
+    pub fn prepare(&self, entry: &Entry) -> Result<Prepared, Error> {
         let preprocess = Preprocess::of(entry)
             .map_err(|e| Error::Preprocess { name: entry.name.clone(), source: Box::new(e) })?;
         let Some(arch) = entry.zoo.arch.as_deref() else {
@@ -71,21 +90,19 @@ impl Loader<'_> {
         };
         // Known to be buildable, and to take the image size, before the weights are downloaded.
         let graph = build(CLASSES)?;
-        let image = [3, preprocess.size.height, preprocess.size.width];
-        graph.shapes([1, image[0], image[1], image[2]])?;
+        graph.shapes([1, 3, preprocess.size.height, preprocess.size.width])?;
 
         let (mut checkpoint, provenance) = match self.weights {
             Some(path) => given(path)?,
             None => self.published(entry)?,
         };
         name_as(&mut checkpoint, &graph)?;
-        let mapped = Mapped::new(checkpoint);
-        let classes = classes(&graph, &mapped).unwrap_or(CLASSES);
+        let weights = Mapped::new(checkpoint);
+        let classes = classes(&graph, &weights).unwrap_or(CLASSES);
         let graph = if classes == CLASSES { graph } else { build(classes)? };
         let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
-        let ignored = load::check(&graph, &mapped).map_err(misfit)?.ignored;
-        let engine = Engine::new(self.engine, &graph, &mapped, image)?;
-        Ok(Model { entry: entry.clone(), graph, engine, preprocess, provenance, ignored })
+        let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
+        Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored })
     }
 
     /// The entry's own weights, from the store.
@@ -125,6 +142,39 @@ fn name_as(checkpoint: &mut Checkpoint, graph: &Graph) -> Result<(), Error> {
 fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
     let name = format!("{}.weight", graph.classifier);
     weights.checkpoint().tensor(&name)?.shape.first().copied().filter(|&c| c > 0)
+}
+
+impl Prepared {
+    /// Folds, packs and places what the engine computes with.
+    ///
+    /// # Errors
+    /// `ZOO_ISA` naming an instruction set that this processor has not; an image size that does not fit.
+    pub fn start(self, engine: EngineKind) -> Result<Model, Error> {
+        let Prepared { entry, graph, weights, preprocess, provenance, ignored } = self;
+        let image = [3, preprocess.size.height, preprocess.size.width];
+        let engine = Engine::new(engine, &graph, &weights, image)?;
+        Ok(Model { entry, graph, engine, preprocess, provenance, ignored })
+    }
+
+    /// The entry it was prepared for.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// How it wants its images.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Where its weights are from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.graph.classes
+    }
 }
 
 impl Model {

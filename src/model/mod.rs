@@ -11,5 +11,5 @@ mod predict;
 
 pub use engine::{Engine, EngineKind, Runner};
 pub use error::Error;
-pub use load::{Loader, Model, Provenance};
+pub use load::{Loader, Model, Prepared, Provenance};
 pub use predict::{Guess, Prediction, guesses};

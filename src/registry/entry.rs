@@ -300,6 +300,9 @@ pub struct Entry {
     pub zoo: ZooFacts,
     /// Where the entry is from: the file, for messages.
     pub origin: String,
+    /// Whether the user's own pages brought it, and not this binary.
+    #[serde(skip)]
+    pub added: bool,
     /// What was corrected.
     pub corrections: Vec<Correction>,
     /// The entry as its page has it, where something was corrected.

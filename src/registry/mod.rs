@@ -64,7 +64,7 @@ impl Registry {
             let mut problems = index.problems.clone();
             let added = typed(&index, &mut problems);
             registry.models.retain(|old| added.iter().all(|new| new.name != old.name));
-            registry.models.extend(added);
+            registry.models.extend(added.into_iter().map(|entry| Entry { added: true, ..entry }));
             registry.warnings.extend(problems);
         }
         Ok(registry)

@@ -84,6 +84,7 @@ impl Reader<'_> {
             collections.iter().find_map(of)
         });
         Some(Entry {
+            added: false,
             origin: name.node().file.to_string(),
             name: self.text(Some(name))?,
             collection: collections.first().map(|c| (*c).to_owned()),

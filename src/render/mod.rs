@@ -11,3 +11,4 @@ pub mod safe;
 pub mod table;
 pub mod template;
 pub mod tree;
+pub mod verdict;

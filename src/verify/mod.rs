@@ -1,3 +1,38 @@
 //! Verification: run a model over labelled images and judge its published claim.
+//!
+//! In: a model whose weights are checked, a dataset, [`Settings`]. Out: a [`Report`] with a verdict a model.
+//! Called by `zoo verify`, `zoo merge` and `zoo report`.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `settings` | what decides a result: subset, tolerance, confidence, gates |
+//! | `run` | one model over one dataset: what is on record, what must be computed, when to stop |
+//! | `measure` | images to guesses, on several threads, in no order that shows |
+//! | `journal` | what was computed is written down as it is: resumed after a kill, never computed twice |
+//! | `judge` | rows to counts, interval, verdict |
+//! | `stats` | the statistics, functions of whole counts |
+//! | `gates` | what CI asks beyond the verdict |
+//! | `plan` | what a run will be able to tell, fixed before it is run |
+//! | `merge` | the reports of shards to the report of the whole |
+//! | `report` | the report's types, read and written |
 
+mod claim;
+mod error;
+pub mod gates;
+mod journal;
+pub mod judge;
+mod measure;
+pub mod merge;
+pub mod plan;
+pub mod report;
+mod run;
+mod settings;
 pub mod stats;
+
+pub use claim::Claimed;
+pub use error::{Error, Result};
+pub use gates::Gates;
+pub use merge::merge;
+pub use report::Report;
+pub use run::{How, Outcome, Progress, Quiet, run};
+pub use settings::{OnBadImage, Settings, Shard};

@@ -1,48 +1,13 @@
 //! `zoo predict` with a user's own weights: the whole way from a checkpoint and a picture to named guesses,
 //! without a network, and every mistake on that way.
 
-use std::path::PathBuf;
-
-use safetensors::tensor::{Dtype, TensorView};
 use zoo::image::{Preprocess, decode};
-use zoo::nn::graph::Graph;
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::Seeded;
-use zoo::nn::weights::Weights;
 use zoo::registry::Registry;
 
+use crate::lite0::{MODEL, golden, lite0, weights};
 use crate::support::Home;
-
-const MODEL: &str = "efficientnet_lite0_pypi";
-
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/images").join(name)
-}
-
-/// Seeded weights of the model's architecture, under timm's names; `change` may spoil a tensor's shape.
-fn weights(graph: &Graph, change: impl Fn(&str, &mut Vec<usize>)) -> Vec<u8> {
-    let seeded = Seeded::new(graph, 0);
-    let tensors: Vec<_> = graph
-        .weights
-        .iter()
-        .filter(|w| w.is_required())
-        .map(|w| {
-            let view = seeded.get(&w.name).unwrap();
-            let mut shape = w.shape.clone();
-            change(&w.name, &mut shape);
-            let bytes: Vec<u8> = view.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            (w.name.clone(), shape, bytes)
-        })
-        .collect();
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-    safetensors::serialize(views, None).unwrap()
-}
-
-fn lite0() -> Graph {
-    zoo::arch::build("tf_efficientnet_lite0", 1000).unwrap()
-}
 
 #[test]
 fn a_picture_is_named_as_the_reference_names_it() {

@@ -29,8 +29,13 @@ impl Claim {
         let value: Percent = text.parse()?;
         let plain = text.trim().trim_end_matches('%').trim_end();
         let digits = plain.split_once('.').map_or(0, |(_, d)| d.len() as u32);
-        let usual = Percent::from_nanos(100_000_000) + Percent::half_unit(digits);
-        Ok(Claim { value, digits, tolerance: tolerance.unwrap_or(usual) })
+        let tolerance = tolerance.unwrap_or_else(|| Claim::usual_tolerance(digits));
+        Ok(Claim { value, digits, tolerance })
+    }
+
+    /// The tolerance of a claim that is printed with so many decimals.
+    pub fn usual_tolerance(digits: u32) -> Percent {
+        Percent::from_nanos(100_000_000) + Percent::half_unit(digits)
     }
 
     /// Lowest accuracy that still is the claim.

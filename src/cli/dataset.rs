@@ -1,0 +1,184 @@
+//! `zoo dataset list|show|add|check|fetch`: which labelled images there are, and where.
+
+use std::path::PathBuf;
+
+use super::{Context, Status};
+use crate::dataset::{self, Classes, Dataset, Homes, Places, check};
+use crate::error::Result;
+use crate::registry::{DatasetEntry, Registry};
+use crate::render::safe;
+use crate::render::table::{Column, Table};
+use crate::store::Store;
+
+/// Arguments of `zoo dataset`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// The datasets that zoo knows
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One dataset: its classes, population, licence, and how to get it
+    Show {
+        /// The dataset
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remember where a dataset is
+    Add {
+        /// The dataset
+        name: String,
+        /// A folder or an archive
+        dir: PathBuf,
+    },
+    /// Tell whether what is there is the dataset: count, names, labels
+    Check {
+        /// The dataset
+        name: String,
+        /// Where it is, instead of where it is remembered to be
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a dataset that may be downloaded
+    Fetch {
+        /// The dataset
+        name: String,
+    },
+}
+
+/// Does what was asked.
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    let registry = Registry::open(&context.globals.registry)?;
+    match &args.verb {
+        Verb::List { json } => list(&registry, *json, context),
+        Verb::Show { name, json } => show(registry.dataset(name)?, *json, context),
+        Verb::Add { name, dir } => {
+            let entry = registry.dataset(name)?;
+            let store = context.store()?;
+            let mut homes = Homes::open(store.home())?;
+            // What cannot be read now would not be read later.
+            let places = Places { given: Some(dir), homes: &homes, store: &store };
+            let found = dataset::open(entry, &places, &Classes::imagenet())?;
+            let at = homes.add(name, dir)?;
+            let (images, layout) = (found.items.len(), found.layout);
+            context.note(&format!("{name}: {images} images, {layout}, remembered at `{}`", at.display()));
+            Ok(Status::Success)
+        }
+        Verb::Check { name, data_dir, json } => {
+            let (found, _store) = open(registry.dataset(name)?, data_dir.as_deref(), context)?;
+            let report = check::check(&found)?;
+            match json {
+                true => {
+                    let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+                    context.println(safe::json(&text).as_ref())?;
+                }
+                false => {
+                    for line in report.lines() {
+                        context.println(safe::terminal(&line).as_ref())?;
+                    }
+                }
+            }
+            Ok(if report.is_the_dataset() { Status::Success } else { Status::No })
+        }
+        Verb::Fetch { name } => {
+            let entry = registry.dataset(name)?;
+            let store = context.store()?;
+            let homes = Homes::default();
+            let places = Places { given: None, homes: &homes, store: &store };
+            let found = dataset::open(entry, &places, &Classes::imagenet())?;
+            for item in &found.items {
+                context.println(safe::terminal(&item.path).as_ref())?;
+            }
+            Ok(Status::Success)
+        }
+    }
+}
+
+fn open(
+    entry: &DatasetEntry,
+    given: Option<&std::path::Path>,
+    context: &Context,
+) -> Result<(Dataset, Store)> {
+    let store = context.store()?;
+    let homes = Homes::open(store.home())?;
+    let found = dataset::open(entry, &Places { given, homes: &homes, store: &store }, &Classes::imagenet())?;
+    Ok((found, store))
+}
+
+fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status> {
+    let store = context.store()?;
+    let homes = Homes::open(store.home())?;
+    let place = |entry: &DatasetEntry| match (homes.get(&entry.name), entry.sources.is_empty()) {
+        (Some(place), _) => place.display().to_string(),
+        (None, false) => "fetched by zoo".into(),
+        (None, true) => "not known: `zoo dataset show` says how to get it".into(),
+    };
+    if json {
+        let rows: Vec<_> = registry
+            .datasets()
+            .iter()
+            .map(|d| {
+                let (relation, at) = (d.relation.name(), homes.get(&d.name));
+                serde_json::json!({"name": d.name, "task": d.task, "classes": d.classes,
+                    "population": d.population, "relation": relation, "licence": d.licence, "place": at})
+            })
+            .collect();
+        let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
+        context.println(safe::json(&text).as_ref())?;
+        return Ok(Status::Success);
+    }
+    let columns = vec![
+        Column::text("name", Column::KEEP),
+        Column::number("classes", 3),
+        Column::text("of ImageNet's", 4),
+        Column::text("where", Column::KEEP),
+    ];
+    let mut table = Table { columns };
+    for entry in registry.datasets() {
+        let relation = entry.relation.name().to_owned();
+        table.push([entry.name.clone(), entry.classes.to_string(), relation, place(entry)]);
+    }
+    if let Some(width) = context.width {
+        table.fit(width);
+    }
+    context.print(table.terminal(context.color))?;
+    Ok(Status::Success)
+}
+
+fn show(entry: &DatasetEntry, json: bool, context: &mut Context) -> Result<Status> {
+    if json {
+        let text = serde_json::to_string_pretty(entry).unwrap_or_default();
+        context.println(safe::json(&text).as_ref())?;
+        return Ok(Status::Success);
+    }
+    let population = entry.population.as_ref().map_or("-".into(), |p| format!("{} ({} images)", p.name, p.n));
+    let rows = [
+        ("name", entry.name.clone()),
+        ("task", entry.task.clone()),
+        ("classes", entry.classes.to_string()),
+        ("population", population),
+        ("relation", entry.relation.name().to_owned()),
+        ("licence", entry.licence.clone().unwrap_or_else(|| "-".into())),
+        ("layouts", entry.layouts.join(", ")),
+    ];
+    for (key, value) in rows {
+        context.println(format!("{key:<11} {}", safe::terminal(&value)))?;
+    }
+    context.println("")?;
+    for line in entry.how_to_get.lines() {
+        context.println(safe::terminal(line).as_ref())?;
+    }
+    Ok(Status::Success)
+}

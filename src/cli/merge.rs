@@ -1,0 +1,68 @@
+//! `zoo merge PART…`: the reports of shards to the report of the whole.
+
+use std::path::PathBuf;
+
+use super::reports::{Outputs, status};
+use super::{Context, Status};
+use crate::error::{Error, Result};
+use crate::render::verdict;
+use crate::verify::gates::Baseline;
+use crate::verify::merge::Part;
+use crate::verify::{Report, merge};
+
+/// Arguments of `zoo merge`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Reports of `zoo verify --shard I/N --report PART.json`
+    #[arg(required = true, value_name = "PART")]
+    parts: Vec<PathBuf>,
+    /// Write the whole's report: .json, .json.gz or .md; repeatable
+    #[arg(long, short = 'o', value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// The earlier report that the parts' gates were asked against
+    #[arg(long, value_name = "OLD.json")]
+    baseline: Option<PathBuf>,
+    /// Exit 5 where the verdict is `consistent` or `no-claim`
+    #[arg(long)]
+    strict: bool,
+    /// Overwrite reports that exist
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the parts, joins and judges.
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    let outputs = Outputs::new(&args.report, args.force)?;
+    let mut parts = Vec::with_capacity(args.parts.len());
+    for path in &args.parts {
+        parts.push(Part { name: path.display().to_string(), report: Report::open(path)? });
+    }
+    let asked = parts.first().and_then(|p| p.report.run.gates.baseline_sha256);
+    let baseline = match (&args.baseline, asked) {
+        (None, None) => None,
+        (None, Some(sha256)) => {
+            return Err(Error::usage(format!("the parts' gates need `--baseline` (SHA-256 {sha256})")));
+        }
+        (Some(path), asked) => {
+            let (baseline, sha256) = Baseline::open(path)?;
+            if asked != Some(sha256) {
+                let said = asked.map_or_else(|| "none".into(), |a| a.to_string());
+                let path = path.display();
+                return Err(Error::usage(format!(
+                    "`{path}` has SHA-256 {sha256}, and the parts' baseline is {said}"
+                )));
+            }
+            Some(baseline)
+        }
+    };
+    let report = merge(&parts, baseline.as_ref())?;
+    outputs.write(&report)?;
+    match args.json {
+        true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
+        false => context.print(verdict::terminal(&report, context.width, context.color))?,
+    }
+    Ok(status(&report, args.strict))
+}

@@ -1,0 +1,97 @@
+//! Files a verification is written to, by their extension; and what its exit code is. Shared by `zoo verify`,
+//! `zoo merge` and `zoo report`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Status;
+use crate::error::{Error, Result};
+use crate::fs;
+use crate::render::verdict;
+use crate::verify::Report;
+use crate::verify::report::ModelResult;
+use crate::verify::stats::Verdict;
+
+/// A kind of report file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Json,
+    JsonGz,
+    Markdown,
+}
+
+/// Report files that were asked for, known to be writable in kind before anything is run.
+#[derive(Debug, Default)]
+pub(super) struct Outputs(Vec<(PathBuf, Kind)>);
+
+impl Outputs {
+    /// Looks at the names: an extension that means nothing, or a file that exists, is refused.
+    pub(super) fn new(paths: &[PathBuf], force: bool) -> Result<Self> {
+        let mut outputs = Vec::new();
+        for path in paths {
+            let kind = kind(path).ok_or_else(|| {
+                let known = "known are .json, .json.gz and .md";
+                Error::usage(format!("`{}`: the extension says the kind of report; {known}", path.display()))
+            })?;
+            refuse_existing(path, force)?;
+            outputs.push((path.clone(), kind));
+        }
+        Ok(Outputs(outputs))
+    }
+
+    /// Writes them all.
+    pub(super) fn write(&self, report: &Report) -> Result<()> {
+        for (path, kind) in &self.0 {
+            let bytes = match kind {
+                Kind::Json => report.to_json().into_bytes(),
+                Kind::JsonGz => {
+                    let mut packed =
+                        flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                    packed.write_all(report.to_json().as_bytes()).map_err(fs::at("compress", path))?;
+                    packed.finish().map_err(fs::at("compress", path))?
+                }
+                Kind::Markdown => verdict::markdown(report).into_bytes(),
+            };
+            fs::write_atomic(path, &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    [(".json.gz", Kind::JsonGz), (".json", Kind::Json), (".md", Kind::Markdown)]
+        .into_iter()
+        .find(|(end, _)| name.ends_with(end) && name.len() > end.len())
+        .map(|(_, kind)| kind)
+}
+
+/// An output that exists is not touched without `--force`; an empty file has nothing to lose.
+pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    let exists = fs::metadata(path).is_ok_and(|m| m.is_dir() || m.len() > 0);
+    match exists && !force {
+        true => Err(Error::usage(format!("`{}` exists; `--force` overwrites it", path.display()))),
+        false => Ok(()),
+    }
+}
+
+/// What the results amount to: a contradiction or a failed gate is no; under `strict` what is undecided is so.
+/// On a board of several models a contradiction counts when it is one by Holm's p-value too.
+pub(super) fn status(report: &Report, strict: bool) -> Status {
+    // A part is judged when it is merged.
+    if report.host.shard.is_some() {
+        return Status::Success;
+    }
+    let contradicted = |r: &ModelResult| {
+        r.verdict == Verdict::Contradicted && r.holm_p.is_none_or(|p| p <= 1.0 - r.confidence + 1e-12)
+    };
+    let gate_failed = |r: &ModelResult| r.gates.iter().any(|g| !g.passed);
+    if report.results.iter().any(|r| contradicted(r) || gate_failed(r)) {
+        return Status::No;
+    }
+    let open = |r: &ModelResult| matches!(r.verdict, Verdict::Consistent | Verdict::NoClaim);
+    match strict && report.results.iter().any(open) {
+        true => Status::Undecided,
+        false => Status::Success,
+    }
+}

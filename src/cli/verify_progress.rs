@@ -1,0 +1,155 @@
+//! How a verification's progress is shown on stderr: a bar with running accuracy and interval on a terminal, a
+//! line now and then elsewhere, JSON for programs, or nothing.
+
+use std::cell::{Cell, RefCell};
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::context::{Globals, Progress as Kind};
+use super::interrupt;
+use crate::render::safe;
+use crate::verify::Progress;
+use crate::verify::judge::Counts;
+use crate::verify::stats::{Interval, Percent};
+
+/// Between two plain lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Between two JSON lines.
+const BREATH: Duration = Duration::from_millis(500);
+
+/// The sink that the options ask for.
+pub(super) struct Shown {
+    kind: Kind,
+    quiet: bool,
+    model: RefCell<String>,
+    /// Images of the run, and those on record when it began.
+    total: Cell<usize>,
+    before: Cell<usize>,
+    begun: Cell<Instant>,
+    last: Cell<Instant>,
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl Shown {
+    pub(super) fn new(globals: &Globals) -> Self {
+        interrupt::watch();
+        let kind = match globals.progress {
+            Kind::Auto if !std::io::stderr().is_terminal() => Kind::Plain,
+            kind => kind,
+        };
+        let now = Cell::new(Instant::now());
+        Shown {
+            kind: if globals.quiet { Kind::None } else { kind },
+            quiet: globals.quiet,
+            model: RefCell::default(),
+            total: Cell::new(0),
+            before: Cell::new(0),
+            begun: now.clone(),
+            last: now,
+            bar: RefCell::default(),
+        }
+    }
+
+    /// Whether it is time for another line.
+    fn is_due(&self, pause: Duration) -> bool {
+        let due = self.last.get().elapsed() >= pause;
+        if due {
+            self.last.set(Instant::now());
+        }
+        due
+    }
+
+    /// Seconds that the rest will take at the pace so far.
+    fn eta(&self, done: usize) -> Option<u64> {
+        let computed = done.checked_sub(self.before.get()).filter(|&n| n > 0)?;
+        let left = self.total.get().saturating_sub(done);
+        Some((self.begun.get().elapsed().as_secs_f64() * left as f64 / computed as f64).ceil() as u64)
+    }
+
+    fn line(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "{}", safe::terminal(text));
+    }
+}
+
+/// `90.00 % right, 68.30 to 98.77`.
+fn standing(counts: Counts, interval: Interval) -> String {
+    let right = Percent::of(counts.top1, counts.n);
+    format!("{right:.2} % right, {:.2} to {:.2}", interval.low, interval.high)
+}
+
+impl Progress for Shown {
+    fn started(&self, model: &str, done: usize, total: usize) {
+        *self.model.borrow_mut() = model.to_owned();
+        self.total.set(total);
+        self.before.set(done);
+        self.begun.set(Instant::now());
+        self.last.set(Instant::now());
+        let resumed = if done > 0 { format!(", {done} of them on record") } else { String::new() };
+        match self.kind {
+            Kind::None => {}
+            Kind::Json => {
+                let value =
+                    serde_json::json!({"event": "started", "model": model, "done": done, "total": total});
+                let _ = writeln!(std::io::stderr(), "{value}");
+            }
+            Kind::Plain => self.line(&format!("{model}: {total} images{resumed}")),
+            Kind::Auto => {
+                let template = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
+                let style =
+                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+                let bar = ProgressBar::new(total as u64).with_style(style);
+                let bar = bar.with_prefix(safe::terminal(model).into_owned()).with_position(done as u64);
+                bar.reset_eta();
+                *self.bar.borrow_mut() = Some(bar);
+            }
+        }
+    }
+
+    fn advanced(&self, done: usize, counts: Counts, interval: Interval) {
+        let total = self.total.get();
+        match self.kind {
+            Kind::None => {}
+            Kind::Json if self.is_due(BREATH) => {
+                let value = serde_json::json!({
+                    "event": "advanced", "model": *self.model.borrow(), "done": done, "total": total,
+                    "top1": Percent::of(counts.top1, counts.n), "interval": [interval.low, interval.high],
+                    "eta_seconds": self.eta(done),
+                });
+                let _ = writeln!(std::io::stderr(), "{value}");
+            }
+            Kind::Plain if self.is_due(PAUSE) => {
+                let eta = self.eta(done).map_or(String::new(), |s| format!(", {s} s to go"));
+                let model = self.model.borrow();
+                self.line(&format!("{model}: {done} of {total}, {}{eta}", standing(counts, interval)));
+            }
+            Kind::Json | Kind::Plain => {}
+            Kind::Auto => {
+                if let Some(bar) = &*self.bar.borrow() {
+                    bar.set_message(standing(counts, interval));
+                    bar.set_position(done as u64);
+                }
+            }
+        }
+    }
+
+    fn finished(&self) {
+        if let Some(bar) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, text: &str) {
+        match &*self.bar.borrow() {
+            _ if self.quiet => {}
+            Some(bar) => bar.println(safe::terminal(text)),
+            None => self.line(text),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
+    }
+}

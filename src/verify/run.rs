@@ -1,0 +1,345 @@
+//! One model over one dataset: what is on record is taken from there, the rest is measured, and the rows are
+//! judged. The result is the same whatever the threads, the batch, the order things finished in, and however
+//! often the run was broken off.
+//!
+//! In: a [`Prepared`] model, a [`Dataset`], [`Settings`]. Out: an [`Outcome`]. Called by `zoo verify`.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::claim::Claimed;
+use super::journal::{Journal, Key, Known};
+use super::judge::{Case, Counts};
+use super::measure::{Crew, Measured, measure};
+use super::report::{ImagesOf, ModelResult, Row, Skipped, Status, WeightsOf};
+use super::settings::{OnBadImage, Settings, Shard};
+use super::stats::{Interval, Verdict, sequence};
+use super::{Error, Result};
+use crate::dataset::{self, Dataset};
+use crate::model::{EngineKind, Prepared};
+use crate::nn::plan::ALGORITHMS_VERSION;
+use crate::registry::Relation;
+
+/// What does not decide the result.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    /// What computes.
+    pub engine: EngineKind,
+    /// Workers.
+    pub threads: usize,
+    /// Images that a worker takes at a time.
+    pub batch: usize,
+    /// Only this part.
+    pub shard: Option<Shard>,
+    /// Where records are kept; none keeps none.
+    pub home: Option<&'a Path>,
+    /// Measure again what is on record.
+    pub force: bool,
+}
+
+/// Who is told of a run while it runs.
+pub trait Progress {
+    /// A model's images begin: `done` of `total` are on record.
+    fn started(&self, model: &str, done: usize, total: usize);
+    /// Where it stands.
+    fn advanced(&self, done: usize, counts: Counts, interval: Interval);
+    /// It is over, one way or the other.
+    fn finished(&self);
+    /// Something worth a line.
+    fn note(&self, text: &str);
+    /// Whether the user wants it to stop.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn started(&self, _: &str, _: usize, _: usize) {}
+    fn advanced(&self, _: usize, _: Counts, _: Interval) {}
+    fn finished(&self) {}
+    fn note(&self, _: &str) {}
+}
+
+/// A model's result, and what it took.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was found.
+    pub result: ModelResult,
+    /// Images that were measured now.
+    pub computed: usize,
+    /// How long that took.
+    pub took: Duration,
+    /// Where nothing had to be measured: when the last of it was.
+    pub unchanged_since: Option<SystemTime>,
+}
+
+/// Between two words on progress.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Runs a model over a dataset.
+///
+/// # Errors
+/// A dataset of other classes, an unreadable image under [`OnBadImage::Fail`], an output that is no number,
+/// [`Error::Interrupted`], and what reading images and writing records brings.
+pub fn run(
+    model: Prepared,
+    dataset: &Dataset,
+    settings: &Settings,
+    how: How<'_>,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    if dataset.classes != model.classes() {
+        let (name, there, expected) = (dataset.name.clone(), dataset.classes, model.classes());
+        return Err(dataset::Error::WrongClasses { name, there, expected }.into());
+    }
+    let order = order(dataset, settings, how.shard);
+    let case = case(&model, dataset, settings, how)?;
+    let (journal, known) = match how.home {
+        None => (None, Known::default()),
+        Some(home) => {
+            let key = Key {
+                arch: model.entry().zoo.arch.as_deref().unwrap_or_default(),
+                tensors_sha256: case.weights.tensors_sha256,
+                dataset: &dataset.name,
+                images: dataset.fingerprint().map_err(|e| Error::Source(Box::new(e)))?,
+                mask: dataset.mask.as_deref(),
+                preprocess: format!("{:?}", model.preprocess()),
+                engine: how.engine.name(),
+                isa: &case.isa,
+                algorithms_version: case.algorithms_version,
+            };
+            let (journal, known) = Journal::open(home, &key, how.shard, how.force)?;
+            if journal.is_taken() {
+                progress
+                    .note("another zoo measures the same images with this model; this one keeps no record");
+            }
+            (Some(journal), known)
+        }
+    };
+    let mut state = State::new(dataset, settings, &case, &order, known.guesses, journal);
+    let (computed, took) = state.complete(model, how, progress)?;
+    let (rows, skipped) = state.rows()?;
+    let unchanged_since = if computed == 0 { known.since } else { None };
+    Ok(Outcome { result: case.judge(rows, skipped)?, computed, took, unchanged_since })
+}
+
+/// The places of the images of this run, or of its shard, in the order they are measured in.
+fn order(dataset: &Dataset, settings: &Settings, shard: Option<Shard>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..dataset.items.len()).collect();
+    // Reading in the order of ids is kinder to disks; where the order matters it is the seed's.
+    if settings.until_decided || shard.is_some() {
+        order.sort_by_cached_key(|&at| {
+            dataset.items.get(at).map(|i| (dataset::order(settings.seed, &dataset.name, &i.id), i.id.clone()))
+        });
+    }
+    let Some(shard) = shard else { return order };
+    order.into_iter().enumerate().filter(|(place, _)| shard.has(*place)).map(|(_, at)| at).collect()
+}
+
+fn case(model: &Prepared, dataset: &Dataset, settings: &Settings, how: How<'_>) -> Result<Case> {
+    let provenance = model.provenance();
+    let relation = match (dataset.relation, how.shard, settings.until_decided) {
+        (Relation::Census, Some(shard), _) if shard.of > 1 => Relation::Random,
+        // It may stop before it has seen all.
+        (Relation::Census, _, true) => Relation::Random,
+        (relation, ..) => relation,
+    };
+    Ok(Case {
+        model: model.entry().name.clone(),
+        weights: WeightsOf { file_sha256: provenance.file_sha256, tensors_sha256: provenance.tensors_sha256 },
+        dataset: ImagesOf {
+            name: dataset.name.clone(),
+            relation: dataset.relation,
+            population: dataset.population,
+            images: dataset.items.len() as u64,
+            labels_sha256: dataset.labels_sha256(),
+        },
+        relation,
+        claimed: Claimed::of(model.entry(), dataset, settings.tolerance)?,
+        level: settings.level,
+        on_bad_image: settings.on_bad_image,
+        until_decided: settings.until_decided,
+        isa: how.engine.isa()?.to_owned(),
+        algorithms_version: ALGORITHMS_VERSION,
+    })
+}
+
+/// A run under way: what is known of each image, and how far the order is known without a gap.
+struct State<'a> {
+    dataset: &'a Dataset,
+    settings: &'a Settings,
+    case: &'a Case,
+    order: &'a [usize],
+    journal: Option<Journal>,
+    known: HashMap<String, Measured>,
+    counts: Counts,
+    /// Images at the head of the order that are known.
+    head: usize,
+    /// Counts at the head: what a look of `--until decided` sees.
+    at_head: Counts,
+    /// Where the order ends: all of it, or where it was decided.
+    end: usize,
+}
+
+impl<'a> State<'a> {
+    fn new(
+        dataset: &'a Dataset,
+        settings: &'a Settings,
+        case: &'a Case,
+        order: &'a [usize],
+        known: HashMap<String, Measured>,
+        journal: Option<Journal>,
+    ) -> Self {
+        let end = order.len();
+        let (counts, at_head) = (Counts::default(), Counts::default());
+        let mut state =
+            State { dataset, settings, case, order, journal, known, counts, head: 0, at_head, end };
+        for &place in order {
+            if let Some(row) = state.row(place) {
+                state.counts.add(&row, settings.on_bad_image);
+            }
+        }
+        state.look();
+        state
+    }
+
+    /// An image's row, where it is known.
+    fn row(&self, place: usize) -> Option<Row> {
+        let item = self.dataset.items.get(place)?;
+        let (id, labels) = (item.id.clone(), item.labels.clone());
+        let none =
+            |status| Row { id: id.clone(), labels: labels.clone(), classes: vec![], probs: vec![], status };
+        if labels.is_empty() {
+            return Some(none(Status::Unlabelled));
+        }
+        Some(match self.known.get(&item.id)? {
+            Measured::Unreadable(_) => none(Status::Unreadable),
+            Measured::Guessed { classes, probs } => {
+                let (classes, probs) = (classes.clone(), probs.clone());
+                Row { id, labels, classes, probs, status: Status::Ok }
+            }
+        })
+    }
+
+    /// Moves the head on, and stops at the first look that decides.
+    fn look(&mut self) {
+        while self.head < self.end {
+            let Some(row) = self.order.get(self.head).and_then(|&place| self.row(place)) else { return };
+            self.at_head.add(&row, self.settings.on_bad_image);
+            self.head += 1;
+            let looks = self.settings.until_decided && (self.head as u64).is_multiple_of(sequence::STEP);
+            if looks && self.case.verdict_so_far(self.at_head) != Verdict::Consistent {
+                self.end = self.head;
+            }
+        }
+    }
+
+    /// The first unreadable image of the order, where that is an error.
+    fn refused(&self) -> Option<Error> {
+        if self.settings.on_bad_image != OnBadImage::Fail {
+            return None;
+        }
+        self.order.iter().take(self.end).find_map(|&place| {
+            let item = self.dataset.items.get(place)?;
+            match self.known.get(&item.id)? {
+                Measured::Unreadable(reason) => {
+                    Some(Error::BadImage { path: item.path.clone(), reason: reason.clone() })
+                }
+                Measured::Guessed { .. } => None,
+            }
+        })
+    }
+
+    /// Measures what is not known. Returns how many that were, and how long it took.
+    fn complete(
+        &mut self,
+        model: Prepared,
+        how: How<'_>,
+        progress: &dyn Progress,
+    ) -> Result<(usize, Duration)> {
+        let total = self.end;
+        let todo: Vec<usize> =
+            self.order.iter().take(total).copied().filter(|&place| self.row(place).is_none()).collect();
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        if todo.is_empty() {
+            return Ok((0, Duration::ZERO));
+        }
+        let name = model.entry().name.clone();
+        let model = model.start(how.engine)?;
+        let on_record = total - todo.len();
+        progress.started(&name, on_record, total);
+        let (begun, mut computed, mut told) = (Instant::now(), 0, Instant::now());
+        let crew = Crew { threads: how.threads, batch: how.batch };
+        let mut failed = None;
+        let measured =
+            measure(&model, self.dataset, &todo, crew, &|| progress.cancelled(), &mut |place, found| {
+                computed += 1;
+                let fatal = matches!(found, Measured::Unreadable(_))
+                    && self.settings.on_bad_image == OnBadImage::Fail;
+                if let Err(error) = self.take(place, found) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+                if told.elapsed() >= BREATH {
+                    told = Instant::now();
+                    progress.advanced(on_record + computed, self.counts, self.case.interval(self.counts));
+                }
+                match fatal || self.head == self.end {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+        let took = begun.elapsed();
+        progress.finished();
+        let flushed = self.journal.as_mut().map_or(Ok(()), Journal::flush);
+        if let Some(error) = self.refused() {
+            return Err(error);
+        }
+        measured?;
+        failed.map_or(flushed, Err)?;
+        if self.head < self.end {
+            let done = self.order.iter().filter(|&&place| self.row(place).is_some()).count();
+            return Err(Error::Interrupted { model: name, done, total });
+        }
+        Ok((computed, took))
+    }
+
+    /// Takes a measurement in and writes it down.
+    fn take(&mut self, place: usize, found: Measured) -> Result<()> {
+        let Some(item) = self.dataset.items.get(place) else { return Ok(()) };
+        if let Some(journal) = &mut self.journal {
+            journal.add(&item.id, &found)?;
+        }
+        self.known.insert(item.id.clone(), found);
+        if let Some(row) = self.row(place) {
+            self.counts.add(&row, self.settings.on_bad_image);
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// The rows of the run, and what could not be read.
+    fn rows(&self) -> Result<(Vec<Row>, Vec<Skipped>)> {
+        let mut skipped = Vec::new();
+        let mut rows = Vec::with_capacity(self.end);
+        for &place in self.order.iter().take(self.end) {
+            let (Some(item), Some(row)) = (self.dataset.items.get(place), self.row(place)) else { continue };
+            if let Some(Measured::Unreadable(reason)) =
+                self.known.get(&item.id).filter(|_| !item.labels.is_empty())
+            {
+                skipped.push(Skipped { id: item.id.clone(), reason: reason.clone() });
+            }
+            rows.push(row);
+        }
+        skipped.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+        Ok((rows, skipped))
+    }
+}
