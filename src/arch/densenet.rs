@@ -22,6 +22,18 @@ pub(super) fn names() -> Vec<&'static str> {
     VARIANTS.iter().map(|v| v.0).collect()
 }
 
+/// Files from before torch 0.4 have dots inside of a layer's name, `denselayer1.norm.1.weight`: timm's
+/// `_filter_torchvision_pretrained`.
+pub(super) fn older_name(name: &str) -> Option<String> {
+    let (block, rest) = name.rsplit_once(".denselayer")?;
+    let (layer, rest) = rest.split_once('.')?;
+    let (part, rest) = rest.split_once('.')?;
+    let (number, leaf) = rest.split_once('.')?;
+    let is_layer = !layer.is_empty() && layer.bytes().all(|b| b.is_ascii_digit());
+    let known = matches!(part, "norm" | "relu" | "conv") && matches!(number, "1" | "2");
+    (is_layer && known).then(|| format!("{block}.denselayer{layer}.{part}{number}.{leaf}"))
+}
+
 /// The graph of `name`, where it is of this file.
 pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
     VARIANTS

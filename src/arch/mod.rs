@@ -64,18 +64,20 @@ impl Classify for Error {
 struct Family {
     names: fn() -> Vec<&'static str>,
     build: fn(&str, usize) -> Option<Result<Graph, Error>>,
+    /// timm's name for a name that only older files have.
+    older: Option<fn(&str) -> Option<String>>,
 }
 
 const FAMILIES: &[Family] = &[
-    Family { names: densenet::names, build: densenet::build },
-    Family { names: dla::names, build: dla::build },
-    Family { names: efficientnet::names, build: efficientnet::build },
-    Family { names: mobilenetv3::names, build: mobilenetv3::build },
-    Family { names: regnet::names, build: regnet::build },
-    Family { names: res2net::names, build: res2net::build },
-    Family { names: resnet::names, build: resnet::build },
-    Family { names: selecsls::names, build: selecsls::build },
-    Family { names: senet::names, build: senet::build },
+    Family { names: densenet::names, build: densenet::build, older: Some(densenet::older_name) },
+    Family { names: dla::names, build: dla::build, older: None },
+    Family { names: efficientnet::names, build: efficientnet::build, older: None },
+    Family { names: mobilenetv3::names, build: mobilenetv3::build, older: None },
+    Family { names: regnet::names, build: regnet::build, older: None },
+    Family { names: res2net::names, build: res2net::build, older: None },
+    Family { names: resnet::names, build: resnet::build, older: None },
+    Family { names: selecsls::names, build: selecsls::build, older: None },
+    Family { names: senet::names, build: senet::build, older: None },
 ];
 
 /// Every architecture that can be built, sorted.
@@ -100,6 +102,13 @@ pub fn build(name: &str, classes: usize) -> Result<Graph, Error> {
         Some(graph) => graph,
         None => Err(Error::Unknown { name: name.to_owned(), near: nearest(name) }),
     }
+}
+
+/// timm's name of a tensor that older files of an architecture have under another one: what timm's
+/// `checkpoint_filter_fn`s do. `None` for a name that they leave as it is.
+pub fn older_name(arch: &str, name: &str) -> Option<String> {
+    let family = FAMILIES.iter().find(|f| (f.names)().contains(&arch))?;
+    family.older.and_then(|older| older(name))
 }
 
 /// At most three known names that look like `name`.

@@ -5,11 +5,14 @@
 //! readers differ in which they believe. Here they must agree, and members must follow one another without
 //! gap or overlap from the first byte to the directory, so that there is only one way to read the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
 use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::inflate::Deflated;
 use crate::checkpoint::source::Source;
+use crate::checkpoint::tensor::MOST;
 
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +46,10 @@ const END64: u32 = 0x0606_4b50;
 const LOCATOR64: u32 = 0x0706_4b50;
 const DESCRIPTOR: u32 = 0x0807_4b50;
 
-/// The largest directory: 2²² members of 64 bytes.
-const DIRECTORY: u64 = 256 << 20;
+/// The largest directory: 2¹⁸ members with names of 200 bytes.
+const DIRECTORY: u64 = 64 << 20;
+/// The largest deflated pickle.
+const INFLATED: u64 = 32 << 20;
 /// How much larger than the file its members may be together, and what is always allowed.
 const RATIO: u64 = 16;
 const ALWAYS: u64 = 64 << 20;
@@ -95,9 +100,11 @@ impl Archive {
         self.members.get(*self.by_name.get(name)?)
     }
 
-    /// The bytes of a small member, inflated and checked; at most `limit`.
-    pub(super) fn read(&self, source: &dyn Source, member: &Member, limit: u64) -> Io<Vec<u8>> {
+    /// The bytes of a small member, checked: borrowed where they are stored, inflated else; at most `limit`.
+    pub(super) fn read<'a>(&self, source: &'a dyn Source, member: &Member, limit: u64) -> Io<Cow<'a, [u8]>> {
         let name = &member.name;
+        // What is inflated is kept in memory, what is stored lies in the file anyway.
+        let limit = if member.deflated { limit.min(INFLATED) } else { limit };
         if member.size > limit {
             return Ok(Err(Fault::excessive(
                 Place::member(name),
@@ -106,25 +113,12 @@ impl Archive {
         }
         let start = sound!(start_of(source, member)?);
         if member.deflated {
-            let inflated = sound!(super::tensor::inflate(
-                source,
-                start,
-                member.compressed,
-                member.size,
-                member.crc,
-                name
-            )?);
-            return Ok(Ok(match inflated {
-                super::tensor::Inflated::Memory(bytes) => bytes,
-                super::tensor::Inflated::Spilled(mut file) => {
-                    let mut bytes = Vec::new();
-                    io::Seek::rewind(&mut file)?;
-                    io::Read::read_to_end(&mut file, &mut bytes)?;
-                    bytes
-                }
-            }));
+            let Member { compressed, size: len, crc, name: member, .. } = member;
+            let (compressed, len, crc) = (*compressed, *len, *crc);
+            let deflated = Deflated { source, start, compressed, len, crc, member };
+            return Ok(deflated.bytes()?.map(Cow::Owned));
         }
-        let bytes = source.bytes(start, usize::try_from(member.size).unwrap_or(usize::MAX))?.into_owned();
+        let bytes = source.bytes(start, usize::try_from(member.size).unwrap_or(usize::MAX))?;
         let mut crc = flate2::Crc::new();
         crc.update(&bytes);
         if !self.without_crcs && crc.sum() != member.crc {
@@ -149,10 +143,20 @@ struct End {
     members: u64,
 }
 
-/// Whether a file ends in a zip end record, so that zip readers would take it for an archive.
+/// Whether a file ends in a zip end record, so that zip readers would take it for an archive. Python's
+/// `zipfile` takes one also where its comment does not reach the file's end; the four bytes alone may be
+/// chance, so the record must point at a directory before it.
 pub(super) fn has_end_record(source: &dyn Source) -> io::Result<bool> {
-    let (tail, _) = tail(source)?;
-    Ok(find_end(&tail).is_some())
+    let (tail, base) = tail(source)?;
+    let points_back = |at: usize| {
+        let directory = u64::from(u32_at(&tail, at + 12)?) + u64::from(u32_at(&tail, at + 16)?);
+        let volumes = u32_at(&tail, at + 4)?;
+        let counts_agree = u16_at(&tail, at + 8)? == u16_at(&tail, at + 10)?;
+        Some(volumes == 0 && counts_agree && directory <= base + at as u64)
+    };
+    let last = tail.len().checked_sub(22);
+    let record = |at: usize| u32_at(&tail, at) == Some(END) && points_back(at) == Some(true);
+    Ok(find_end(&tail).is_some() || last.is_some_and(|last| (0..=last).any(record)))
 }
 
 fn tail(source: &dyn Source) -> io::Result<(Vec<u8>, u64)> {
@@ -245,6 +249,9 @@ fn end(source: &dyn Source) -> Io<End> {
                 end.directory, end.directory_len
             ),
         )));
+    }
+    if end.members > MOST as u64 {
+        return Ok(Err(Fault::excessive(Place::byte(here), format!("more than {MOST} members"))));
     }
     if end.directory_len > DIRECTORY || end.members.checked_mul(46).is_none_or(|n| n > end.directory_len) {
         return bad("more members than its directory has room for");
@@ -428,7 +435,7 @@ fn check_locals(source: &dyn Source, members: &mut [Member], directory: u64) -> 
                 format!("members that overlap: this one ends at byte {end}, the next begins at {next}"),
             )));
         };
-        if after > 0 {
+        if after > 0 || member.flags & 8 != 0 {
             sound!(descriptor(source, member, end, after)?);
         }
         expected = next;
@@ -499,7 +506,10 @@ fn descriptor(source: &dyn Source, member: &Member, at: u64, len: u64) -> Io<()>
     let gap = || {
         Fault::ambiguous(
             Place::byte(at).within(&member.name),
-            format!("{len} bytes after its data that belong to no member"),
+            match len {
+                0 => "no data descriptor after its data, which its flags announce".to_owned(),
+                _ => format!("{len} bytes after its data that belong to no member"),
+            },
         )
     };
     if member.flags & 8 == 0 || len > 24 {

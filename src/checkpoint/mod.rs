@@ -15,6 +15,7 @@ mod digest;
 mod dtype;
 mod error;
 mod format;
+mod inflate;
 mod map;
 mod numpy;
 mod open;
@@ -52,6 +53,7 @@ pub struct Checkpoint {
     tensors: Vec<Tensor>,
     storages: Vec<Storage>,
     details: Details,
+    spill: inflate::Spill,
 }
 
 /// What a checkpoint says beside its tensors.
@@ -149,6 +151,24 @@ impl Checkpoint {
         }
         self.tensors.iter_mut().zip(names).for_each(|(tensor, name)| tensor.name = name);
         Ok(())
+    }
+
+    /// Gives a tensor another shape that differs from its own in dimensions of one at the end only, as a linear
+    /// layer's `[1280, 960]` and a 1×1 convolution's `[1280, 960, 1, 1]` do. Whether it did.
+    pub fn pad_shape(&mut self, name: &str, shape: &[usize]) -> bool {
+        let trimmed = |shape: &[usize]| {
+            let end = shape.iter().rposition(|&d| d != 1).map_or(0, |at| at + 1);
+            shape.get(..end).unwrap_or_default().to_vec()
+        };
+        let Some(tensor) = self.tensors.iter_mut().find(|t| t.name == name) else { return false };
+        // Packed types count their last dimension in halves.
+        if tensor.shape == shape || trimmed(&tensor.shape) != trimmed(shape) || tensor.dtype.bits() < 8 {
+            return false;
+        }
+        tensor.strides.truncate(shape.len());
+        tensor.strides.resize(shape.len(), 1);
+        tensor.shape = shape.to_vec();
+        true
     }
 
     fn fault(&self, fault: Fault) -> Error {

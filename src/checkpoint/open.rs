@@ -8,6 +8,7 @@ use super::archive::{self, Archive};
 use super::collect::{self, Collected, Failure};
 use super::error::{Error, Fault, Place, Result};
 use super::format::{self, Format, Outline};
+use super::inflate::Spill;
 use super::pickle::{Arena, Limits, Machine, Ref, Verdict};
 use super::source::{LocalFile, Source};
 use super::tensor::{Storage, Tensor};
@@ -106,7 +107,15 @@ fn finish(
 ) -> Result<Checkpoint> {
     let Opened { format, tensors, storages, details } = opened;
     let held: u64 = sources.iter().map(|s| s.len()).sum();
-    let checkpoint = Checkpoint { path: path.to_owned(), format, sources, tensors, storages, details };
+    let checkpoint = Checkpoint {
+        path: path.to_owned(),
+        format,
+        sources,
+        tensors,
+        storages,
+        details,
+        spill: Spill::default(),
+    };
     if let (Some((name, kind)), false) = (checkpoint.details.refused.first(), options.allow_opaque) {
         let fault =
             Fault::unsupported(Place::tensor(name), format!("{kind} cannot be written as safetensors"));
@@ -212,6 +221,10 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Tr
     let pickle = archive.read(source, member, zipped::PICKLE)??;
     let mut storages =
         Storages { big_endian: zipped::big_endian(source, &archive, &prefix)??, ..Storages::default() };
+    if !member.deflated && !source.is_remote() {
+        // Arrays inside the pickle are read where they lie.
+        storages.pickle_at = Some((0, archive::start_of(source, member)??));
+    }
     let (arena, root) = one_pickle(&pickle, &name)?;
     let constants = format!("{prefix}constants.pkl");
     let (format, collected, opaque) = match archive.member(&constants) {

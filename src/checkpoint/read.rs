@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Checkpoint;
 use super::error::{Fault, Place, Result};
+use super::inflate::{Deflated, Inflated, Spill};
 use super::source::{Source, read_exact_at};
-use super::tensor::{At, Inflated, Storage, Tensor, inflate, runs};
+use super::tensor::{At, Storage, Tensor, runs};
 
 /// The largest piece that is handed on at once.
 const PIECE: usize = 1 << 20;
@@ -192,7 +193,7 @@ struct Window<'a> {
 enum Ready<'a> {
     Source(&'a dyn Source, u64),
     Memory(&'a [u8]),
-    Spilled(&'a File),
+    Spilled(&'a Spill, u64),
 }
 
 impl<'a> Window<'a> {
@@ -211,14 +212,19 @@ impl<'a> Window<'a> {
             At::Deflated { file, start, compressed, crc, member, inflated } => {
                 let ready = match inflated.get() {
                     Some(ready) => ready,
-                    None => match inflate(source(*file)?, *start, *compressed, storage.len, *crc, member)? {
-                        Ok(fresh) => inflated.get_or_init(|| fresh),
-                        Err(fault) => return Ok(Err(fault)),
-                    },
+                    None => {
+                        let (start, compressed) = (*start, *compressed);
+                        let (source, len, crc) = (source(*file)?, storage.len, *crc);
+                        let deflated = Deflated { source, start, compressed, len, crc, member };
+                        match deflated.storage(&checkpoint.spill)? {
+                            Ok(fresh) => inflated.get_or_init(|| fresh),
+                            Err(fault) => return Ok(Err(fault)),
+                        }
+                    }
                 };
                 match ready {
                     Inflated::Memory(bytes) => Ready::Memory(bytes),
-                    Inflated::Spilled(file) => Ready::Spilled(file),
+                    Inflated::Spilled(start) => Ready::Spilled(&checkpoint.spill, *start),
                 }
             }
         };
@@ -233,11 +239,7 @@ impl<'a> Window<'a> {
             Ready::Memory(bytes) => {
                 bytes.get(at..end).map(Cow::Borrowed).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
             }
-            Ready::Spilled(file) => {
-                let mut bytes = vec![0; len];
-                read_exact_at(file, &mut bytes, at as u64)?;
-                Ok(Cow::Owned(bytes))
-            }
+            Ready::Spilled(spill, start) => spill.read(start + at as u64, len).map(Cow::Owned),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::archive::sound;
 use super::dtype::Dtype;
 use super::error::{Fault, Place};
 use super::source::Source;
-use super::tensor::{At, Storage, Tensor};
+use super::tensor::{At, MOST, Storage, Tensor};
 use super::torch::rebuild;
 
 /// safetensors' own limit of a header.
@@ -57,7 +57,8 @@ pub(super) fn read(source: &dyn Source, file: usize) -> io::Result<Result<Conten
     }
     let header: Header = match serde_json::from_str(text) {
         Ok(header) => header,
-        Err(e) => return bad(8, format!("the header: {e}")),
+        // The message may quote megabytes of the header.
+        Err(e) => return bad(8, format!("the header: {}", super::error::shortened(&e.to_string()))),
     };
     let start = 8 + len;
     let contents = sound!(contents(header, start, total - start, file));
@@ -84,20 +85,20 @@ fn contents(header: Header, start: u64, data: u64, file: usize) -> Result<Conten
                 "data_offsets [{begin},{end}], where it should begin at {at} and end by {data}"
             )));
         }
-        let elements = info.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
+        let elements = info.shape.0.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
         let bits = elements.and_then(|n| n.checked_mul(dtype.bits()));
-        let Some(bits) = bits.filter(|bits| info.shape.len() <= 64 && bits % 8 == 0) else {
-            return Err(bad(format!("{dtype}{:?} is no whole number of bytes that fits", info.shape)));
+        let Some(bits) = bits.filter(|bits| info.shape.0.len() <= 64 && bits % 8 == 0) else {
+            return Err(bad(format!("{dtype}{:?} is no whole number of bytes that fits", info.shape.0)));
         };
         if (bits / 8) as u64 != end - begin {
             return Err(bad(format!(
                 "{dtype}{:?} takes {} bytes, not {}",
-                info.shape,
+                info.shape.0,
                 bits / 8,
                 end - begin
             )));
         }
-        let shape: Vec<usize> = info.shape.iter().map(|&d| d as usize).collect();
+        let shape: Vec<usize> = info.shape.0.iter().map(|&d| d as usize).collect();
         // Zero-sized tensors may have dimensions whose product with the others would overflow.
         if shape.iter().filter(|&&d| d > 0).try_fold(dtype.unit(), |n, &d| n.checked_mul(d)).is_none() {
             return Err(bad(format!("{dtype}{shape:?} overflows")));
@@ -130,7 +131,7 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct Info {
     dtype: String,
-    shape: Vec<u64>,
+    shape: Shape,
     data_offsets: (u64, u64),
 }
 
@@ -148,6 +149,9 @@ impl<'de> Deserialize<'de> for Header {
                 let mut header = Header { metadata: BTreeMap::new(), tensors: Vec::new() };
                 let mut seen = HashSet::new();
                 while let Some(name) = map.next_key::<String>()? {
+                    if header.tensors.len() >= MOST {
+                        return Err(serde::de::Error::custom(format!("more than {MOST} tensors")));
+                    }
                     if !seen.insert(name.clone()) {
                         let shown = super::error::shortened(&name);
                         return Err(serde::de::Error::custom(format!("`{shown}` is there twice")));
@@ -170,6 +174,34 @@ impl<'de> Deserialize<'de> for Header {
     }
 }
 
+/// At most 64 dimensions, so that a list of millions is not kept.
+struct Shape(Vec<u64>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Dimensions;
+        impl<'de> Visitor<'de> for Dimensions {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of dimensions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+                let mut shape = Vec::new();
+                while let Some(dimension) = list.next_element()? {
+                    if shape.len() == 64 {
+                        return Err(serde::de::Error::custom("more than 64 dimensions"));
+                    }
+                    shape.push(dimension);
+                }
+                Ok(Shape(shape))
+            }
+        }
+        deserializer.deserialize_seq(Dimensions)
+    }
+}
+
 /// Text to text, every key once.
 pub(super) struct Texts(pub(super) BTreeMap<String, String>);
 
@@ -186,6 +218,9 @@ impl<'de> Deserialize<'de> for Texts {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
                 let mut texts = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, String>()? {
+                    if texts.len() >= MOST {
+                        return Err(serde::de::Error::custom(format!("more than {MOST} entries")));
+                    }
                     if texts.insert(key, value).is_some() {
                         return Err(serde::de::Error::custom("a metadata key is there twice"));
                     }

@@ -37,7 +37,8 @@ pub(super) fn open(
     let index: Index = match serde_json::from_slice(&bytes) {
         Ok(index) => index,
         Err(e) => {
-            let what = format!("it is JSON, but no safetensors index: {e}");
+            let what =
+                format!("it is JSON, but no safetensors index: {}", super::error::shortened(&e.to_string()));
             return Err(Error::NotACheckpoint { path: path.to_owned(), what, hint: None });
         }
     };
@@ -61,7 +62,12 @@ pub(super) fn open(
             )));
         }
         let shard = folder.join(file);
-        let source = LocalFile::open(&shard, options.mmap)?;
+        let source = LocalFile::open(&shard, options.mmap).map_err(|e| match e.source.kind() {
+            std::io::ErrorKind::NotFound => {
+                fault(Fault::malformed(Place::member(file), "a file of the index that is not beside it"))
+            }
+            _ => e.into(),
+        })?;
         let contents = safe::read(&source, sources.len())
             .map_err(|e| Trouble::Io(e).at(&shard))?
             .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;

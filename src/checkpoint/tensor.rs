@@ -2,12 +2,11 @@
 //! [`super::Checkpoint::bytes`] and [`super::Checkpoint::stream`].
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io;
 use std::sync::OnceLock;
 
 use super::dtype::Dtype;
-use super::error::{Fault, Place};
-use super::source::Source;
+use super::inflate::Inflated;
 
 /// A tensor: a name, a type, a shape, and where its elements lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +120,10 @@ pub(super) fn contiguous_strides(extents: &[usize]) -> Vec<usize> {
     strides
 }
 
+/// The most tensors, storages, or members of an archive in one checkpoint. The largest public ones have some
+/// ten thousand; what is kept of each is a few hundred bytes.
+pub(super) const MOST: usize = 1 << 18;
+
 /// A run of bytes that tensors are views of.
 #[derive(Debug)]
 pub struct Storage {
@@ -139,8 +142,8 @@ pub(super) enum At {
     /// In a file of the checkpoint, as they are.
     File { file: usize, start: u64 },
     /// In memory: decoded from text, or of a tiny array.
-    Memory(Vec<u8>),
-    /// Deflated in an archive; inflated when first needed and then kept.
+    Memory(std::sync::Arc<[u8]>),
+    /// Deflated in an archive; inflated when first needed and then kept ([`super::inflate`]).
     Deflated {
         file: usize,
         start: u64,
@@ -160,90 +163,6 @@ impl Storage {
             At::File { file, start } if self.swap.is_none() => Some((file, start)),
             _ => None,
         }
-    }
-}
-
-/// An inflated storage: in memory when small, else in a file without a name that is gone with the process.
-#[derive(Debug)]
-pub(super) enum Inflated {
-    Memory(Vec<u8>),
-    Spilled(std::fs::File),
-}
-
-/// Up to here an inflated storage is kept in memory.
-const IN_MEMORY: u64 = 4 << 20;
-
-/// Inflates a whole member and checks its length and CRC.
-pub(super) fn inflate(
-    source: &dyn Source,
-    start: u64,
-    compressed: u64,
-    len: u64,
-    crc: u32,
-    member: &str,
-) -> io::Result<Result<Inflated, Fault>> {
-    let bad = |problem: String| Ok(Err(Fault::malformed(Place::member(member), problem)));
-    let mut decoder = flate2::read::DeflateDecoder::new(Window { source, at: start, left: compressed });
-    let mut hasher = flate2::Crc::new();
-    let mut buffer = vec![0; 256 << 10];
-    let mut memory = Vec::new();
-    let mut spilled = if len > IN_MEMORY { Some(tempfile::tempfile()?) } else { None };
-    let mut total = 0u64;
-    loop {
-        let read = match decoder.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-                ) =>
-            {
-                return bad(format!("deflated data is broken: {e}"));
-            }
-            Err(e) => return Err(e),
-        };
-        let chunk = buffer.get(..read).unwrap_or_default();
-        total += read as u64;
-        if total > len {
-            return bad(format!("inflates to more than the {len} bytes it claims"));
-        }
-        hasher.update(chunk);
-        match &mut spilled {
-            Some(file) => io::Write::write_all(file, chunk)?,
-            None => memory.extend_from_slice(chunk),
-        }
-    }
-    if total != len {
-        return bad(format!("inflates to {total} bytes, not the {len} it claims"));
-    }
-    if hasher.sum() != crc {
-        return bad(format!("its CRC-32 is {:08x}, not the {crc:08x} it claims", hasher.sum()));
-    }
-    Ok(Ok(match spilled {
-        Some(file) => Inflated::Spilled(file),
-        None => Inflated::Memory(memory),
-    }))
-}
-
-/// A range of a source as a reader.
-pub(super) struct Window<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) at: u64,
-    pub(super) left: u64,
-}
-
-impl Read for Window<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.left.min(buffer.len() as u64) as usize;
-        if len == 0 {
-            return Ok(0);
-        }
-        let bytes = self.source.bytes(self.at, len)?;
-        buffer.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
-        self.at += len as u64;
-        self.left -= len as u64;
-        Ok(len)
     }
 }
 

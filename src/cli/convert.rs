@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::naming::{Naming, Outcome};
 use super::{Context, Status};
 use crate::checkpoint::write::{Narrow, Output, Written};
 use crate::checkpoint::{Checkpoint, Details, Options, write};
@@ -39,6 +40,8 @@ pub(super) struct Args {
     /// Write several files of at most so many bytes of tensors, and their index: `2GB`, `500MB`
     #[arg(long, value_name = "SIZE", value_parser = size)]
     shard: Option<u64>,
+    #[command(flatten)]
+    naming: Naming,
     #[command(flatten)]
     reading: Reading,
     /// Print what was done as JSON
@@ -136,6 +139,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         return Err(Error::usage(format!("`{}` exists: use --force to replace it", output.display())));
     }
     let checkpoint = Checkpoint::open_with(&args.input, &args.reading.options())?;
+    let (checkpoint, outcome) = args.naming.apply(checkpoint, args.sha256, context)?;
     let mut options =
         write::Options { sha256: args.sha256, tensors_sha256: args.sha256, ..write::Options::default() };
     options.narrow = args.dtype.map(|t| match t {
@@ -156,7 +160,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         written_notes(written, context);
     }
     match args.json {
-        true => json(args, &checkpoint, &files, context)?,
+        true => json(args, &checkpoint, &files, &outcome, context)?,
         false => {
             for (path, _) in &files {
                 context.println(path.display().to_string())?;
@@ -198,6 +202,7 @@ fn json(
     args: &Args,
     checkpoint: &Checkpoint,
     files: &[(PathBuf, Written)],
+    outcome: &Outcome,
     context: &mut Context,
 ) -> Result<()> {
     let Some((output, first)) = files.first() else { return Ok(()) };
@@ -214,6 +219,8 @@ fn json(
         "bytes": files.iter().map(|(_, w)| w.bytes).sum::<u64>(),
         "sha256": first.sha256,
         "tensors_sha256": first.tensors_sha256,
+        "source_tensors_sha256": outcome.source_sha256,
+        "names": outcome.scheme,
         "unwrapped": details.unwrapped,
         "stripped": details.stripped,
         "refused": names(&details.refused),

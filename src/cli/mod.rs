@@ -17,6 +17,7 @@ mod interrupt;
 mod list;
 mod man;
 mod merge;
+mod naming;
 mod page;
 mod predict;
 mod progress;

@@ -76,6 +76,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let store = context.store()?;
     let loader = Loader { store: &store, engine: args.engine, weights: args.weights.as_deref() };
     let model = loader.load(entry)?;
+    if let Some(renamed) = model.renamed() {
+        context.note(&format!("note: {renamed}"));
+    }
 
     let mut runner = model.runner()?;
     let mut answers = Vec::with_capacity(args.images.len());

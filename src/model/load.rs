@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Engine, EngineKind, Error, Prediction, Runner, guesses};
+use super::{Engine, EngineKind, Error, Prediction, Renamed, Runner, guesses, name_as};
 use crate::arch;
-use crate::checkpoint::{self, Checkpoint, rename};
+use crate::checkpoint::{self, Checkpoint};
 use crate::fs;
 use crate::hash::Sha256;
 use crate::image::{Preprocess, Rgb};
@@ -52,6 +52,7 @@ pub struct Prepared {
     preprocess: Preprocess,
     provenance: Provenance,
     ignored: Vec<String>,
+    renamed: Option<Renamed>,
 }
 
 /// A network ready to run, with its preprocessing.
@@ -63,6 +64,7 @@ pub struct Model {
     preprocess: Preprocess,
     provenance: Provenance,
     ignored: Vec<String>,
+    renamed: Option<Renamed>,
 }
 
 impl Loader<'_> {
@@ -96,13 +98,13 @@ impl Loader<'_> {
             Some(path) => given(path)?,
             None => self.published(entry)?,
         };
-        name_as(&mut checkpoint, &graph)?;
+        let renamed = name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
         let weights = Mapped::new(checkpoint);
         let classes = classes(&graph, &weights).unwrap_or(CLASSES);
         let graph = if classes == CLASSES { graph } else { build(classes)? };
         let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
         let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
-        Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored })
+        Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored, renamed })
     }
 
     /// The entry's own weights, from the store.
@@ -128,16 +130,6 @@ fn given(path: &Path) -> Result<(Checkpoint, Provenance), Error> {
     Ok((checkpoint, provenance))
 }
 
-/// Gives the tensors the graph's names, where the file has those of another scheme.
-fn name_as(checkpoint: &mut Checkpoint, graph: &Graph) -> Result<(), Error> {
-    let names = checkpoint.tensors().iter().map(|t| t.name.as_str());
-    if rename::is_efficientnet_pytorch(names.clone()) {
-        let pairs = rename::efficientnet_pytorch(names, graph.weights.iter().map(|w| w.name.as_str()))?;
-        checkpoint.rename(&pairs)?;
-    }
-    Ok(())
-}
-
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
 fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
     let name = format!("{}.weight", graph.classifier);
@@ -150,10 +142,10 @@ impl Prepared {
     /// # Errors
     /// `ZOO_ISA` naming an instruction set that this processor has not; an image size that does not fit.
     pub fn start(self, engine: EngineKind) -> Result<Model, Error> {
-        let Prepared { entry, graph, weights, preprocess, provenance, ignored } = self;
+        let Prepared { entry, graph, weights, preprocess, provenance, ignored, renamed } = self;
         let image = [3, preprocess.size.height, preprocess.size.width];
         let engine = Engine::new(engine, &graph, &weights, image)?;
-        Ok(Model { entry, graph, engine, preprocess, provenance, ignored })
+        Ok(Model { entry, graph, engine, preprocess, provenance, ignored, renamed })
     }
 
     /// The entry it was prepared for.
@@ -206,6 +198,11 @@ impl Model {
     /// Tensors of the file that timm drops as well, such as an auxiliary head.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
+    }
+
+    /// That the file's tensors had other names than timm's.
+    pub fn renamed(&self) -> Option<&Renamed> {
+        self.renamed.as_ref()
     }
 
     /// Number of classes.

@@ -7,9 +7,11 @@
 mod engine;
 mod error;
 mod load;
+mod names;
 mod predict;
 
 pub use engine::{Engine, EngineKind, Runner};
 pub use error::Error;
 pub use load::{Loader, Model, Prepared, Provenance};
+pub use names::{Renamed, name_as};
 pub use predict::{Guess, Prediction, guesses};

@@ -36,6 +36,11 @@ impl Mapped {
         Mapped { checkpoint, by_name }
     }
 
+    /// The checkpoint back.
+    pub fn into_checkpoint(self) -> Checkpoint {
+        self.checkpoint
+    }
+
     /// The checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint

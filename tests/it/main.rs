@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod arch;
+mod checkpoints;
 mod convert;
 mod goldens;
+mod hostile;
 mod images;
 mod layers;
 mod lite0;
 mod logits;
 mod model_index;
+mod names;
 mod plan;
 mod predict;
 mod promises;

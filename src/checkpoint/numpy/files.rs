@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use super::npy;
 use crate::checkpoint::archive::{Archive, start_of};
 use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::inflate::Window;
 use crate::checkpoint::open::Trouble;
 use crate::checkpoint::source::Source;
-use crate::checkpoint::tensor::{At, Storage, Tensor, Window};
+use crate::checkpoint::tensor::{At, Storage, Tensor};
 
 type Arrays = (Vec<Tensor>, Vec<Storage>);
 

@@ -17,24 +17,24 @@ pub(in crate::checkpoint) fn array(
 ) -> Result<Found, Fault> {
     let (shape, class, fortran, data) = match known {
         Known::NumpyReconstruct => {
-            let state = arena.sequence(object.state).unwrap_or_default();
+            let state = arena.arguments(object.state).unwrap_or_default();
             let [_version, shape, class, fortran, data] = state.as_slice() else {
                 return Err(malformed("a numpy array without its state"));
             };
             (*shape, *class, matches!(arena.get(*fortran), Value::Bool(true) | Value::Int(1)), *data)
         }
         _ => {
-            let args = arena.sequence(object.args).unwrap_or_default();
+            let args = arena.arguments(object.args).unwrap_or_default();
             let [data, class, shape, order] = args.as_slice() else {
                 return Err(malformed("a numpy array without its buffer"));
             };
-            (*shape, *class, arena.text(*order) == Some("F"), *data)
+            (*shape, *class, arena.word(*order) == Some("F"), *data)
         }
     };
     let Some((dtype, swap)) = element(arena, class) else {
         return Ok(Found::Refused(format!("a numpy array of {}", arena.show(class, 60))));
     };
-    let shape = arena.sequence(shape).ok_or_else(|| malformed("a numpy array without a shape"))?;
+    let shape = arena.arguments(shape).ok_or_else(|| malformed("a numpy array without a shape"))?;
     let shape: Option<Vec<usize>> = shape.iter().map(|&n| arena.size(n)).collect();
     let shape = shape.ok_or_else(|| malformed("a numpy shape that is no tuple of counts"))?;
     let strides = if fortran {
@@ -43,36 +43,22 @@ pub(in crate::checkpoint) fn array(
     } else {
         contiguous_strides(&shape)
     };
-    let decoded;
-    let bytes = match (arena.get(data), arena.call(data)) {
-        (Value::Bytes(span), _) => match arena.place(span) {
-            Some(range) => Inline::Input(range, arena.bytes(span)),
-            None => Inline::Decoded(arena.bytes(span)),
-        },
-        // A Python 2 string of raw bytes.
-        (Value::Text(span), _) => match arena.place(span) {
-            Some(range) => Inline::Input(range, arena.bytes(span)),
-            None => Inline::Decoded(arena.bytes(span)),
-        },
-        (_, Some((Known::Encode | Known::ByteArray, object))) => {
-            decoded = encoded(arena, object)?;
-            match decoded {
-                Buffer::Span(ref range, bytes) => Inline::Input(range.clone(), bytes),
-                Buffer::Owned(ref bytes) => Inline::Decoded(bytes),
-            }
+    // An array that several names share is one storage, decoded once.
+    let storage = match storages.inline.get(&data) {
+        Some(&storage) => storage,
+        None => {
+            let storage = storages.add_inline(buffer(arena, data)?)?;
+            storages.inline.insert(data, storage);
+            storage
         }
-        _ => return Err(malformed(format!("a numpy array whose data are a {}", arena.kind(data)))),
     };
-    let len = match &bytes {
-        Inline::Input(range, _) => (range.end - range.start) as usize,
-        Inline::Decoded(bytes) => bytes.len(),
-    };
+    let storage = storages.turned(storage, swap)?;
+    let len = storages.list.get(storage).map_or(0, |s| s.len as usize);
     let unit = dtype.unit();
     Tensor::check(&shape, &strides, 0, unit, len / unit).map_err(malformed)?;
     if shape.iter().product::<usize>() * unit != len {
         return Err(malformed(format!("a numpy array of shape {shape:?} with {len} bytes")));
     }
-    let storage = storages.add_inline(bytes, swap);
     Ok(Found::Tensor(Tensor {
         name: String::new(),
         dtype,
@@ -88,54 +74,52 @@ pub(in crate::checkpoint) fn array(
 /// `dtype('f4', False, True)` with the state `(3, '<', …)`.
 fn element(arena: &Arena<'_>, at: Ref) -> Option<(Dtype, Option<usize>)> {
     let Some((Known::NumpyDtype, object)) = arena.call(at) else { return None };
-    let args = arena.sequence(object.args)?;
-    let kind = arena.text(*args.first()?).or_else(|| ascii(arena, *args.first()?))?;
-    let state = arena.sequence(object.state).unwrap_or_default();
-    let order = state.get(1).and_then(|&at| arena.text(at).or_else(|| ascii(arena, at)));
+    let args = arena.arguments(object.args)?;
+    let kind = arena.word(*args.first()?)?;
+    let state = arena.arguments(object.state).unwrap_or_default();
+    let order = state.get(1).and_then(|&at| arena.word(at));
     let order = order.and_then(|o| o.bytes().next()).unwrap_or(b'|');
     dtype::parse(order, kind)
 }
 
-fn ascii<'a>(arena: &'a Arena<'_>, at: Ref) -> Option<&'a str> {
-    match arena.get(at) {
-        Value::Bytes(span) => std::str::from_utf8(arena.bytes(span)).ok(),
-        _ => None,
+/// The bytes of an array: as they lie in the input, or decoded from text.
+fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result<Inline<'a>, Fault> {
+    match (arena.get(at), arena.call(at)) {
+        // Text is a Python 2 string of raw bytes.
+        (Value::Bytes(span) | Value::Text(span), _) => Ok(match arena.place(span) {
+            Some(range) => Inline::Input(range, arena.bytes(span)),
+            None => Inline::Decoded(arena.bytes(span).to_vec()),
+        }),
+        (_, Some((Known::Encode | Known::ByteArray, object))) => encoded(arena, object),
+        _ => Err(malformed(format!("a numpy array whose data are a {}", arena.kind(at)))),
     }
-}
-
-enum Buffer<'a> {
-    Span(std::ops::Range<u64>, &'a [u8]),
-    Owned(Vec<u8>),
 }
 
 /// `_codecs.encode(text, 'latin1')`, which protocols 0 to 2 write bytes as, and `bytearray` around it.
-fn encoded<'a>(arena: &'a Arena<'_>, object: &Object) -> Result<Buffer<'a>, Fault> {
-    let args = arena.sequence(object.args).unwrap_or_default();
-    let Some(&first) = args.first() else { return Ok(Buffer::Owned(Vec::new())) };
+fn encoded<'a>(arena: &'a Arena<'_>, object: &Object) -> Result<Inline<'a>, Fault> {
+    let args = arena.arguments(object.args).unwrap_or_default();
+    let Some(&first) = args.first() else { return Ok(Inline::Decoded(Vec::new())) };
     if let (Some(Known::ByteArray), Some((Known::Encode, inner))) =
         (arena.known(object.callee), arena.call(first))
     {
-        let args = arena.sequence(inner.args).unwrap_or_default();
+        let args = arena.arguments(inner.args).unwrap_or_default();
         return latin1(arena, &args);
     }
-    match (arena.get(first), arena.known(object.callee)) {
-        (Value::Bytes(span), _) => Ok(match arena.place(span) {
-            Some(range) => Buffer::Span(range, arena.bytes(span)),
-            None => Buffer::Owned(arena.bytes(span).to_vec()),
-        }),
+    match arena.get(first) {
+        Value::Bytes(_) => buffer(arena, first),
         _ => latin1(arena, &args),
     }
 }
 
-fn latin1<'a>(arena: &'a Arena<'_>, args: &[Ref]) -> Result<Buffer<'a>, Fault> {
+fn latin1<'a>(arena: &'a Arena<'_>, args: &[Ref]) -> Result<Inline<'a>, Fault> {
     let text =
         args.first().and_then(|&at| arena.text(at)).ok_or_else(|| malformed("bytes encoded from no text"))?;
-    let codec = args.get(1).and_then(|&at| arena.text(at)).unwrap_or("latin1");
+    let codec = args.get(1).and_then(|&at| arena.word(at)).unwrap_or("latin1");
     if !matches!(codec, "latin1" | "latin-1" | "iso-8859-1") {
         return Err(malformed(format!("bytes encoded as `{codec}`, where latin1 is meant")));
     }
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-    bytes.map(Buffer::Owned).ok_or_else(|| malformed("bytes encoded from characters beyond Latin-1"))
+    bytes.map(Inline::Decoded).ok_or_else(|| malformed("bytes encoded from characters beyond Latin-1"))
 }
 
 fn malformed(problem: impl Into<String>) -> Fault {

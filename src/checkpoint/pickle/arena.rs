@@ -154,9 +154,40 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// The arguments of a call: the elements of a tuple or list that has at most [`Arena::ARGUMENTS`]. A
+    /// longer one is none that a known constructor takes, and could be shared by a million calls.
+    pub fn arguments(&self, at: Ref) -> Option<Vec<Ref>> {
+        match self.get(at) {
+            Value::Tuple(chain) | Value::List(chain) if chain.len <= Self::ARGUMENTS => {
+                Some(self.items(chain).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The most that [`Arena::arguments`] returns: as many as a tensor may have dimensions.
+    pub const ARGUMENTS: u32 = 64;
+
+    /// Text of at most 255 bytes: a key, a codec, a type. Longer text is not looked at, for it could be shared
+    /// by a million values.
+    pub fn word(&self, at: Ref) -> Option<&str> {
+        match self.get(at) {
+            Value::Text(span) | Value::Bytes(span) if span.len < 256 => {
+                std::str::from_utf8(self.bytes(span)).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// An object.
     pub fn object(&self, index: u32) -> Option<&Object> {
         self.objects.get(index as usize)
+    }
+
+    /// Every value that stands for something outside of the pickle.
+    pub fn persistents(&self) -> impl Iterator<Item = Ref> + '_ {
+        let at = |(i, value): (usize, &Value)| matches!(value, Value::Persistent(_)).then_some(Ref(i as u32));
+        self.values.iter().enumerate().filter_map(at)
     }
 
     /// Every import, in the order of first use.
@@ -326,6 +357,11 @@ impl<'a> Arena<'a> {
                     steps.push(Step::Text(if pairs && i % 2 == 1 { ": " } else { ", " }));
                 }
             }
+        }
+        // One long name or text may have overshot.
+        if let Some((at, _)) = out.char_indices().nth(limit + 1) {
+            out.truncate(at);
+            out.push('…');
         }
         out
     }

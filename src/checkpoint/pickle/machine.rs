@@ -145,10 +145,12 @@ impl<'a> Machine<'a> {
                     self.frame = None;
                 }
             }
-            if self.stack.len() + self.memo.len() + self.sparse.len() > self.limits.links {
+            // A mark is twice a value's size, an entry of the sparse memo thrice.
+            let kept = self.stack.len() + 2 * self.marks.len() + self.memo.len() + 3 * self.sparse.len();
+            if kept > self.limits.links {
                 return Err(Fault::excessive(
                     Place::byte(start as u64),
-                    format!("more than {} values on the stack and in the memo", self.limits.links),
+                    format!("more than {} values and marks on the stack and in the memo", self.limits.links),
                 ));
             }
         }
@@ -510,8 +512,9 @@ impl<'a> Machine<'a> {
                     import.call = Some(call);
                 }
             }
-            // What another call would have returned: `getattr(…)(…)`. The import behind it is listed.
-            Value::Object(_) => {}
+            // What another call would have returned: `getattr(…)(…)`. The import behind it is listed. Legacy
+            // files of whole modules call classes that they name, with their source, by a persistent id.
+            Value::Object(_) | Value::Persistent(_) => {}
             _ => {
                 return Err(bad(
                     start,

@@ -2,8 +2,12 @@
 //! [`super::Checkpoint::rename`]; a scheme that cannot place every name says which.
 
 mod efficientnet_pytorch;
+mod rules;
+mod torchvision;
 
 pub use efficientnet_pytorch::{efficientnet_pytorch, is_efficientnet_pytorch};
+pub use rules::{Applied, BadRule, Rules};
+pub use torchvision::torchvision;
 
 /// Names that a scheme cannot place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ use crate::checkpoint::collect::Collected;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Ref, Value};
 use crate::checkpoint::source::Source;
+use crate::checkpoint::tensor::MOST;
 use crate::checkpoint::torch::rebuild::{self, Found, Storages};
 
 /// Modules visited at most, counted once for every path that leads to one: shared submodules could
@@ -16,8 +17,12 @@ use crate::checkpoint::torch::rebuild::{self, Found, Storages};
 const VISITS: usize = 1 << 17;
 /// Levels of modules in modules.
 const DEPTH: usize = 64;
-/// The largest source file looked at.
-const SOURCE: u64 = 64 << 20;
+/// Attributes looked at and bytes of names made at most, likewise.
+const ATTRIBUTES: usize = 1 << 20;
+const NAMES: usize = 64 << 20;
+/// The most source looked at, and the most names taken from it.
+const SOURCE: u64 = 32 << 20;
+const LISTED: usize = MOST;
 
 /// Whether an import is one of the archive's own classes, which only its own source defines.
 pub(in crate::checkpoint) fn is_own_class(module: &str) -> bool {
@@ -35,12 +40,14 @@ impl Classes {
         prefix: &str,
     ) -> std::io::Result<Result<Self, Fault>> {
         let mut classes = HashMap::new();
+        let (mut left, mut count) = (SOURCE, 0usize);
         let folder = format!("{prefix}code/");
         for member in &archive.members {
             let Some(file) = member.name.strip_prefix(&folder).and_then(|n| n.strip_suffix(".py")) else {
                 continue;
             };
-            let text = sound!(archive.read(source, member, SOURCE)?);
+            let text = sound!(archive.read(source, member, left)?);
+            left -= text.len() as u64;
             let module = file.replace('/', ".");
             let mut class = None;
             for line in String::from_utf8_lossy(&text).lines() {
@@ -53,16 +60,17 @@ impl Classes {
                 let list =
                     line.strip_prefix("__parameters__ = [").or_else(|| line.strip_prefix("__buffers__ = ["));
                 let (Some(list), Some(class)) = (list, &class) else { continue };
-                let names = list
-                    .split(']')
-                    .next()
-                    .unwrap_or("")
-                    .split(',')
-                    .map(|n| n.trim().trim_matches('"').to_owned());
-                classes
-                    .entry(class.clone())
-                    .or_insert_with(HashSet::new)
-                    .extend(names.filter(|n| !n.is_empty()));
+                let list = list.split(']').next().unwrap_or("").split(',');
+                let names = list.map(|n| n.trim().trim_matches('"')).filter(|n| !n.is_empty());
+                let known = classes.entry(class.clone()).or_insert_with(HashSet::new);
+                for name in names {
+                    known.insert(name.to_owned());
+                    count += 1;
+                    if count > LISTED {
+                        let problem = format!("more than {LISTED} parameters and buffers");
+                        return Ok(Err(Fault::excessive(Place::member(&member.name), problem)));
+                    }
+                }
             }
         }
         Ok(Ok(Classes(classes)))
@@ -78,7 +86,7 @@ pub(in crate::checkpoint) fn collect(
 ) -> Result<Collected, Fault> {
     let mut out = Collected::default();
     let mut stack = vec![(root, String::new(), 0usize)];
-    let mut visits = 0;
+    let (mut visits, mut attributes, mut named) = (0, 0, 0);
     while let Some((at, path, depth)) = stack.pop() {
         visits += 1;
         if visits > VISITS || depth > DEPTH {
@@ -92,14 +100,24 @@ pub(in crate::checkpoint) fn collect(
         let Value::Dict(chain) = arena.get(state) else {
             return Err(Fault::malformed(Place::whole(), format!("module `{class}` without its attributes")));
         };
+        attributes += chain.len as usize;
+        if attributes > ATTRIBUTES {
+            let problem = format!("more than {ATTRIBUTES} attributes of modules");
+            return Err(Fault::excessive(Place::whole(), problem));
+        }
         let listed = classes.0.get(&class);
         let mut inner = Vec::new();
         for (key, value) in arena.entries(chain) {
-            let Some(key) = arena.text(key) else { continue };
+            let Some(key) = arena.word(key) else { continue };
             let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+            named += name.len();
+            if named > NAMES || out.tensors.len() >= MOST {
+                let problem = format!("more than {MOST} tensors, or {NAMES} bytes of their names");
+                return Err(Fault::excessive(Place::whole(), problem));
+            }
             if rebuild::is_tensor(arena, value, storages) {
                 if !listed.is_some_and(|l| l.contains(key)) {
-                    out.left_out.push((name, "a tensor that is neither parameter nor buffer".into()));
+                    out.leave_out(&name, "a tensor that is neither parameter nor buffer".into());
                     continue;
                 }
                 match rebuild::value(arena, value, storages).map_err(|f| f.of_tensor(&name))? {
@@ -107,7 +125,7 @@ pub(in crate::checkpoint) fn collect(
                         tensor.name = name;
                         out.tensors.push(tensor);
                     }
-                    Found::Refused(kind) => out.refused.push((name, kind)),
+                    Found::Refused(kind) => out.refuse(&name, kind),
                     Found::Other => {}
                 }
             } else if module(arena, value).is_some() {
@@ -116,6 +134,7 @@ pub(in crate::checkpoint) fn collect(
         }
         stack.extend(inner.into_iter().rev());
     }
+    out.close();
     Ok(out)
 }
 

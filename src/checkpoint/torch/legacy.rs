@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 
+use crate::checkpoint::archive::sound;
 use crate::checkpoint::error::{Fault, Place};
-use crate::checkpoint::pickle::{Arena, Limits, Machine, Ref, Value};
+use crate::checkpoint::pickle::{Arena, Chain, Limits, Machine, Ref, Value};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::At;
-use crate::checkpoint::torch::rebuild::Storages;
+use crate::checkpoint::torch::rebuild::{self, Storages};
 
 /// `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -94,8 +95,9 @@ pub(in crate::checkpoint) fn pickle<'a>(
 pub(in crate::checkpoint) struct Legacy<'a> {
     pub(in crate::checkpoint) arena: Arena<'a>,
     pub(in crate::checkpoint) root: Ref,
-    /// The keys of the storages, in the order of their bytes.
-    pub(in crate::checkpoint) keys: Vec<String>,
+    /// The list of the storages' keys, in the order of their bytes, and its values.
+    keys: Chain,
+    key_arena: Arena<'a>,
     /// Where the first storage begins.
     pub(in crate::checkpoint) data: u64,
 }
@@ -139,16 +141,9 @@ pub(in crate::checkpoint) fn parse<'a>(
     }
     let (arena, root, keys_at) = pickle(front, at, limits, seen)?;
     let (key_arena, key_root, data) = pickle(front, keys_at, limits, seen)?;
-    let bad = || Fault::malformed(Place::byte(keys_at as u64), "the storage keys are no list of text");
-    let list = match key_arena.get(key_root) {
-        Value::List(_) => key_arena.sequence(key_root).ok_or_else(bad)?,
-        _ => return Err(bad().into()),
-    };
-    let keys: Option<Vec<String>> = list
-        .iter()
-        .map(|&at| key_arena.text(at).map(str::to_owned).or_else(|| key_arena.int(at).map(|n| n.to_string())))
-        .collect();
-    Ok(Pickled::Legacy(Legacy { arena, root, keys: keys.ok_or_else(bad)?, data: data as u64 }))
+    let bad = || Fault::malformed(Place::byte(keys_at as u64), "the storage keys are no list");
+    let Value::List(keys) = key_arena.get(key_root) else { return Err(bad().into()) };
+    Ok(Pickled::Legacy(Legacy { arena, root, keys, key_arena, data: data as u64 }))
 }
 
 /// Finds each storage's place. Every byte of the file must belong to one.
@@ -157,10 +152,17 @@ pub(in crate::checkpoint) fn place(
     legacy: &Legacy<'_>,
     storages: &mut Storages,
 ) -> std::io::Result<Result<(), Fault>> {
+    sound!(rebuild::register(&legacy.arena, storages));
     let total = source.len();
     let mut at = legacy.data;
     let bad = |at: u64, problem: String| Ok(Err(Fault::malformed(Place::byte(at), problem)));
-    for key in &legacy.keys {
+    for key in legacy.key_arena.items(legacy.keys) {
+        let arena = &legacy.key_arena;
+        let Some(key) = arena.word(key).map(str::to_owned).or_else(|| arena.int(key).map(|n| n.to_string()))
+        else {
+            return bad(at, format!("a storage key {}, which is no short text", arena.show(key, 40)));
+        };
+        let key = &key;
         let Some(storage) = storages.keys.get(key).and_then(|&i| storages.list.get_mut(i)) else {
             return bad(at, format!("storage `{key}` is listed, but no tensor uses it"));
         };

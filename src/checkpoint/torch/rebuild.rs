@@ -7,7 +7,7 @@ use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::numpy;
 use crate::checkpoint::pickle::{Arena, Known, Object, Ref, Value};
-use crate::checkpoint::tensor::{At, Storage, Tensor, contiguous_strides};
+use crate::checkpoint::tensor::{At, MOST, Storage, Tensor, contiguous_strides};
 
 /// What a value turned out to be.
 #[derive(Debug)]
@@ -34,21 +34,58 @@ pub(in crate::checkpoint) struct Storages {
     pub(in crate::checkpoint) big_endian: bool,
     /// The very old tar form: tensors and storages named by number, read before the pickle.
     pub(in crate::checkpoint) tensors: HashMap<i64, Tensor>,
+    /// The storages of arrays inside the pickle, by the value that holds their bytes.
+    pub(in crate::checkpoint) inline: HashMap<Ref, usize>,
+    /// The same bytes in another byte order: storage and width.
+    pub(in crate::checkpoint) turned: HashMap<(usize, usize), usize>,
 }
 
 impl Storages {
+    /// Adds a storage.
+    ///
+    /// # Errors
+    /// One too many.
+    pub(in crate::checkpoint) fn add(&mut self, storage: Storage) -> Result<usize, Fault> {
+        if self.list.len() >= MOST {
+            let problem = format!("more than {MOST} storages");
+            return Err(Fault::excessive(Place::whole(), problem));
+        }
+        self.list.push(storage);
+        Ok(self.list.len() - 1)
+    }
+
     /// Adds bytes that are part of the pickle, or were decoded from it.
-    pub(in crate::checkpoint) fn add_inline(&mut self, bytes: Inline<'_>, swap: Option<usize>) -> usize {
+    pub(in crate::checkpoint) fn add_inline(&mut self, bytes: Inline<'_>) -> Result<usize, Fault> {
         let (len, at) = match (bytes, self.pickle_at) {
             (Inline::Input(range, _), Some((file, base))) => {
                 (range.end - range.start, At::File { file, start: base + range.start })
             }
-            (Inline::Input(_, bytes) | Inline::Decoded(bytes), _) => {
-                (bytes.len() as u64, At::Memory(bytes.to_vec()))
-            }
+            (Inline::Input(_, bytes), None) => (bytes.len() as u64, At::Memory(bytes.into())),
+            (Inline::Decoded(bytes), _) => (bytes.len() as u64, At::Memory(bytes.into())),
         };
-        self.list.push(Storage { len, swap, crc: None, at });
-        self.list.len() - 1
+        self.add(Storage { len, swap: None, crc: None, at })
+    }
+
+    /// An inline storage as one of numbers of `swap` big-endian bytes.
+    pub(in crate::checkpoint) fn turned(
+        &mut self,
+        storage: usize,
+        swap: Option<usize>,
+    ) -> Result<usize, Fault> {
+        let Some(width) = swap else { return Ok(storage) };
+        if let Some(&known) = self.turned.get(&(storage, width)) {
+            return Ok(known);
+        }
+        let Some(Storage { len, at, .. }) = self.list.get(storage) else { return Ok(storage) };
+        let at = match at {
+            At::File { file, start } => At::File { file: *file, start: *start },
+            At::Memory(bytes) => At::Memory(bytes.clone()),
+            _ => return Ok(storage),
+        };
+        let turned = Storage { len: *len, swap, crc: None, at };
+        let turned = self.add(turned)?;
+        self.turned.insert((storage, width), turned);
+        Ok(turned)
     }
 }
 
@@ -57,7 +94,7 @@ pub(in crate::checkpoint) enum Inline<'a> {
     /// As they lie in the input.
     Input(std::ops::Range<u64>, &'a [u8]),
     /// Decoded from text.
-    Decoded(&'a [u8]),
+    Decoded(Vec<u8>),
 }
 
 /// A storage as a tensor sees it.
@@ -79,14 +116,14 @@ pub(in crate::checkpoint) fn value(
     let mut at = at;
     for _ in 0..DEEP {
         if let Value::Persistent(id) = arena.get(at) {
-            let number = arena.int(id).or_else(|| arena.text(id)?.parse().ok());
+            let number = arena.int(id).or_else(|| arena.word(id)?.parse().ok());
             return Ok(match number.and_then(|n| storages.tensors.get(&n)) {
                 Some(tensor) => Found::Tensor(tensor.clone()),
                 None => Found::Other,
             });
         }
         let Some((known, object)) = arena.call(at) else { return Ok(Found::Other) };
-        let args = arena.sequence(object.args).unwrap_or_default();
+        let args = arena.arguments(object.args).unwrap_or_default();
         let first = args.first().copied();
         let inner = match known {
             Known::Tensor | Known::TensorV2 | Known::TensorV3 => {
@@ -96,7 +133,7 @@ pub(in crate::checkpoint) fn value(
             Known::NotDense(kind) => return Ok(Found::Refused(format!("a {kind} tensor"))),
             Known::Parameter | Known::FromCpu => first,
             // A parameter as `Parameter.__reduce__` of torch 0.x wrote it, or `NEWOBJ` with a state.
-            Known::ParameterClass => first.or_else(|| arena.sequence(object.state)?.first().copied()),
+            Known::ParameterClass => first.or_else(|| arena.arguments(object.state)?.first().copied()),
             Known::FromNumpy => first,
             Known::FromType => match from_type(arena, &args, storages)? {
                 Inner::Found(found) => return Ok(found),
@@ -126,7 +163,7 @@ enum Inner {
 /// Whether a value is a tensor of any kind, without looking into it.
 pub(in crate::checkpoint) fn is_tensor(arena: &Arena<'_>, at: Ref, storages: &Storages) -> bool {
     if let Value::Persistent(id) = arena.get(at) {
-        let number = arena.int(id).or_else(|| arena.text(id)?.parse().ok());
+        let number = arena.int(id).or_else(|| arena.word(id)?.parse().ok());
         return number.is_some_and(|n| storages.tensors.contains_key(&n));
     }
     matches!(
@@ -154,10 +191,13 @@ fn from_type(arena: &Arena<'_>, args: &[Ref], storages: &mut Storages) -> Result
     let [function, class, inner, ..] = args else {
         return Err(malformed("a tensor subclass without arguments"));
     };
+    if arena.import(*class).is_none() {
+        return Err(malformed(format!("a tensor whose class is a {}", arena.kind(*class))));
+    }
     if !matches!(arena.known(*class), Some(Known::TensorClass | Known::ParameterClass)) {
         return Ok(Inner::Found(Found::Refused(format!("a tensor of class {}", arena.kind(*class)))));
     }
-    let inner = arena.sequence(*inner).unwrap_or_default();
+    let inner = arena.arguments(*inner).unwrap_or_default();
     match (arena.known(*function), inner.first()) {
         (Some(known @ (Known::Tensor | Known::TensorV2 | Known::TensorV3)), _) => {
             rebuilt(arena, known, &inner, storages).map(Inner::Found)
@@ -192,9 +232,12 @@ fn rebuilt(arena: &Arena<'_>, known: Known, args: &[Ref], storages: &mut Storage
     };
     let (mut conj, mut neg) = (false, false);
     if let Some(Value::Dict(chain)) = metadata.map(|&at| arena.get(at)) {
+        if chain.len > 2 * Arena::ARGUMENTS {
+            return Err(malformed(format!("a tensor with {} notes", chain.len / 2)));
+        }
         for (key, flag) in arena.entries(chain) {
             let flag = matches!(arena.get(flag), Value::Bool(true));
-            match arena.text(key) {
+            match arena.word(key) {
                 Some("conj") => conj = flag,
                 Some("neg") => neg = flag,
                 _ => {}
@@ -238,7 +281,8 @@ fn finish(
         };
         *last = last.checked_mul(2).ok_or_else(overflow)?;
     }
-    let offset = start / unit + offset;
+    // Only checked above where there are elements.
+    let offset = (start / unit).checked_add(offset).ok_or_else(overflow)?;
     Ok(Found::Tensor(Tensor {
         name: String::new(),
         dtype,
@@ -258,19 +302,20 @@ fn old_style(
     args: &[Ref],
     storages: &mut Storages,
 ) -> Result<Found, Fault> {
-    let state = arena.sequence(object.state).unwrap_or_default();
+    let state = arena.arguments(object.state).unwrap_or_default();
     if state.len() >= 4 {
         return rebuilt(arena, Known::Tensor, &state, storages);
     }
     match args.is_empty() && state.is_empty() {
         // An empty tensor needs no state.
         true => {
-            storages.list.push(Storage { len: 0, swap: None, crc: None, at: At::Memory(Vec::new()) });
+            let empty = Storage { len: 0, swap: None, crc: None, at: At::Memory(Vec::new().into()) };
+            let storage = storages.add(empty)?;
             let name = arena.import(object.callee).map(|i| i.name.clone()).unwrap_or_default();
             let class = name.strip_suffix("Tensor").unwrap_or("");
             let dtype = Dtype::from_storage_class(&format!("{class}Storage"));
             let dtype = dtype.unwrap_or(Dtype::Safe(safetensors::Dtype::F32));
-            let view = View { storage: storages.list.len() - 1, dtype: Some(dtype), base: 0, units: 0 };
+            let view = View { storage, dtype: Some(dtype), base: 0, units: 0 };
             finish(view, dtype, vec![0], vec![1], 0, false, false, storages)
         }
         false => Err(malformed("a tensor made by its class instead of from a storage")),
@@ -280,14 +325,20 @@ fn old_style(
 /// A shape or strides: a tuple of counts, or `torch.Size` of one.
 fn sizes(arena: &Arena<'_>, at: Ref, what: &str) -> Result<Vec<usize>, Fault> {
     let at = match arena.call(at) {
-        Some((Known::Size, object)) => match arena.sequence(object.args).as_deref() {
+        Some((Known::Size, object)) => match arena.arguments(object.args).as_deref() {
             Some([inner]) => *inner,
             _ => object.args,
         },
         _ => at,
     };
+    if let Value::Tuple(chain) | Value::List(chain) = arena.get(at)
+        && chain.len > Arena::ARGUMENTS
+    {
+        let most = Arena::ARGUMENTS;
+        return Err(malformed(format!("a {what} of {} dimensions, where torch allows {most}", chain.len)));
+    }
     let list =
-        arena.sequence(at).ok_or_else(|| malformed(format!("a {what} that is a {}", arena.kind(at))))?;
+        arena.arguments(at).ok_or_else(|| malformed(format!("a {what} that is a {}", arena.kind(at))))?;
     list.iter()
         .map(|&n| {
             arena.size(n).ok_or_else(|| malformed(format!("a {what} with {} in it", arena.show(n, 40))))
@@ -295,31 +346,48 @@ fn sizes(arena: &Arena<'_>, at: Ref, what: &str) -> Result<Vec<usize>, Fault> {
         .collect()
 }
 
+/// Registers every storage that a pickle names, also those of tensors that are not taken (an optimizer's):
+/// a legacy file has the bytes of all of them one after another.
+pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages) -> Result<(), Fault> {
+    for at in arena.persistents() {
+        let Value::Persistent(id) = arena.get(at) else { continue };
+        let parts = arena.arguments(id).unwrap_or_default();
+        // The source of a module's class: no storage.
+        if parts.first().is_some_and(|&tag| arena.word(tag) == Some("module")) {
+            continue;
+        }
+        view(arena, at, storages)?;
+    }
+    Ok(())
+}
+
 /// The storage a persistent id names: `('storage', class, key, location, count[, view])`.
 fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<View>, Fault> {
     // `TypedStorage` objects of torch 1.13 wrap the id.
     let Value::Persistent(id) = arena.get(at) else { return Ok(None) };
-    if let Some(number) = arena.int(id).or_else(|| arena.text(id)?.parse().ok()) {
+    if let Some(number) = arena.int(id).or_else(|| arena.word(id)?.parse().ok()) {
         let Some(&storage) = storages.keys.get(&number.to_string()) else {
             return Err(malformed(format!("storage {number}, which the file does not have")));
         };
         let len = storages.list.get(storage).map_or(0, |s| s.len);
         return Ok(Some(View { storage, dtype: None, base: 0, units: len as usize }));
     }
-    let parts = arena.sequence(id).unwrap_or_default();
+    let parts = arena.arguments(id).unwrap_or_default();
     let [tag, class, key, _location, count, rest @ ..] = parts.as_slice() else {
         return Err(malformed(format!("a persistent id {}", arena.show(id, 80))));
     };
-    if text(arena, *tag).as_deref() != Some("storage") {
+    if arena.word(*tag) != Some("storage") {
         return Err(malformed(format!("a persistent id of kind {}", arena.show(*tag, 40))));
     }
     let Some(Known::Storage(Some(dtype))) = arena.known(*class) else {
         return Err(malformed(format!("a storage of class {}", arena.kind(*class))));
     };
     let count = arena.size(*count).ok_or_else(|| malformed("a storage whose length is no count"))?;
-    let key = text(arena, *key)
+    let key = arena
+        .word(*key)
+        .map(str::to_owned)
         .or_else(|| arena.int(*key).map(|n| n.to_string()))
-        .ok_or_else(|| malformed("a storage whose key is no text"))?;
+        .ok_or_else(|| malformed("a storage whose key is no short text"))?;
     let bytes = count.checked_mul(dtype.unit()).filter(|&b| b <= isize::MAX as usize);
     let bytes = bytes.ok_or_else(|| malformed(format!("storage `{key}` of {count} elements overflows")))?;
     let storage = match storages.keys.get(&key) {
@@ -335,10 +403,10 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
         }
         None => {
             let swap = (storages.big_endian && dtype.word() > 1).then(|| dtype.word());
-            storages.list.push(Storage { len: bytes as u64, swap, crc: None, at: At::Pending });
+            let storage = storages.add(Storage { len: bytes as u64, swap, crc: None, at: At::Pending })?;
             storages.units.insert(key.clone(), dtype.unit() as u64);
-            storages.keys.insert(key, storages.list.len() - 1);
-            storages.list.len() - 1
+            storages.keys.insert(key, storage);
+            storage
         }
     };
     let (base, units) = match rest.first().map(|&at| arena.get(at)) {
@@ -359,14 +427,6 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
     // The tag untyped storages carry is a byte, whatever the tensor's type is.
     let typed = arena.import(*class).is_none_or(|i| !i.name.ends_with("UntypedStorage"));
     Ok(Some(View { storage, dtype: typed.then_some(dtype), base, units }))
-}
-
-/// Text, also the bytes of a Python 2 string.
-fn text(arena: &Arena<'_>, at: Ref) -> Option<String> {
-    match arena.get(at) {
-        Value::Bytes(span) => std::str::from_utf8(arena.bytes(span)).ok().map(str::to_owned),
-        _ => arena.text(at).map(str::to_owned),
-    }
 }
 
 /// A tensor of consecutive elements, for the formats that say so themselves.

@@ -10,7 +10,7 @@ use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Ref};
 use crate::checkpoint::source::Source;
-use crate::checkpoint::tensor::{At, Storage, Tensor};
+use crate::checkpoint::tensor::{At, MOST, Storage, Tensor};
 use crate::checkpoint::torch::rebuild::Storages;
 
 const BLOCK: u64 = 512;
@@ -169,7 +169,7 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
     let mut numbered = Numbered::new();
     for _ in 0..reader.count()? {
         let (arena, root) = reader.pickle()?;
-        let parts = arena.sequence(root).unwrap_or_default();
+        let parts = arena.arguments(root).unwrap_or_default();
         let [key, _location, class] = parts.as_slice() else {
             return Err(reader.bad("a storage that is no triple"));
         };
@@ -184,13 +184,9 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
             return Err(reader.bad(format!("a storage of {len} bytes, with {left} left")));
         }
         let start = reader.start + reader.at as u64;
-        storages.list.push(Storage {
-            len: len as u64,
-            swap: None,
-            crc: None,
-            at: At::File { file: 0, start },
-        });
-        if numbered.insert(key, (storages.list.len() - 1, 0, units, dtype)).is_some() {
+        let at = At::File { file: 0, start };
+        let storage = storages.add(Storage { len: len as u64, swap: None, crc: None, at })?;
+        if numbered.insert(key, (storage, 0, units, dtype)).is_some() {
             return Err(reader.bad(format!("storage {key} is there twice")));
         }
         reader.at += len;
@@ -198,7 +194,7 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
     let (arena, views) = reader.pickle()?;
     for view in arena.sequence(views).ok_or_else(|| reader.bad("storage views that are no list"))? {
         let parts: Option<Vec<i64>> =
-            arena.sequence(view).unwrap_or_default().iter().map(|&n| arena.int(n)).collect();
+            arena.arguments(view).unwrap_or_default().iter().map(|&n| arena.int(n)).collect();
         let Some(&[target, root, offset, count]) = parts.as_deref() else {
             return Err(reader.bad("a storage view that is no four numbers"));
         };
@@ -207,6 +203,9 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
             (offset.checked_add(count)? <= units).then_some((storage, base + offset, count, dtype))
         });
         let window = window.ok_or_else(|| reader.bad("a storage view outside of its storage"))?;
+        if numbered.len() >= MOST {
+            return Err(reader.bad(format!("more than {MOST} storages and views")));
+        }
         numbered.insert(target, window);
     }
     reader.done()?;
@@ -216,7 +215,7 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
 fn read_tensors(reader: &mut Reader<'_>, numbered: &Numbered, storages: &mut Storages) -> Result<(), Fault> {
     for _ in 0..reader.count()? {
         let (arena, root) = reader.pickle()?;
-        let parts = arena.sequence(root).unwrap_or_default();
+        let parts = arena.arguments(root).unwrap_or_default();
         let [key, storage, _class] = parts.as_slice() else {
             return Err(reader.bad("a tensor that is no triple"));
         };
@@ -235,16 +234,12 @@ fn read_tensors(reader: &mut Reader<'_>, numbered: &Numbered, storages: &mut Sto
         let strides = (0..dimensions).map(|_| reader.size()).collect::<Result<Vec<_>, _>>()?;
         let offset = reader.size()?;
         Tensor::check(&shape, &strides, offset, dtype.unit(), units).map_err(|p| reader.bad(p))?;
-        let tensor = Tensor {
-            name: String::new(),
-            dtype,
-            shape,
-            strides,
-            offset: base + offset,
-            storage,
-            conj: false,
-            neg: false,
-        };
+        let offset = base.checked_add(offset).ok_or_else(|| reader.bad("a storage offset that overflows"))?;
+        if storages.tensors.len() >= MOST {
+            return Err(reader.bad(format!("more than {MOST} tensors")));
+        }
+        let tensor =
+            Tensor { name: String::new(), dtype, shape, strides, offset, storage, conj: false, neg: false };
         if storages.tensors.insert(key, tensor).is_some() {
             return Err(reader.bad(format!("tensor {key} is there twice")));
         }

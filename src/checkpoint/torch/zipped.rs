@@ -37,7 +37,7 @@ pub(in crate::checkpoint) fn big_endian(
     let name = format!("{prefix}byteorder");
     let Some(member) = archive.member(&name) else { return Ok(Ok(false)) };
     let order = sound!(archive.read(source, member, 16)?);
-    Ok(match order.as_slice() {
+    Ok(match order.as_ref() {
         b"little" => Ok(false),
         b"big" => Ok(true),
         _ => Err(Fault::malformed(Place::member(name), "a byte order that is neither `little` nor `big`")),
@@ -59,7 +59,7 @@ pub(in crate::checkpoint) fn place(
         }
         let Some(member) = archive.member(&name) else {
             if storage.len == 0 {
-                storage.at = At::Memory(Vec::new());
+                storage.at = At::Memory(Vec::new().into());
                 continue;
             }
             return Ok(Err(Fault::malformed(
