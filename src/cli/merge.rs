@@ -6,6 +6,7 @@ use super::reports::{Outputs, status};
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::render::verdict;
+use crate::render::verdict_html::Thumbnails;
 use crate::verify::gates::Baseline;
 use crate::verify::merge::Part;
 use crate::verify::{Report, merge};
@@ -16,7 +17,7 @@ pub(super) struct Args {
     /// Reports of `zoo verify --shard I/N --report PART.json`
     #[arg(required = true, value_name = "PART")]
     parts: Vec<PathBuf>,
-    /// Write the whole's report: .json, .json.gz or .md; repeatable
+    /// Write the whole's report: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
     #[arg(long, short = 'o', value_name = "FILE")]
     report: Vec<PathBuf>,
     /// The earlier report that the parts' gates were asked against
@@ -59,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         }
     };
     let report = merge(&parts, baseline.as_ref())?;
-    outputs.write(&report)?;
+    outputs.write(&report, &Thumbnails::new())?;
     match args.json {
         true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
         false => context.print(verdict::terminal(&report, context.width, context.color))?,

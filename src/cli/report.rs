@@ -6,6 +6,7 @@ use super::reports::{Outputs, status};
 use super::{Context, Status};
 use crate::error::Result;
 use crate::render::verdict;
+use crate::render::verdict_html::Thumbnails;
 use crate::verify::Report;
 
 /// Arguments of `zoo report`.
@@ -16,7 +17,7 @@ pub(super) struct Args {
     /// Print only what two equal runs have in common, to compare reports byte for byte
     #[arg(long, conflicts_with = "json")]
     canonical: bool,
-    /// Write it in another form: .json, .json.gz or .md; repeatable
+    /// Write it in another form: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
     #[arg(long, short = 'o', value_name = "FILE")]
     report: Vec<PathBuf>,
     /// Exit 5 where the verdict is `consistent` or `no-claim`
@@ -34,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let outputs = Outputs::new(&args.report, args.force)?;
     let report = Report::open(&args.file)?;
-    outputs.write(&report)?;
+    outputs.write(&report, &Thumbnails::new())?;
     if args.canonical {
         context.print(report.canonical())?;
         return Ok(Status::Success);

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::Status;
 use crate::error::{Error, Result};
 use crate::fs;
-use crate::render::verdict;
+use crate::render::verdict_html::Thumbnails;
+use crate::render::{verdict, verdict_ci, verdict_html};
 use crate::verify::Report;
 use crate::verify::report::ModelResult;
 use crate::verify::stats::Verdict;
@@ -17,8 +18,21 @@ use crate::verify::stats::Verdict;
 enum Kind {
     Json,
     JsonGz,
+    Html,
     Markdown,
+    Junit,
+    Sarif,
 }
+
+/// Extensions and what they ask for; a longer one comes before one that it ends in.
+const KINDS: [(&str, Kind); 6] = [
+    (".json.gz", Kind::JsonGz),
+    (".json", Kind::Json),
+    (".html", Kind::Html),
+    (".md", Kind::Markdown),
+    (".xml", Kind::Junit),
+    (".sarif", Kind::Sarif),
+];
 
 /// Report files that were asked for, known to be writable in kind before anything is run.
 #[derive(Debug, Default)]
@@ -30,8 +44,11 @@ impl Outputs {
         let mut outputs = Vec::new();
         for path in paths {
             let kind = kind(path).ok_or_else(|| {
-                let known = "known are .json, .json.gz and .md";
-                Error::usage(format!("`{}`: the extension says the kind of report; {known}", path.display()))
+                let known = KINDS.map(|(end, _)| end).join(", ");
+                Error::usage(format!(
+                    "`{}`: the extension says the kind of report; known are {known}",
+                    path.display()
+                ))
             })?;
             refuse_existing(path, force)?;
             outputs.push((path.clone(), kind));
@@ -39,8 +56,13 @@ impl Outputs {
         Ok(Outputs(outputs))
     }
 
-    /// Writes them all.
-    pub(super) fn write(&self, report: &Report) -> Result<()> {
+    /// Whether one of them shows pictures.
+    pub(super) fn has_pictures(&self) -> bool {
+        self.0.iter().any(|(_, kind)| *kind == Kind::Html)
+    }
+
+    /// Writes them all, with small pictures where there are some.
+    pub(super) fn write(&self, report: &Report, thumbnails: &Thumbnails) -> Result<()> {
         for (path, kind) in &self.0 {
             let bytes = match kind {
                 Kind::Json => report.to_json().into_bytes(),
@@ -50,7 +72,10 @@ impl Outputs {
                     packed.write_all(report.to_json().as_bytes()).map_err(fs::at("compress", path))?;
                     packed.finish().map_err(fs::at("compress", path))?
                 }
+                Kind::Html => verdict_html::html(report, thumbnails)?.into_bytes(),
                 Kind::Markdown => verdict::markdown(report).into_bytes(),
+                Kind::Junit => verdict_ci::junit(report).into_bytes(),
+                Kind::Sarif => verdict_ci::sarif(report).into_bytes(),
             };
             fs::write_atomic(path, &bytes)?;
         }
@@ -60,10 +85,7 @@ impl Outputs {
 
 fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    [(".json.gz", Kind::JsonGz), (".json", Kind::Json), (".md", Kind::Markdown)]
-        .into_iter()
-        .find(|(end, _)| name.ends_with(end) && name.len() > end.len())
-        .map(|(_, kind)| kind)
+    KINDS.into_iter().find(|(end, _)| name.ends_with(end) && name.len() > end.len()).map(|(_, kind)| kind)
 }
 
 /// An output that exists is not touched without `--force`; an empty file has nothing to lose.

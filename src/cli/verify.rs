@@ -8,16 +8,19 @@ use std::time::{Instant, SystemTime};
 use super::reports::{Outputs, refuse_existing, status};
 use super::verify_progress::Shown;
 use super::{Context, Status};
-use crate::dataset::{self, Classes, Dataset, Homes, Places, Subset};
+use crate::dataset::{self, Classes, Dataset, Homes, Item, Places, Subset};
 use crate::error::{Class, Error, Result};
 use crate::fs;
+use crate::image::thumbnail::data_url;
 use crate::lint::macs;
 use crate::model::{EngineKind, Loader};
 use crate::registry::query::{Query, Row};
 use crate::registry::{DatasetEntry, Entry, Registry, Relation};
 use crate::render::verdict;
+use crate::render::verdict_html::Thumbnails;
 use crate::store::{Kind, Store};
 use crate::verify::gates::{Baseline, board};
+use crate::verify::insight::Insight;
 use crate::verify::plan::Plan;
 use crate::verify::report::{Failed, Host, ModelTiming, SCHEMA, Timing};
 use crate::verify::stats::{Level, Percent, Verdict};
@@ -58,9 +61,12 @@ pub(super) struct Args {
     /// Only part I of N; `zoo merge` joins the parts
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
-    /// Write a report: .json, .json.gz or .md; repeatable
+    /// Write a report: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    /// Put small pictures of the worst mistakes into the HTML report
+    #[arg(long, requires = "report")]
+    thumbnails: bool,
     /// Write every image's guesses as CSV; with several models, the model's name is put before the extension
     #[arg(long, value_name = "P.csv")]
     predictions: Option<PathBuf>,
@@ -222,7 +228,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             merged_isas: Vec::new(),
         },
     };
-    outputs.write(&report)?;
+    let pictures = args.thumbnails && outputs.has_pictures();
+    let thumbnails = if pictures { thumbnails(&dataset, &report) } else { Thumbnails::new() };
+    outputs.write(&report, &thumbnails)?;
     write_predictions(args, &report)?;
     match args.json {
         true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
@@ -390,6 +398,14 @@ fn timing(outcome: &Outcome) -> ModelTiming {
 fn utc(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
         .map_or_else(|_| String::new(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Small pictures of the worst mistakes; one that cannot be had is left out.
+fn thumbnails(dataset: &Dataset, report: &Report) -> Thumbnails {
+    let mistakes = report.results.iter().flat_map(|r| Insight::of(&r.per_image).mistakes);
+    let wanted: HashSet<String> = mistakes.map(|m| m.id).collect();
+    let picture = |item: &Item| Some((item.id.clone(), data_url(&dataset.bytes(item).ok()?).ok()?));
+    dataset.items.iter().filter(|i| wanted.contains(&i.id)).filter_map(picture).collect()
 }
 
 fn write_predictions(args: &Args, report: &Report) -> Result<()> {

@@ -35,6 +35,7 @@ mod preparer;
 mod preprocess;
 mod resize;
 mod rgb;
+pub mod thumbnail;
 
 use std::path::Path;
 

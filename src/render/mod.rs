@@ -12,3 +12,5 @@ pub mod table;
 pub mod template;
 pub mod tree;
 pub mod verdict;
+pub mod verdict_ci;
+pub mod verdict_html;

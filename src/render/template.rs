@@ -57,6 +57,13 @@ pub const PAGE: Template<'static> =
 pub const CARD: Template<'static> =
     Template { name: "card.md.j2", source: include_str!("../../templates/card.md.j2"), sink: Sink::Markdown };
 
+/// A report of a verification.
+pub const REPORT: Template<'static> = Template {
+    name: "report.html.j2",
+    source: include_str!("../../templates/report.html.j2"),
+    sink: Sink::Html,
+};
+
 /// A template and what it makes.
 #[derive(Clone, Copy, Debug)]
 pub struct Template<'a> {

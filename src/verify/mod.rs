@@ -13,12 +13,14 @@
 //! | `stats` | the statistics, functions of whole counts |
 //! | `gates` | what CI asks beyond the verdict |
 //! | `plan` | what a run will be able to tell, fixed before it is run |
+//! | `insight` | what the rows tell beyond the verdict |
 //! | `merge` | the reports of shards to the report of the whole |
 //! | `report` | the report's types, read and written |
 
 mod claim;
 mod error;
 pub mod gates;
+pub mod insight;
 mod journal;
 pub mod judge;
 mod measure;

@@ -141,6 +141,35 @@ fn counts_interval_and_verdict_are_those_of_the_labels() {
 }
 
 #[test]
+fn every_kind_of_report_is_harmless_and_complete() {
+    let case = Case::new();
+    let bytes = std::fs::read(golden("tall.jpg")).unwrap();
+    case.home.write("val/n01440764/<script>alert(1)<|script>.jpg", &bytes);
+    let kinds = ["html", "xml", "sarif", "md"];
+    let reports: Vec<String> = kinds.iter().map(|k| format!("r.{k}")).collect();
+    let mut args: Vec<&str> = reports.iter().flat_map(|r| ["--report", r.as_str()]).collect();
+    args.extend(["--thumbnails", "--min-top1", "99"]);
+    let ran = case.verify(&args);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let text = |kind: &str| std::fs::read_to_string(case.path(&format!("r.{kind}"))).unwrap();
+    let html = text("html");
+    assert!(html.contains("default-src 'none'") && !html.contains("<script"), "{html}");
+    assert!(html.contains("data:image/png;base64,") && html.contains("&lt;script&gt;alert(1)"), "{html}");
+    assert!(html.contains(MODEL) && html.contains("gate min_top1 failed"), "{html}");
+    let xml = text("xml");
+    assert!(
+        xml.contains("tests=\"1\" failures=\"1\" errors=\"0\"") && xml.contains("<failure type=\"gate\""),
+        "{xml}"
+    );
+    let sarif: Value = serde_json::from_str(&text("sarif")).unwrap();
+    assert_eq!(
+        (&sarif["version"], &sarif["runs"][0]["results"][0]["ruleId"]),
+        (&"2.1.0".into(), &"gate".into())
+    );
+    assert!(text("md").contains("gate min\\_top1 FAILED") || text("md").contains("gate min_top1 FAILED"));
+}
+
+#[test]
 fn threads_batch_and_shards_do_not_show() {
     let case = Case::new();
     let one = case.verify(&["--report", "one.json", "--threads", "1", "--force"]);
