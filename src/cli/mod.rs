@@ -3,6 +3,7 @@
 
 mod cache;
 mod card;
+mod cite;
 mod compare;
 mod completions;
 mod context;
@@ -10,10 +11,13 @@ mod convert;
 mod dataset;
 mod diff;
 mod doctor;
+mod environment;
 mod fetch;
+mod help;
 mod import;
 mod inspect;
 mod interrupt;
+mod lint;
 mod list;
 mod man;
 mod merge;
@@ -57,6 +61,8 @@ enum Command {
     Compare(compare::Args),
     /// One model's entry, whole
     Show(show::Args),
+    /// BibTeX of the papers behind models
+    Cite(cite::Args),
     /// Download weights, check them, keep them
     Fetch(fetch::Args),
     /// The best guesses for images
@@ -87,10 +93,14 @@ enum Command {
     Completions(completions::Args),
     /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
     Import(import::Args),
+    /// Check pages, or the built-in registry, by rule
+    Lint(lint::Args),
     /// Write a documentation page of a collection or a model
     Page(page::Args),
     /// Write a Hugging Face model card
     Card(card::Args),
+    /// Help on a verb; `zoo help env` lists the environment variables
+    Help(help::Args),
 }
 
 /// How a command that could do its work ended.
@@ -141,6 +151,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
+        Command::Cite(args) => cite::run(&args, context),
+        Command::Help(args) => help::run(&args, context),
         Command::Compare(args) => compare::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
@@ -158,6 +170,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Man(args) => man::run(&args, context),
         Command::Scan(args) => scan::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
+        Command::Lint(args) => lint::run(&args, context),
         Command::Page(args) => page::run(&args, context),
         Command::Card(args) => card::run(&args, context),
         Command::Import(args) => import::run(&args, context),

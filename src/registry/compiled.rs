@@ -5,9 +5,12 @@
 //! made from them once, and a test holds that it is what they say. After editing anything in `registry/`:
 //! `ZOO_BLESS=1 cargo test --release --lib compiled`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Claim, Entry};
+use super::entry::{Claim, Correction, Entry};
 use super::read::Reader;
 use super::tree::{Limits, Node, Origin, Problems, yaml};
 use super::{DatasetEntry, EMBEDDED, Registry, Result, corrections, pages, typed};
@@ -16,13 +19,32 @@ use super::{DatasetEntry, EMBEDDED, Registry, Result, corrections, pages, typed}
 struct Compiled {
     models: Vec<Entry>,
     datasets: Vec<DatasetEntry>,
+    /// Each text of evidence once.
+    evidence: Vec<BTreeMap<String, String>>,
+    /// Which of them is each model's, and its published form's.
+    evidence_of: Vec<(usize, Option<usize>)>,
+}
+
+impl Compiled {
+    fn read(text: &str) -> serde_json::Result<Self> {
+        let mut whole: Compiled = serde_json::from_str(text)?;
+        let shared: Vec<_> = std::mem::take(&mut whole.evidence).into_iter().map(Arc::new).collect();
+        let evidence = |at: &usize| shared.get(*at).cloned().unwrap_or_default();
+        for (model, (own, published)) in whole.models.iter_mut().zip(&whole.evidence_of) {
+            model.zoo.evidence = evidence(own);
+            if let Some((page, at)) = model.published.as_mut().zip(published.as_ref()) {
+                page.zoo.evidence = evidence(at);
+            }
+        }
+        Ok(whole)
+    }
 }
 
 /// The registry that this binary carries.
 pub(super) fn embedded() -> Result<Registry> {
     let file = EMBEDDED.get_file("compiled.json");
-    let bytes = file.map_or(&b"{}"[..], |f| f.contents());
-    let Compiled { models, datasets } = serde_json::from_slice(bytes)?;
+    let text = file.and_then(|f| f.contents_utf8()).unwrap_or_default();
+    let Compiled { models, datasets, .. } = Compiled::read(text)?;
     Ok(Registry { models, datasets, warnings: Problems::new() })
 }
 
@@ -34,10 +56,7 @@ pub fn from_pages() -> crate::error::Result<Registry> {
     let mut problems = Problems::new();
     let mut index = pages::builtin()?;
     let published = typed(&index, &mut problems);
-    let corrections = match embedded_yaml("corrections.yaml")? {
-        Some(root) => corrections::read(&root, &mut problems),
-        None => Vec::new(),
-    };
+    let corrections = corrections(&mut problems)?;
     corrections::apply(&corrections, &mut index, &mut problems);
     let mut models = typed(&index, &mut problems);
     for (entry, published) in models.iter_mut().zip(published) {
@@ -63,6 +82,12 @@ pub fn from_pages() -> crate::error::Result<Registry> {
     Ok(Registry { models, datasets, warnings: Problems::new() })
 }
 
+/// What is known to be wrong on the pages.
+pub(super) fn corrections(problems: &mut Problems) -> crate::error::Result<Vec<Correction>> {
+    let root = embedded_yaml("corrections.yaml")?;
+    Ok(root.map(|root| corrections::read(&root, problems)).unwrap_or_default())
+}
+
 fn embedded_yaml(path: &str) -> crate::error::Result<Option<Node>> {
     let Some(file) = EMBEDDED.get_file(path) else { return Ok(None) };
     let (roots, problems) = yaml(file.contents(), Origin::file(path), &Limits::default())?;
@@ -79,8 +104,27 @@ pub fn write(registry: &Registry) -> Result<String> {
         let lines: std::result::Result<Vec<_>, _> = entries.iter().map(serde_json::to_string).collect();
         Ok(lines?.join(",\n"))
     }
+    let mut evidence: Vec<&BTreeMap<String, String>> = Vec::new();
+    let mut evidence_of = Vec::with_capacity(registry.models.len());
+    for entry in &registry.models {
+        let own = index(&mut evidence, entry);
+        let published = entry.published.as_deref().map(|page| index(&mut evidence, page));
+        evidence_of.push((own, published));
+    }
     let (models, datasets) = (lines(&registry.models)?, lines(&registry.datasets)?);
-    Ok(format!("{{\"models\":[\n{models}\n],\"datasets\":[\n{datasets}\n]}}\n"))
+    let (evidence, evidence_of) = (lines(&evidence)?, serde_json::to_string(&evidence_of)?);
+    Ok(format!(
+        "{{\"evidence\":[\n{evidence}\n],\"evidence_of\":{evidence_of},\n\"models\":[\n{models}\n],\"datasets\":[\n{datasets}\n]}}\n"
+    ))
+}
+
+/// The place of an entry's evidence in the table, where it is put if it is new.
+fn index<'a>(evidence: &mut Vec<&'a BTreeMap<String, String>>, entry: &'a Entry) -> usize {
+    let own = &*entry.zoo.evidence;
+    evidence.iter().position(|e| *e == own).unwrap_or_else(|| {
+        evidence.push(own);
+        evidence.len() - 1
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +144,7 @@ mod tests {
             "registry/compiled.json is stale: run this test with ZOO_BLESS=1"
         );
         // What was written reads back as the same entries.
-        let back: Compiled = serde_json::from_slice(&there).unwrap();
+        let back = Compiled::read(std::str::from_utf8(&there).unwrap()).unwrap();
         assert_eq!(back.models, from_pages().unwrap().models);
     }
 }

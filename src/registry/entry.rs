@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -229,39 +230,60 @@ pub struct Correction {
 #[serde(default)]
 pub struct ZooFacts {
     /// The architecture to build, by its timm name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
     /// Full digest of the weights file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
     /// Bytes of the weights file.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Further places of the same file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
     /// Per channel, of pixels in 0..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<[f32; 3]>,
     /// Per channel, of pixels in 0..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
     /// How the crop is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub crop_mode: Option<CropMode>,
     /// State-dict prefix of the classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub classifier: Option<String>,
     /// State-dict prefix of the first convolution.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_conv: Option<String>,
     /// Exact number of parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<u64>,
     /// Naming scheme of the published file: `timm`, `efficientnet_pytorch`, `torchvision`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
     /// Licence of the weights, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub licence: Option<String>,
     /// Hugging Face id of the same file, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hf_id: Option<String>,
     /// timm's `NAME.TAG` of the same file, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// How timm evaluates exactly these weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
     /// What timm makes of the entry's name now; no evidence about the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub today: Option<Today>,
-    /// Where each fact is from.
-    pub evidence: BTreeMap<String, String>,
+    /// Lint rules that this entry breaks with reason: the rule, and why it is right all the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lint: BTreeMap<String, String>,
+    /// Where each fact is from. Hundreds of entries say the same, so they share it; the compiled registry
+    /// keeps each text once.
+    #[serde(skip)]
+    pub evidence: Arc<BTreeMap<String, String>>,
 }
 
 /// One model of the registry. Values are the corrected ones.
@@ -271,30 +293,43 @@ pub struct Entry {
     /// `tf_efficientnet_b7_ns`.
     pub name: String,
     /// The collection it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub collection: Option<String>,
     /// The page's count of parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<u64>,
     /// The page's count of floating point operations.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flops: Option<u64>,
     /// The page's size of the weights file in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file_size: Option<u64>,
     /// Evaluation size.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<ImageSize>,
     /// Evaluation crop.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub crop_pct: Option<f64>,
     /// Evaluation filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
     /// Places of the weights file: the page's `Weights` first, then `zoo.sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
     /// What it was trained on, as the page names it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub training_data: Vec<String>,
     /// Where its code is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Its own paper or its collection's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub paper: Option<Paper>,
     /// Every reported result, in the page's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<ModelResult>,
     /// The ImageNet claim, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
     /// What zoo adds.
     pub zoo: ZooFacts,
@@ -304,8 +339,10 @@ pub struct Entry {
     #[serde(skip)]
     pub added: bool,
     /// What was corrected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<Correction>,
     /// The entry as its page has it, where something was corrected.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<Box<Entry>>,
 }
 

@@ -14,6 +14,8 @@ pub mod import;
 pub mod labels;
 mod names;
 pub mod pages;
+#[cfg(test)]
+mod properties;
 pub mod query;
 mod read;
 pub mod tree;
@@ -28,6 +30,7 @@ pub use entry::{
     Paper, Source, Today, ZooFacts,
 };
 pub use error::{Error, Result};
+pub(crate) use read::{TOP1, TOP5, is_imagenet};
 
 use tree::Problems;
 
@@ -109,6 +112,13 @@ impl Registry {
 /// The models of an index. What cannot be used is left out and becomes a problem.
 pub(crate) fn typed(index: &format::Index, problems: &mut Problems) -> Vec<Entry> {
     index.models.iter().filter_map(|record| read::Reader(problems).model(index, record)).collect()
+}
+
+/// One model of an index, and what is wrong with it; `None` where it has no name.
+pub(crate) fn entry(index: &format::Index, record: &format::Record) -> (Option<Entry>, Problems) {
+    let mut problems = Problems::new();
+    let entry = read::Reader(&mut problems).model(index, record);
+    (entry, problems)
 }
 
 #[cfg(test)]

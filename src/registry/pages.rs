@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::format::{self, Index};
 use super::import;
+use super::tree::Problems;
 use crate::error::Result;
 
 /// The built-in pages as one index.
@@ -19,6 +20,19 @@ pub fn builtin() -> Result<Index> {
         append(&mut whole, format::page(&file.path().to_string_lossy(), file.contents()));
     }
     Ok(whole.checked()?)
+}
+
+/// The built-in pages with the corrections in place.
+///
+/// # Errors
+/// A page is malformed, or a correction no longer applies; a test keeps both from happening.
+pub fn corrected() -> Result<Index> {
+    let mut index = builtin()?;
+    let mut problems = Problems::new();
+    let corrections = super::compiled::corrections(&mut problems)?;
+    super::corrections::apply(&corrections, &mut index, &mut problems);
+    problems.into_result()?;
+    Ok(index)
 }
 
 /// One source of the user's: a page, a model-index file or folder, or a folder of pages.

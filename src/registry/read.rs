@@ -2,6 +2,7 @@
 //! [`DatasetEntry`] values, and every problem found: what cannot be used becomes a problem and nothing, so
 //! that one pass finds all of a file. Called by [`super::Registry`], [`super::compiled`] and the linter.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::dataset::{DatasetEntry, DatasetFile, DatasetSource, Population};
@@ -116,8 +117,6 @@ impl Reader<'_> {
     }
 
     fn facts(&mut self, zoo: &View<'_>) -> ZooFacts {
-        let evidence = zoo.field("evidence");
-        let evidence = evidence.iter().flat_map(|e| e.entries().collect::<Vec<_>>());
         ZooFacts {
             arch: self.text(zoo.field("arch")),
             sha256: self.parse(zoo.field("sha256"), digest),
@@ -143,10 +142,16 @@ impl Reader<'_> {
                 let url = self.text(t.field("url")).map(Source);
                 Some(Today { name: self.text(name)?, url })
             }),
-            evidence: evidence
-                .filter_map(|(key, v)| Some((key.text().to_owned(), self.text(Some(v))?)))
-                .collect(),
+            lint: self.words(zoo.field("lint")),
+            evidence: self.words(zoo.field("evidence")).into(),
         }
+    }
+
+    /// A mapping of texts.
+    fn words(&mut self, view: Option<View<'_>>) -> BTreeMap<String, String> {
+        let view = view.as_ref();
+        let pairs = view.into_iter().flat_map(|v| v.entries().collect::<Vec<_>>());
+        pairs.filter_map(|(key, v)| Some((key.text().to_owned(), self.text(Some(v))?))).collect()
     }
 
     fn results(&mut self, model: &View<'_>) -> Vec<ModelResult> {
@@ -211,19 +216,27 @@ impl Reader<'_> {
     }
 }
 
+/// The names of the best-guess accuracy: timm's pages', the format's examples', Hugging Face's.
+pub(crate) const TOP1: &[&str] = &["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"];
+/// The names of the accuracy of the five best guesses.
+pub(crate) const TOP5: &[&str] = &["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"];
+
+/// Whether a dataset is ImageNet's 1000 classes, as the name is commonly written.
+pub(crate) fn is_imagenet(dataset: &str) -> bool {
+    ["imagenet", "imagenet1k"].iter().any(|name| same_field(dataset, name))
+}
+
 /// The ImageNet accuracy among the results.
 pub(super) fn claim(results: &[ModelResult]) -> Option<Claim> {
-    let on_imagenet = |r: &&ModelResult| {
-        same_field(&r.task, "Image Classification")
-            && ["imagenet", "imagenet1k"].iter().any(|name| same_field(&r.dataset, name))
-    };
+    let on_imagenet =
+        |r: &&ModelResult| same_field(&r.task, "Image Classification") && is_imagenet(&r.dataset);
     results.iter().filter(on_imagenet).find_map(|r| {
         let metric = |names: &[&str]| {
             let named = |m: &&Metric| names.iter().any(|n| same_field(&m.name, n));
             r.metrics.iter().find(named)?.text.parse::<Accuracy>().ok()
         };
-        let top1 = metric(&["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"])?;
-        let top5 = metric(&["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"]);
+        let top1 = metric(TOP1)?;
+        let top5 = metric(TOP5);
         Some(Claim { top1, top5, published_top1: None })
     })
 }
@@ -257,7 +270,7 @@ pub(super) fn count(text: &str) -> Result<u64, &'static str> {
     Ok(value.round() as u64)
 }
 
-fn image_size(text: &str) -> Result<ImageSize, &'static str> {
+pub(super) fn image_size(text: &str) -> Result<ImageSize, &'static str> {
     const EXPECTED: &str = "pixels such as `224` or `224x224`, at most 65536";
     let side = |t: &str| match t.trim().parse::<usize>() {
         Ok(pixels @ 1..=65536) => Ok(pixels),
@@ -267,7 +280,7 @@ fn image_size(text: &str) -> Result<ImageSize, &'static str> {
     Ok(ImageSize { height: side(height)?, width: side(width)? })
 }
 
-fn crop_pct(text: &str) -> Result<f64, &'static str> {
+pub(super) fn crop_pct(text: &str) -> Result<f64, &'static str> {
     match text.trim().parse::<f64>() {
         Ok(share) if share > 0.0 && share <= 1.5 => Ok(share),
         _ => Err("a share of the resized image such as `0.875`"),

@@ -19,7 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use json::json;
-pub use problem::{Malformed, Problem, Problems, Severity};
+pub use problem::{Kind, Malformed, Problem, Problems, Severity};
 pub use scalar::{Scalar, Schema, Style, Typed};
 pub use view::{View, join};
 pub use write::{to_comment, to_yaml};

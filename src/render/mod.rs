@@ -3,11 +3,13 @@
 pub mod card;
 pub mod cite;
 pub mod entry;
+pub mod lint;
 pub mod list;
 pub mod npy;
 pub mod page;
 pub mod plot;
 pub mod safe;
+pub mod sarif;
 pub mod table;
 pub mod template;
 pub mod tree;

@@ -84,3 +84,47 @@ fn every_file_says_what_it_is() {
         files.iter().filter(|f| !std::fs::read_to_string(f).unwrap().starts_with("//!")).collect();
     assert!(bare.is_empty(), "no module doc: {bare:?}");
 }
+
+/// The names in backticks on the map that are paths: folders end in `/`, and `src/lib.rs` is one file.
+fn named(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for line in page.lines() {
+        fenced ^= line.starts_with("```");
+        if fenced {
+            continue;
+        }
+        for name in line.split('`').skip(1).step_by(2) {
+            let is_path =
+                name.contains('/') && !name.contains(|c: char| c.is_whitespace() || "*<>:(".contains(c));
+            if is_path && name.chars().next().is_some_and(|c| c.is_ascii_lowercase()) {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_map_names_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let named = named(&page);
+    assert!(named.len() > 20, "{named:?}");
+    let wrong: Vec<_> = named
+        .iter()
+        .filter(|name| match name.strip_suffix('/') {
+            Some(folder) => !root.join(folder).is_dir(),
+            None => !root.join(name).exists(),
+        })
+        .collect();
+    assert!(wrong.is_empty(), "ARCHITECTURE.md names what is not there: {wrong:?}");
+    // And the map leaves no module out.
+    let modules =
+        std::fs::read_dir(root.join("src")).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+    let left_out: Vec<_> = modules
+        .map(|p| format!("src/{}/", p.file_name().unwrap().to_string_lossy()))
+        .filter(|name| !named.contains(name))
+        .collect();
+    assert!(left_out.is_empty(), "ARCHITECTURE.md leaves out {left_out:?}");
+}

@@ -6,7 +6,7 @@
 use crate::registry::tree::{Mapping, Node, Problem, Problems, Scalar, Value, View, join, same_field};
 
 /// Fields of a model or a collection, in writing order. `zoo` is zoo's own section.
-pub(super) const MODEL: &[&str] = &[
+pub(crate) const MODEL: &[&str] = &[
     "Name",
     "In Collection",
     "Metadata",
@@ -33,16 +33,16 @@ pub(super) const METADATA: &[&str] = &[
 ];
 
 /// Fields of a result, in writing order.
-pub(super) const RESULT: &[&str] = &["Task", "Dataset", "Metrics"];
+pub(crate) const RESULT: &[&str] = &["Task", "Dataset", "Metrics"];
 
 /// Fields of the library.
 pub(super) const LIBRARY: &[&str] = &["Name", "Repository", "Headline", "Website", "Docs", "README", "Image"];
 
 /// Fields of the root, in writing order.
-pub(super) const ROOT: &[&str] = &["Type", "Import", "Library", "Collections", "Models"];
+pub(crate) const ROOT: &[&str] = &["Type", "Import", "Library", "Collections", "Models"];
 
 /// The order of metadata in timm's pages, which zoo keeps; others follow by name.
-const METADATA_ORDER: &[&str] = &[
+pub(crate) const METADATA_ORDER: &[&str] = &[
     "FLOPs",
     "Parameters",
     "File Size",
@@ -74,9 +74,9 @@ const METADATA_ORDER: &[&str] = &[
     "Stochastic Depth Survival",
 ];
 
-const PAPER_ORDER: &[&str] = &["Title", "URL"];
+pub(crate) const PAPER_ORDER: &[&str] = &["Title", "URL"];
 
-const ZOO_ORDER: &[&str] = &[
+pub(crate) const ZOO_ORDER: &[&str] = &[
     "arch",
     "sha256",
     "size",
@@ -93,6 +93,7 @@ const ZOO_ORDER: &[&str] = &[
     "tag",
     "config",
     "today",
+    "lint",
     "evidence",
 ];
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::markdown;
 use crate::registry::tree::{
-    self, Limits, Mapping, Node, Origin, Problem, Problems, Value, View, same_field,
+    self, Kind, Limits, Mapping, Node, Origin, Problem, Problems, Value, View, same_field,
 };
 
 /// Files that one index may read.
@@ -83,7 +83,7 @@ impl Files {
         let here = |p: Box<Problem>| match p.line {
             // What is wrong with the reference itself is told where it stands.
             0 if p.file.is_empty() => {
-                let mut told = Problem::here(reference, p.message);
+                let mut told = Problem::here(reference, p.message).kind(p.kind);
                 told.severity = p.severity;
                 told
             }
@@ -94,7 +94,8 @@ impl Files {
             Err(problem) => return problems.push(here(problem)),
         };
         if names.is_empty() {
-            problems.warn(reference, format!("no file matches `{text}`"));
+            let message = format!("no file matches `{text}`");
+            problems.push(Problem::here(reference, message).warning().kind(Kind::MissingFile));
         }
         for name in names {
             let read = self.inside(&name).and_then(|path| {
@@ -133,7 +134,7 @@ impl Files {
             Ok(resolved) if resolved.starts_with(root) => Ok(path),
             Ok(_) => Err(refuse("is outside the folder of the first file")),
             Err(e) => {
-                let problem = Problem::of("", format!("cannot read `{name}`: {e}"));
+                let problem = Problem::of("", format!("cannot read `{name}`: {e}")).kind(Kind::MissingFile);
                 // The rest is of use without it, unless it was an attempt to look elsewhere.
                 Err(Box::new(if leaves(relative, self.folder(), root) { problem } else { problem.warning() }))
             }

@@ -15,7 +15,7 @@
 //! | `document` | an index as one tree again |
 
 mod document;
-mod fields;
+pub(crate) mod fields;
 mod files;
 mod inherit;
 pub(crate) mod markdown;
@@ -32,7 +32,7 @@ pub use document::{document, to_json};
 pub use fields::{normalise, ordered};
 pub use results::{Reported, reported};
 
-use super::tree::{Malformed, Node, Problem, Problems, View};
+use super::tree::{Kind, Malformed, Node, Problem, Problems, View};
 use crate::error::Result;
 
 /// A model or a collection.
@@ -147,7 +147,7 @@ fn finished(mut index: Index) -> Index {
         if let Some(other) = first.get(&key) {
             let message = format!("a second model of the name `{}`; the first is at {other}", key.0);
             let view = View::at(name, format!("{}.Name", model.path));
-            index.problems.push(Problem::here(&view, message).warning());
+            index.problems.push(Problem::here(&view, message).warning().kind(Kind::DuplicateName));
         }
         first.entry(key).or_insert(place);
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::fields::{self, normalise, spell};
 use super::files::{File, Files};
 use super::{Index, Record};
-use crate::registry::tree::{Node, Problem, Problems, Value, View, join, same_field};
+use crate::registry::tree::{self, Node, Problem, Problems, Value, View, join, same_field};
 
 /// Reads the first file and all it refers to.
 pub(super) fn root_file(files: &mut Files, path: &Path) -> Index {
@@ -325,7 +325,8 @@ fn linked_files(files: &Files, view: &View<'_>, problems: &mut Problems) {
             .text()
             .is_some_and(|text| is_path(text) && !text.contains("://") && files.is_file(text) == Some(false))
         {
-            problems.warn(&value, format!("`{}` is no file here", value.text().unwrap_or_default()));
+            let message = format!("`{}` is no file here", value.text().unwrap_or_default());
+            problems.push(Problem::here(&value, message).warning().kind(tree::Kind::MissingFile));
         }
     }
 }

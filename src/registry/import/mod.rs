@@ -18,7 +18,7 @@ use super::tree::Malformed;
 use crate::error::Result;
 
 /// The largest single page.
-const MAX_PAGE: u64 = 16 << 20;
+pub const MAX_PAGE: u64 = 16 << 20;
 
 /// Reads a page, a card, or a model-index file or folder with all it refers to.
 ///
@@ -28,8 +28,10 @@ pub fn read(path: &Path) -> Result<Index> {
     let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     if matches!(kind, "md" | "mdx") && !crate::fs::metadata(path)?.is_dir() {
         let bytes = crate::fs::read(path, MAX_PAGE)?;
-        if let Some(index) = card::read(&path.display().to_string(), &bytes)? {
-            return Ok(index);
+        match card::read(&path.display().to_string(), &bytes) {
+            Ok(None) => {}
+            Ok(Some(index)) => return Ok(index),
+            Err(Malformed { problems }) => return Ok(Index { problems, ..Index::default() }),
         }
     }
     format::load(path)

@@ -18,11 +18,25 @@ pub enum Severity {
     Error,
 }
 
+/// What sort of problem it is, for whoever sorts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Something is not written as the format has it.
+    #[default]
+    Form,
+    /// A name stands for two things.
+    DuplicateName,
+    /// A file is named that is not there.
+    MissingFile,
+}
+
 /// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
+    /// What sort it is.
+    pub kind: Kind,
     /// The file, as the user named it.
     pub file: Arc<str>,
     /// From 1; 0 when it is about the file as a whole.
@@ -44,6 +58,7 @@ impl Problem {
     pub fn at(file: &Arc<str>, span: Span, message: impl Into<String>) -> Self {
         Problem {
             severity: Severity::Error,
+            kind: Kind::Form,
             file: file.clone(),
             line: span.line,
             column: span.column,
@@ -69,6 +84,12 @@ impl Problem {
     /// The same as a warning.
     pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
+        self
+    }
+
+    /// Says what sort it is.
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 
