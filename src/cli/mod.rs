@@ -14,6 +14,7 @@ mod doctor;
 mod environment;
 mod fetch;
 mod help;
+mod golden;
 mod import;
 mod inspect;
 mod interrupt;
@@ -73,6 +74,8 @@ enum Command {
     Merge(merge::Args),
     /// Render a report again
     Report(report::Args),
+    /// Put timm's logits on record, for `zoo verify --dataset golden`
+    Golden(golden::Args),
     /// List, remember, check and fetch labelled images
     Dataset(dataset::Args),
     /// List, check and tidy what has been downloaded
@@ -160,6 +163,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Predict(args) => predict::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Merge(args) => merge::run(&args, context),
+        Command::Golden(args) => golden::run(&args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Dataset(args) => dataset::run(&args, context),
         Command::Cache(args) => cache::run(&args, context),

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use super::reports::{Outputs, refuse_existing, status};
 use super::verify_progress::Shown;
-use super::{Context, Status};
+use super::{Context, Status, golden};
 use crate::dataset::{self, Classes, Dataset, Homes, Item, Places, Subset};
 use crate::error::{Class, Error, Result};
 use crate::fs;
@@ -26,6 +26,9 @@ use crate::verify::report::{Failed, Host, ModelTiming, SCHEMA, Timing};
 use crate::verify::stats::{Level, Percent, Verdict};
 use crate::verify::{Claimed, Gates, How, OnBadImage, Outcome, Report, Settings, Shard, run as verify};
 
+/// The dataset that is none: timm's logits on record.
+const GOLDEN: &str = "golden";
+
 /// Arguments of `zoo verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,7 +40,7 @@ pub(super) struct Args {
     /// Only models of which this is true, as in `zoo list --where`
     #[arg(long = "where", value_name = "QUERY")]
     query: Option<String>,
-    /// The labelled images: `sample`, `imagenet-val` … (`zoo dataset list`)
+    /// The labelled images: `sample`, `imagenet-val` … (`zoo dataset list`); `golden` compares logits with timm's
     #[arg(long, value_name = "NAME")]
     dataset: String,
     /// Where the images are: a folder or an archive
@@ -153,9 +156,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     context.warn(registry.warnings());
     // A name that means nothing is told before anything is fetched.
     let named = args.names.iter().map(|n| Ok(registry.resolve(n)?)).collect::<Result<Vec<_>>>()?;
+    let store = context.store()?;
+    if args.dataset == GOLDEN {
+        let mut entries = chosen(args, named, &registry, &store, context)?;
+        entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));
+        golden::refuse(&[
+            ("--report", !args.report.is_empty()),
+            ("--subset", args.subset.is_some()),
+            ("--subset-file", args.subset_file.is_some()),
+            ("--shard", args.shard.is_some()),
+            ("--until", args.until.is_some()),
+            ("--data-dir", args.data_dir.is_some()),
+            ("--predictions", args.predictions.is_some()),
+        ])?;
+        return golden::verify(&entries, args.engine, args.weights.as_deref(), &store, args.json, context);
+    }
     let mut settings = settings(args)?;
     let baseline = baseline(args, &mut settings)?;
-    let store = context.store()?;
     let dataset = open(args, registry.dataset(&args.dataset)?, &settings, &store)?;
     let mut entries = chosen(args, named, &registry, &store, context)?;
     entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));

@@ -4,6 +4,7 @@ pub mod card;
 pub mod cite;
 pub mod entry;
 pub mod lint;
+pub mod golden_script;
 pub mod list;
 pub mod npy;
 pub mod page;

@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file that is no golden record, or one of other weights.
+    #[error("`{}` is no golden record: {reason}", path.display())]
+    BadRecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The plan that was fixed beforehand is another one.
     #[error("`{}` holds another plan: its `{key}` is {theirs}, and this run's is {ours}", path.display())]
     OtherPlan {
@@ -182,6 +190,9 @@ impl Classify for Error {
                 .into(),
             Error::Gap { .. } => "run the missing shards, then merge all of them".into(),
             Error::Overlap { .. } => "give each part once".into(),
+            Error::BadRecord { .. } => {
+                "`zoo golden record NAME` prints the script whose output it takes".into()
+            }
             Error::BadReport { .. } => "`zoo verify … --report R.json` writes one".into(),
             Error::Baseline { .. } => {
                 "run the baseline on the same images: same dataset, subset and seed".into()

@@ -12,6 +12,7 @@
 //! | `judge` | rows to counts, interval, verdict |
 //! | `stats` | the statistics, functions of whole counts |
 //! | `gates` | what CI asks beyond the verdict |
+//! | `golden` | evidence without ImageNet: timm's logits on record |
 //! | `plan` | what a run will be able to tell, fixed before it is run |
 //! | `insight` | what the rows tell beyond the verdict |
 //! | `merge` | the reports of shards to the report of the whole |
@@ -20,6 +21,7 @@
 mod claim;
 mod error;
 pub mod gates;
+pub mod golden;
 pub mod insight;
 mod journal;
 pub mod judge;

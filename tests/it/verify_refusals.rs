@@ -175,6 +175,43 @@ fn the_bar_is_fixed_before_the_run() {
 }
 
 #[test]
+fn golden_says_its_level_and_takes_records() {
+    let case = Case::new();
+    let golden =
+        |more: &[&str]| case.home.run(&[&["verify"], more, &["--dataset", "golden", "--offline"]].concat());
+    says(&golden(&["tf_efficientnet_b0_ns"]), 0, &["architecture", "timm's: "]);
+    says(&golden(&["tf_efficientnet_b0_ns", "--shard", "1/2"]), 2, &["--shard"]);
+    let weights = ["--weights", "w.safetensors"];
+    let script = case.home.run(&[&["golden", "record", MODEL][..], &weights].concat());
+    says(
+        &script,
+        0,
+        &["timm.create_model('tf_efficientnet_lite0'", "zoo convert", "--arch tf_efficientnet_lite0"],
+    );
+    assert_eq!(script.out.lines().count(), 10);
+    // The seeded weights are those of the embedded record, and so are their logits.
+    let record = zoo::nn::golden::of("tf_efficientnet_lite0").unwrap().unwrap();
+    let row = record.rows.iter().find(|r| r.size == 224).unwrap();
+    let sha256 =
+        script.out.split("'tensors_sha256': '").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let put = |name: &str, sha256: &str, spoil: f32| {
+        let mut logits = row.logits.clone();
+        logits[7] += spoil;
+        let bytes: Vec<u8> = logits.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let logits = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let record = serde_json::json!({"schema": "zoo.golden/1", "arch": "tf_efficientnet_lite0",
+            "tensors_sha256": sha256, "size": 224, "timm": "1.0.31", "torch": "2", "logits": logits});
+        case.home.write(name, record.to_string());
+        case.home.run(&[&["golden", "record", MODEL, "--from", name][..], &weights].concat())
+    };
+    says(&put("other.json", &"0".repeat(64), 0.0), 3, &["other.json", "tensors_sha256"]);
+    says(&put("right.json", &sha256, 0.0), 0, &["kept as"]);
+    says(&golden(&[&[MODEL][..], &weights].concat()), 0, &["checkpoint", "timm's: "]);
+    says(&put("wrong.json", &sha256, 0.5), 0, &["kept as"]);
+    says(&golden(&[&[MODEL][..], &weights].concat()), 1, &["checkpoint", "NOT timm's"]);
+}
+
+#[test]
 fn a_subset_is_the_head_of_the_order() {
     let case = Case::new();
     says(&case.verify(&["--subset", "5", "--report", "five.json"]), 0, &["the first 5 by seed 0"]);
