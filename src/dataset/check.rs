@@ -1,23 +1,63 @@
-//! Whether what is there is the dataset: count, names, labels, and which images are missing or extra.
+//! Whether what is there is the dataset: count, names, labels, bytes, and which images are missing or extra.
 //!
 //! In: a [`Dataset`] as it was found. Out: a [`Check`]. Called by `zoo dataset check`. It rests on facts that
-//! exist: the numbers of ImageNet's validation images are 1 to 50,000, and every class has fifty of them.
+//! exist: the numbers of ImageNet's validation images are 1 to 50,000, their labels are published (tensorflow-datasets
+//! 4.9.10), and so is the size of the official archive, to which all sizes together must add up.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::Dataset;
-use super::error::Result;
+use super::{Dataset, Item};
+use crate::error::Result;
 use crate::hash::Sha256;
-use crate::registry::Relation;
+use crate::registry::{Relation, labels};
 
 /// Images that are named one by one.
 const NAMED: usize = 20;
 
+/// Bytes of `ILSVRC2012_img_val.tar`, by tensorflow-datasets 4.9.10: `datasets/imagenet2012/checksums.tsv`.
+const OFFICIAL_TAR: u64 = 6_744_924_160;
+
+/// A tar's header and the unit its members are padded to; and the unit of the whole (POSIX.1 ustar).
+const BLOCK: u64 = 512;
+const RECORD: u64 = 20 * BLOCK;
+
+/// What can be said of the images' bytes without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bytes {
+    /// All sizes together are those of the official archive.
+    Official,
+    /// They are not: these are other files under the same names.
+    Wrong,
+    /// Nothing is published that would tell.
+    Unknown,
+}
+
+/// Some images, the first few by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Some20 {
+    /// How many.
+    pub count: u64,
+    /// The first few.
+    pub first: Vec<String>,
+}
+
+impl Some20 {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(name());
+        }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
+    /// `zoo.dataset-check/1`.
+    pub schema: &'static str,
     /// The dataset.
     pub name: String,
     /// How it was read.
@@ -30,79 +70,79 @@ pub struct Check {
     pub relation: Relation,
     /// Of ids and labels.
     pub labels_sha256: Sha256,
-    /// Numbers of the population that are not there; the first few.
-    pub missing: Vec<String>,
-    /// How many are not there.
-    pub missing_count: u64,
-    /// Images that are not of the population; the first few.
-    pub extra: Vec<String>,
-    /// How many are not of it.
-    pub extra_count: u64,
-    /// Classes whose number of images is not the fifty that each has, when all are there.
-    pub uneven: Vec<String>,
     /// Whether ids are numbers of the population at all: files under other names cannot be told.
     pub numbered: bool,
+    /// Numbers of the population that are not there.
+    pub missing: Some20,
+    /// Images that are not of the population.
+    pub extra: Some20,
+    /// Images whose label is not the published one.
+    pub mislabelled: Some20,
+    /// What can be said of their bytes.
+    pub bytes: Bytes,
 }
 
 /// Compares.
 ///
 /// # Errors
-/// None as yet: what cannot be read was refused when the dataset was opened.
+/// A file whose size cannot be had.
 pub fn check(dataset: &Dataset) -> Result<Check> {
-    let numbered = |id: &str| id.len() == 8 && id.bytes().all(|b| b.is_ascii_digit());
     let population = dataset.population;
-    let is_of_it = |id: &str| numbered(id) && id.parse().is_ok_and(|n: u64| (1..=population).contains(&n));
-    let there: BTreeSet<&str> = dataset.items.iter().map(|i| i.id.as_str()).collect();
-    let any_numbered = dataset.items.iter().any(|i| numbered(&i.id));
-    let named = any_numbered && dataset.claims.is_some() && dataset.relation != Relation::Other;
-    let (mut missing, mut missing_count, mut extra) = (Vec::new(), 0, Vec::new());
-    if named {
-        for number in 1..=population {
-            let id = format!("{number:08}");
-            if !there.contains(id.as_str()) {
-                missing_count += 1;
-                if missing.len() < NAMED {
-                    missing.push(id);
-                }
-            }
-        }
-        extra = dataset.items.iter().filter(|i| !is_of_it(&i.id)).map(|i| i.path.clone()).collect();
-    }
-    let extra_count = extra.len() as u64;
-    extra.truncate(NAMED);
-    let mut uneven = Vec::new();
-    if named && missing_count == 0 {
-        let mut per_class = vec![0_u64; dataset.classes];
-        for slot in dataset.items.iter().flat_map(|i| &i.labels) {
-            if let Some(count) = per_class.get_mut(*slot) {
-                *count += 1;
-            }
-        }
-        let each = population / (dataset.classes.max(1) as u64);
-        let odd = per_class.iter().enumerate().filter(|(_, n)| **n != each);
-        uneven =
-            odd.map(|(class, n)| format!("class {class}: {n} images, expected {each}")).take(NAMED).collect();
-    }
-    Ok(Check {
+    let published = labels::validation();
+    let of_imagenet = dataset.name.starts_with("imagenet-") && population == published.len() as u64;
+    let numbered = of_imagenet && dataset.items.iter().any(|i| number(i).is_some());
+    let mut check = Check {
+        schema: "zoo.dataset-check/1",
         name: dataset.name.clone(),
         layout: dataset.layout.to_owned(),
         images: dataset.items.len() as u64,
         population,
         relation: dataset.relation,
         labels_sha256: dataset.labels_sha256(),
-        missing,
-        missing_count,
-        extra,
-        extra_count,
-        uneven,
-        numbered: named,
-    })
+        numbered,
+        missing: Some20::default(),
+        extra: Some20::default(),
+        mislabelled: Some20::default(),
+        bytes: Bytes::Unknown,
+    };
+    if !numbered {
+        return Ok(check);
+    }
+    let there: BTreeSet<usize> = dataset.items.iter().filter_map(number).collect();
+    for number in (1..=published.len()).filter(|n| !there.contains(n)) {
+        check.missing.add(|| format!("{number:08}"));
+    }
+    for item in &dataset.items {
+        let Some(label) = number(item).and_then(|n| published.get(n.checked_sub(1)?)) else {
+            check.extra.add(|| item.path.clone());
+            continue;
+        };
+        if dataset.claims.as_deref() == Some("ImageNet") && item.labels != [*label] {
+            let found: Vec<_> = item.labels.iter().map(usize::to_string).collect();
+            check.mislabelled.add(|| format!("{} is {}, published {label}", item.id, found.join(",")));
+        }
+    }
+    if check.missing.count == 0 && check.extra.count == 0 {
+        let mut packed = 2 * BLOCK;
+        for item in &dataset.items {
+            packed += BLOCK + dataset.size(item)?.next_multiple_of(BLOCK);
+        }
+        let official = packed.next_multiple_of(RECORD) == OFFICIAL_TAR;
+        check.bytes = if official { Bytes::Official } else { Bytes::Wrong };
+    }
+    Ok(check)
+}
+
+/// The number of a validation image.
+fn number(item: &Item) -> Option<usize> {
+    let digits = item.id.len() == 8 && item.id.bytes().all(|b| b.is_ascii_digit());
+    if digits { item.id.parse().ok() } else { None }
 }
 
 impl Check {
     /// Whether nothing speaks against it. A part of the population is legitimate, and said to be one.
     pub fn is_the_dataset(&self) -> bool {
-        self.extra_count == 0 && self.uneven.is_empty()
+        self.extra.count == 0 && self.mislabelled.count == 0 && self.bytes != Bytes::Wrong
     }
 
     /// For people.
@@ -110,25 +150,26 @@ impl Check {
         let mut lines = vec![
             format!("{}: {} images, {}", self.name, self.images, self.layout),
             format!("labels_sha256 {}", self.labels_sha256),
-            format!("of the population of {}: {}", self.population, self.relation.name()),
         ];
-        let list = |what: &str, count: u64, names: &[String]| {
-            let more = if count > names.len() as u64 { ", …" } else { "" };
-            format!("{what}: {count} ({}{more})", names.join(", "))
+        let mut list = |what: &str, some: &Some20| {
+            if some.count > 0 {
+                let more = if some.count > some.first.len() as u64 { ", …" } else { "" };
+                lines.push(format!("{what}: {} ({}{more})", some.count, some.first.join(", ")));
+            }
         };
-        if !self.numbered {
-            lines.push(
-                "the images' names are not those of the population: missing and extra ones cannot be told"
-                    .into(),
-            );
-        }
-        if self.missing_count > 0 {
-            lines.push(list("not here", self.missing_count, &self.missing));
-        }
-        if self.extra_count > 0 {
-            lines.push(list("not of the dataset", self.extra_count, &self.extra));
-        }
-        lines.extend(self.uneven.iter().map(|u| format!("labels that cannot be right: {u}")));
+        list("not here", &self.missing);
+        list("not of the dataset", &self.extra);
+        list("labels that are not the published ones", &self.mislabelled);
+        lines.push(match (self.numbered, self.missing.count, self.bytes) {
+            (false, ..) => "the names do not number the images: which are missing or extra cannot be told".into(),
+            (true, 0, Bytes::Official) => "complete; names and sizes are those of the official archive".into(),
+            (true, 0, Bytes::Wrong) => {
+                "all names are there, but these are the wrong bytes: their sizes do not add up to the official archive's"
+                    .into()
+            }
+            (true, 0, Bytes::Unknown) => "all names are there".into(),
+            (true, ..) => format!("a part of the population of {}: a run on it is `given`", self.population),
+        });
         lines
     }
 }

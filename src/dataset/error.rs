@@ -102,6 +102,12 @@ pub enum Error {
         /// Classes of the model.
         expected: usize,
     },
+    /// An image that the set of labels does not speak of.
+    #[error("`{path}` has no ReaL label: they are known by the number in `ILSVRC2012_val_…`")]
+    NoLabelSet {
+        /// The image.
+        path: String,
+    },
     /// A file of a fetched set is not the registry's.
     #[error("`{path}` has SHA-256 {found}, and the registry says {expected}")]
     WrongFile {

@@ -31,7 +31,7 @@ pub use open::{Places, open};
 pub use subset::Subset;
 
 use crate::hash::Sha256;
-use crate::registry::{DatasetEntry, Relation};
+use crate::registry::{DatasetEntry, Relation, labels};
 use layout::Images;
 
 /// One labelled image.
@@ -80,14 +80,29 @@ impl Dataset {
         }
         let mut items = Vec::with_capacity(found.len());
         for (source, file) in found.into_iter().enumerate() {
-            let labels = classes.indices(&file.label, &file.path)?;
+            let mut labels = classes.indices(&file.label, &file.path)?;
             let id = id::of(&file.path, &labels, classes);
+            if entry.label_set.as_deref() == Some("real") {
+                // Known for validation images only, by their number.
+                let known = id.parse().ok().and_then(labels::real);
+                labels = known.ok_or_else(|| Error::NoLabelSet { path: file.path.clone() })?;
+            }
             items.push(Item { id, labels, path: file.path, source });
         }
         items.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
         if let Some([first, second]) = items.array_windows().find(|[a, b]| a.id == b.id) {
             let (id, first, second) = (first.id.clone(), first.path.clone(), second.path.clone());
             return Err(Error::Duplicate { id, first, second });
+        }
+        let mask = entry.mask.as_deref().and_then(labels::mask);
+        if let Some(mask) = &mask
+            && let Some((item, class)) = items.iter().find_map(|item| {
+                let outside = item.labels.iter().find(|class| mask.binary_search(class).is_err())?;
+                Some((item, *outside))
+            })
+        {
+            let (path, found) = (item.path.clone(), format!("class {}", classes.id_name(class)));
+            return Err(Error::UnknownClass { path, found, of: format!("the classes of `{}`", entry.name) });
         }
         let population = entry.population.as_ref().map_or(items.len() as u64, |p| p.n);
         let relation = match entry.relation {
@@ -103,7 +118,7 @@ impl Dataset {
             population,
             claims,
             classes: classes.len(),
-            mask: None,
+            mask,
             items,
             images,
         })
@@ -115,6 +130,14 @@ impl Dataset {
     /// What the file system or the archive says, naming the file.
     pub fn bytes(&self, item: &Item) -> crate::Result<Vec<u8>> {
         self.images.bytes(item.source)
+    }
+
+    /// The file's size in bytes.
+    ///
+    /// # Errors
+    /// As [`Dataset::bytes`].
+    pub fn size(&self, item: &Item) -> crate::Result<u64> {
+        self.images.size(item.source)
     }
 
     /// SHA-256 of which image has which label.

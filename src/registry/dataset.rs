@@ -150,6 +150,12 @@ pub struct DatasetEntry {
     pub relation: Relation,
     /// How classes are known.
     pub labels: LabelRule,
+    /// The classes that it has, where they are fewer than the labels could say: a set in `registry/labels`.
+    #[serde(default)]
+    pub mask: Option<String>,
+    /// Labels that replace those that the layout tells: `real` for ReaL's sets.
+    #[serde(default)]
+    pub label_set: Option<String>,
     /// Terms of use, in words.
     pub licence: Option<String>,
     /// Places to fetch it from by itself; none where the terms forbid it.

@@ -190,6 +190,8 @@ impl Reader<'_> {
             population,
             relation: self.parse(relation, str::parse)?,
             labels: self.parse(labels, str::parse)?,
+            mask: self.text(root.field("mask")),
+            label_set: self.text(root.field("label_set")),
             licence: self.text(root.field("licence")),
             sources: sources.iter().filter_map(|s| self.dataset_source(s)).collect(),
             layouts: self.texts(root.field("layouts")),

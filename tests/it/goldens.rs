@@ -51,3 +51,19 @@ fn the_last_norms_are_found_as_when_the_logits_were_made() {
         }
     }
 }
+
+#[test]
+fn label_sets_are_those_that_were_published() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let golden: Value =
+        serde_json::from_slice(&std::fs::read(root.join("tests/golden/label_sets.json")).unwrap()).unwrap();
+    for (name, sha256) in golden["sha256"].as_object().unwrap() {
+        let file = root.join(format!("registry/labels/{name}.txt"));
+        assert_eq!(
+            *sha256,
+            zoo::Sha256::of(&std::fs::read(&file).unwrap()).to_string(),
+            "{}",
+            file.display()
+        );
+    }
+}

@@ -5,6 +5,7 @@
 mod arch;
 mod checkpoints;
 mod convert;
+mod datasets;
 mod goldens;
 mod hostile;
 mod images;

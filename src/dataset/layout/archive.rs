@@ -80,6 +80,10 @@ impl Images for Spans {
         Ok(buffer)
     }
 
+    fn size(&self, index: usize) -> crate::Result<u64> {
+        Ok(self.spans.get(index).map_or(0, |s| s.bytes))
+    }
+
     fn fingerprint(&self) -> crate::Result<Sha256> {
         fingerprint(&self.archives)
     }

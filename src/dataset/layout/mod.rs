@@ -63,6 +63,11 @@ pub trait Images: Send + Sync {
     /// One file's bytes.
     fn bytes(&self, index: usize) -> crate::Result<Vec<u8>>;
 
+    /// One file's size in bytes.
+    fn size(&self, index: usize) -> crate::Result<u64> {
+        Ok(self.bytes(index)?.len() as u64)
+    }
+
     /// Changes when an image does, as far as that can be seen without reading them all.
     fn fingerprint(&self) -> crate::Result<Sha256>;
 }
@@ -168,6 +173,11 @@ impl Images for Files {
     fn bytes(&self, index: usize) -> crate::Result<Vec<u8>> {
         let path = self.0.get(index).map_or(Path::new(""), PathBuf::as_path);
         Ok(crate::fs::read(path, MAX_IMAGE)?)
+    }
+
+    fn size(&self, index: usize) -> crate::Result<u64> {
+        let path = self.0.get(index).map_or(Path::new(""), PathBuf::as_path);
+        Ok(crate::fs::metadata(path)?.len())
     }
 
     fn fingerprint(&self) -> crate::Result<Sha256> {

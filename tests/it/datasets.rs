@@ -1,0 +1,105 @@
+//! `zoo dataset`: what is there, what is remembered, and whether it is the dataset.
+
+use serde_json::Value;
+
+use crate::lite0::golden;
+use crate::support::Home;
+
+/// The smallest real JPEG there is among the pictures.
+fn pixel() -> Vec<u8> {
+    std::fs::read(golden("1x1.jpg")).unwrap()
+}
+
+fn check(home: &Home, dir: &str, code: i32) -> Value {
+    let ran = home.run(&["dataset", "check", "imagenet-val", "--data-dir", dir, "--json"]);
+    assert_eq!(ran.code, Some(code), "{}", ran.err);
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[test]
+fn fifty_thousand_pixels_under_the_true_names_are_the_wrong_bytes() {
+    let home = Home::new();
+    let labels = zoo::registry::labels::imagenet();
+    let pixel = pixel();
+    for label in labels {
+        std::fs::create_dir_all(home.path(&format!("val/{}", label.wnid))).unwrap();
+    }
+    let first = home.path("first.jpg");
+    std::fs::write(&first, &pixel).unwrap();
+    for (at, &class) in zoo::registry::labels::validation().iter().enumerate() {
+        let name = format!("val/{}/ILSVRC2012_val_{:08}.JPEG", labels[class].wnid, at + 1);
+        // Links to one file: fifty thousand names are what matters, not fifty thousand inodes.
+        let link = std::fs::hard_link(&first, home.path(&name));
+        if link.is_err() {
+            std::fs::write(home.path(&name), &pixel).unwrap();
+        }
+    }
+    let all = check(&home, "val", 1);
+    assert_eq!(
+        (&all["images"], &all["relation"], &all["bytes"]),
+        (&50_000.into(), &"census".into(), &"wrong".into())
+    );
+    for key in ["missing", "extra", "mislabelled"] {
+        assert_eq!(all[key]["count"], 0, "{key}");
+    }
+    let text = home.run(&["dataset", "check", "imagenet-val", "--data-dir", "val"]);
+    assert!(text.out.contains("wrong bytes"), "{}", text.out);
+
+    // One image under another class, one missing, one that is not of the set.
+    let of = |at: usize| labels[zoo::registry::labels::validation()[at]].wnid;
+    let name =
+        |class: &str, number: usize| home.path(&format!("val/{class}/ILSVRC2012_val_{number:08}.JPEG"));
+    let other = labels.iter().find(|l| l.wnid != of(6)).unwrap().wnid;
+    std::fs::rename(name(of(6), 7), name(other, 7)).unwrap();
+    std::fs::remove_file(name(of(8), 9)).unwrap();
+    std::fs::write(home.path(&format!("val/{}/mine.JPEG", of(0))), &pixel).unwrap();
+    let part = check(&home, "val", 1);
+    assert_eq!(part["relation"], "given");
+    assert_eq!((&part["missing"]["count"], &part["missing"]["first"][0]), (&1.into(), &"00000009".into()));
+    assert_eq!(part["extra"]["count"], 1);
+    assert!(part["extra"]["first"][0].as_str().unwrap().ends_with("mine.JPEG"));
+    assert_eq!(part["mislabelled"]["count"], 1);
+    assert!(part["mislabelled"]["first"][0].as_str().unwrap().starts_with("00000007 is "));
+}
+
+#[test]
+fn a_folder_is_remembered() {
+    let home = Home::new();
+    home.write("part/n01440764/ILSVRC2012_val_00000293.JPEG", pixel());
+    let missing = home.run(&["dataset", "add", "imagenet-val", "no-such"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.err);
+    assert!(missing.err.contains("no-such"), "{}", missing.err);
+    assert_eq!(home.run(&["dataset", "add", "imagenet-val", "part"]).code, Some(0));
+    let list = home.run(&["dataset", "list"]);
+    assert!(
+        list.out.contains("part") && list.out.contains("sample") && list.out.contains("imagenet-a"),
+        "{}",
+        list.out
+    );
+    let ran = home.run(&["dataset", "check", "imagenet-val"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("a part of the population of 50000"), "{}", ran.out);
+    let show = home.run(&["dataset", "show", "imagenet-a", "--json"]);
+    let shown: Value = serde_json::from_str(&show.out).unwrap();
+    assert_eq!((&shown["mask"], &shown["relation"]), (&"imagenet-a".into(), &"other".into()));
+}
+
+#[test]
+fn sets_beside_the_validation_images_have_their_own_labels_and_classes() {
+    let home = Home::new();
+    // Image 2 is any of two classes by ReaL; image 1 has no label.
+    home.write("real/n01440764/ILSVRC2012_val_00000001.JPEG", pixel());
+    home.write("real/n01440764/ILSVRC2012_val_00000002.JPEG", pixel());
+    let lines = "00000001\t\n00000002\t795,970\n";
+    let ran = home.run(&["dataset", "check", "imagenet-real", "--data-dir", "real", "--json"]);
+    let found: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(found["labels_sha256"], zoo::Sha256::of(lines.as_bytes()).to_string());
+    home.write("other/n01440764/x.jpg", pixel());
+    let ran = home.run(&["dataset", "check", "imagenet-real", "--data-dir", "other"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("x.jpg") && ran.err.contains("ReaL"), "{}", ran.err);
+    // A tench is not among ImageNet-A's classes.
+    let ran = home.run(&["dataset", "check", "imagenet-a", "--data-dir", "other"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.err.contains("n01440764") && ran.err.contains("classes of `imagenet-a`"), "{}", ran.err);
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# What is too long or too large for CI. Needs PYTHON (default python3) with timm 1.0.31, torch, Pillow and pyarrow, a
+# package index for pip, and some 2 GB. Some thirty minutes on two cores.
+#
+#   PYTHON=oracle/bin/python bash tests/long.sh [WORK] 2>&1 | tee tests/long.log
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+work=${1:-$(mktemp -d)}
+mkdir -p "$work"
+zoo=$PWD/target/release/zoo
+export ZOO_HOME=$work/home
+
+echo "== $(date -u +%Y-%m-%dT%H:%MZ), $(git rev-parse --short HEAD)$(git diff --quiet || echo ', with changes')"
+grep -m1 'model name' /proc/cpuinfo
+grep -qw avx512f /proc/cpuinfo && echo "isa: avx512" || echo "isa: avx2; not run here: avx512"
+cargo build --release
+
+echo "== two thousand variants: every image's top-5 is timm's"
+[ -s "$work/variants/timm.json" ] || PYTHONPATH=tests/oracle "$python" tests/oracle/variants.py "$work/variants"
+verify() { "$zoo" verify --progress none --dataset imagenet-val "$@"; }
+lite0=(efficientnet_lite0_pypi)
+# 1 is an answer too: the claim is about ImageNet, not about variants of twenty photographs.
+run() { local code=0; verify "$@" || code=$?; [ $code -le 1 ] || { echo "exit $code" >&2; return 1; }; }
+run "${lite0[@]}" --data-dir "$work/variants/val" --report "$work/all.json" --force
+python3 -I tests/compare_top5.py "$work/all.json" "$work/variants/timm.json" lite0
+b0=(tf_efficientnet_b0_ns --weights "$work/variants/b0.pth")
+run "${b0[@]}" --data-dir "$work/variants/folders" --report "$work/b0.json" --force
+python3 -I tests/compare_top5.py "$work/b0.json" "$work/variants/timm.json" b0
+
+echo "== two hundred of them in five layouts: the same report"
+canonical() { "$zoo" report --canonical "$1"; }
+for layout in folders flat tar parquet webdataset; do
+    run "${lite0[@]}" --data-dir "$work/variants/$layout" --report "$work/$layout.json" --force > /dev/null
+    canonical "$work/$layout.json" | sha256sum | sed "s/-/$layout/"
+    cmp <(canonical "$work/folders.json") <(canonical "$work/$layout.json")
+done
+
+echo "== killed at thirty random moments and resumed: the same report"
+RANDOM=0
+for turn in $(seq 30); do
+    rm -rf "$ZOO_HOME/runs"
+    verify "${lite0[@]}" --data-dir "$work/variants/folders" --report "$work/never.json" --force > /dev/null & victim=$!
+    sleep "$(printf '%d.%03d' $((RANDOM % 4)) $((RANDOM % 1000)))"
+    kill -9 $victim 2> /dev/null && killed=killed || killed="had ended"
+    wait $victim 2> /dev/null || true
+    rows=$(cat "$ZOO_HOME"/runs/*.rows 2> /dev/null | grep -c classes || true)
+    run "${lite0[@]}" --data-dir "$work/variants/folders" --report "$work/resumed.json" > /dev/null
+    cmp <(canonical "$work/folders.json") <(canonical "$work/resumed.json")
+    rm -f "$work/resumed.json" "$work/never.json"
+    echo "$turn: $killed with $rows images on record; the same report"
+done
+
+echo "== shards, threads, batch: the same report"
+for of in 1 2 7; do
+    parts=()
+    for index in $(seq $of); do
+        rm -rf "$ZOO_HOME/runs"
+        run "${lite0[@]}" --data-dir "$work/variants/folders" --shard "$index/$of" --report "$work/part-$index.json" --force > /dev/null
+        parts+=("$work/part-$index.json")
+    done
+    "$zoo" merge "${parts[@]}" --report "$work/merged.json" --force > /dev/null || [ $? -eq 1 ]
+    cmp <(canonical "$work/folders.json") <(canonical "$work/merged.json")
+    echo "$of shards: the same report"
+done
+for how in "--threads 1" "--threads 2 --batch 16" "--threads 7 --batch 3"; do
+    # shellcheck disable=SC2086
+    run "${lite0[@]}" --data-dir "$work/variants/folders" $how --report "$work/how.json" --force > /dev/null
+    cmp <(canonical "$work/folders.json") <(canonical "$work/how.json")
+    echo "$how: the same report"
+done
+echo "== all of it holds"
