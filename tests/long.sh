@@ -69,4 +69,8 @@ for how in "--threads 1" "--threads 2 --batch 16" "--threads 7 --batch 3"; do
     cmp <(canonical "$work/folders.json") <(canonical "$work/how.json")
     echo "$how: the same report"
 done
+echo "== every planted mistake is named, and none where there is none"
+[ -s "$work/variants/faults/faults.json" ] || PYTHONPATH=tests/oracle "$python" tests/oracle/faults.py "$work/variants"
+python3 -I tests/diagnose.py "$zoo" "$work/variants/faults"
+
 echo "== all of it holds"

@@ -19,10 +19,11 @@ use crate::registry::{DatasetEntry, Entry, Registry, Relation};
 use crate::render::verdict;
 use crate::render::verdict_html::Thumbnails;
 use crate::store::{Kind, Store};
+use crate::verify::diagnose::{Diagnosis, Patient, diagnose};
 use crate::verify::gates::{Baseline, board};
 use crate::verify::insight::Insight;
 use crate::verify::plan::Plan;
-use crate::verify::report::{Failed, Host, ModelTiming, SCHEMA, Timing};
+use crate::verify::report::{Failed, Host, ModelResult, ModelTiming, SCHEMA, Timing};
 use crate::verify::stats::{Level, Percent, Verdict};
 use crate::verify::{Claimed, Gates, How, OnBadImage, Outcome, Report, Settings, Shard, run as verify};
 
@@ -97,6 +98,9 @@ pub(super) struct Args {
     /// What becomes of images that cannot be read
     #[arg(long, value_enum, default_value_t = OnBadImage::default(), value_name = "WHAT")]
     on_bad_image: OnBadImage,
+    /// Find out why a number does not match; done by itself when a claim is contradicted
+    #[arg(long)]
+    diagnose: bool,
     /// Exit 5 where the verdict is `consistent` or `no-claim`
     #[arg(long)]
     strict: bool,
@@ -229,11 +233,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             result.gates = settings.gates.check(result, baseline.as_ref(), alone)?;
         }
     }
+    let diagnoses = diagnoses(args, &entries, &results, &registry, &loader, &dataset, context)?;
     let report = Report {
         schema: SCHEMA.to_owned(),
         run: settings.to_run(&dataset.name),
         results,
         failed,
+        diagnoses,
         timing: Timing { started: utc(started), seconds: begun.elapsed().as_secs_f64(), models: timings },
         host: Host {
             command: std::env::args().skip(1).collect(),
@@ -415,6 +421,37 @@ fn timing(outcome: &Outcome) -> ModelTiming {
 fn utc(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
         .map_or_else(|_| String::new(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Why numbers do not match: of the contradicted models, or of all where that is asked.
+fn diagnoses(
+    args: &Args,
+    entries: &[&Entry],
+    results: &[ModelResult],
+    registry: &Registry,
+    loader: &Loader<'_>,
+    dataset: &Dataset,
+    context: &Context,
+) -> Result<Vec<Diagnosis>> {
+    let mut found = Vec::new();
+    for result in results.iter().filter(|r| args.diagnose || r.verdict == Verdict::Contradicted) {
+        let Some(entry) = entries.iter().find(|e| e.name == result.model).filter(|_| args.shard.is_none())
+        else {
+            continue;
+        };
+        context.note(&format!("{}: looking for the reason", entry.name));
+        let patient = Patient {
+            loader: *loader,
+            entry,
+            dataset,
+            others: registry.models(),
+            seed: args.seed,
+            threads: threads(args),
+            engine: args.engine,
+        };
+        found.push(diagnose(&patient)?);
+    }
+    Ok(found)
 }
 
 /// Small pictures of the worst mistakes; one that cannot be had is left out.

@@ -81,30 +81,27 @@ impl Loader<'_> {
     /// # Errors
     /// An entry without architecture or preprocessing, weights that cannot be had, read or do not fit.
     pub fn prepare(&self, entry: &Entry) -> Result<Prepared, Error> {
-        let preprocess = Preprocess::of(entry)
-            .map_err(|e| Error::Preprocess { name: entry.name.clone(), source: Box::new(e) })?;
-        let Some(arch) = entry.zoo.arch.as_deref() else {
-            return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
-        };
-        let build = |classes| {
-            arch::build(arch, classes)
-                .map_err(|e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) })
-        };
-        // Known to be buildable, and to take the image size, before the weights are downloaded.
-        let graph = build(CLASSES)?;
-        graph.shapes([1, 3, preprocess.size.height, preprocess.size.width])?;
-
-        let (mut checkpoint, provenance) = match self.weights {
+        let (graph, preprocess) = buildable(entry)?;
+        let (checkpoint, provenance) = match self.weights {
             Some(path) => given(path)?,
             None => self.published(entry)?,
         };
-        let renamed = name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
-        let weights = Mapped::new(checkpoint);
-        let classes = classes(&graph, &weights).unwrap_or(CLASSES);
-        let graph = if classes == CLASSES { graph } else { build(classes)? };
-        let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
-        let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
-        Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored, renamed })
+        fitted(entry, graph, preprocess, checkpoint, provenance)
+    }
+
+    /// The same with an open checkpoint, such as another state dict of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`Loader::prepare`].
+    pub fn prepare_with(
+        &self,
+        entry: &Entry,
+        checkpoint: Checkpoint,
+        path: &Path,
+    ) -> Result<Prepared, Error> {
+        let (graph, preprocess) = buildable(entry)?;
+        let provenance = hashed(&checkpoint, path)?;
+        fitted(entry, graph, preprocess, checkpoint, provenance)
     }
 
     /// The entry's own weights, from the store.
@@ -123,11 +120,49 @@ impl Loader<'_> {
 /// A weights file of the user's: hashed, whatever its format.
 fn given(path: &Path) -> Result<(Checkpoint, Provenance), Error> {
     let checkpoint = Checkpoint::open(path)?;
+    let provenance = hashed(&checkpoint, path)?;
+    Ok((checkpoint, provenance))
+}
+
+fn hashed(checkpoint: &Checkpoint, path: &Path) -> Result<Provenance, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let digests = checkpoint.tensor_digests(threads)?;
     let tensors_sha256 = checkpoint::tensors_sha256(checkpoint.tensors().iter().zip(digests));
-    let provenance = Provenance { path: path.to_owned(), file_sha256: fs::sha256(path)?.0, tensors_sha256 };
-    Ok((checkpoint, provenance))
+    Ok(Provenance { path: path.to_owned(), file_sha256: fs::sha256(path)?.0, tensors_sha256 })
+}
+
+fn build(entry: &Entry, classes: usize) -> Result<Graph, Error> {
+    let Some(arch) = entry.zoo.arch.as_deref() else {
+        return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
+    };
+    arch::build(arch, classes)
+        .map_err(|e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) })
+}
+
+/// Known to be buildable, and to take the image size, before the weights are downloaded.
+fn buildable(entry: &Entry) -> Result<(Graph, Preprocess), Error> {
+    let preprocess = Preprocess::of(entry)
+        .map_err(|e| Error::Preprocess { name: entry.name.clone(), source: Box::new(e) })?;
+    let graph = build(entry, CLASSES)?;
+    graph.shapes([1, 3, preprocess.size.height, preprocess.size.width])?;
+    Ok((graph, preprocess))
+}
+
+/// Names the tensors, and checks them against the architecture both ways.
+fn fitted(
+    entry: &Entry,
+    graph: Graph,
+    preprocess: Preprocess,
+    mut checkpoint: Checkpoint,
+    provenance: Provenance,
+) -> Result<Prepared, Error> {
+    let renamed = name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
+    let weights = Mapped::new(checkpoint);
+    let classes = classes(&graph, &weights).unwrap_or(CLASSES);
+    let graph = if classes == CLASSES { graph } else { build(entry, classes)? };
+    let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
+    let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
+    Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored, renamed })
 }
 
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
@@ -166,6 +201,11 @@ impl Prepared {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.graph.classes
+    }
+
+    /// Its weights, under the architecture's names.
+    pub fn weights(&self) -> &Mapped {
+        &self.weights
     }
 }
 

@@ -3,8 +3,8 @@
 pub mod card;
 pub mod cite;
 pub mod entry;
-pub mod lint;
 pub mod golden_script;
+pub mod lint;
 pub mod list;
 pub mod npy;
 pub mod page;

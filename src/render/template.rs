@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn values_are_escaped_for_what_the_template_makes() {
         let markdown = made("{{ x }}", Sink::Markdown).unwrap();
-        assert_eq!(markdown, "&lt;/script&gt;\\|::error \\`x\\`\\u{1b}\\[31m\\u{a}=cmd");
+        assert_eq!(markdown, "&lt;/script&gt;\\|::error \\`x\\`\\u{1b}\\[31m\\u{a}\\=cmd");
         assert!(!made("{{ x }}", Sink::Html).unwrap().contains(['<', '\u{1b}']));
         assert!(!made("{{ x }}", Sink::Text).unwrap().contains(['\n', '\u{1b}']));
         assert!(!made("{{ x|python }} {{ x|shell }} {{ x|rust }}", Sink::Markdown).unwrap().contains('\n'));

@@ -8,6 +8,7 @@ use super::safe;
 use super::table::{Column, Table};
 use crate::registry::Relation;
 use crate::verify::Report;
+use crate::verify::diagnose::Diagnosis;
 use crate::verify::plan::Plan;
 use crate::verify::report::{ClaimSource, Drawn, ModelResult};
 use crate::verify::stats::Verdict;
@@ -84,10 +85,29 @@ pub fn remarks(report: &Report) -> Vec<String> {
         let of = if several { format!("{}: ", result.model) } else { String::new() };
         lines.extend(about(report, result).into_iter().map(|line| format!("{of}{line}")));
     }
+    for diagnosis in &report.diagnoses {
+        lines.extend(reason(diagnosis));
+    }
     for failed in &report.failed {
         lines.push(format!("{}: not judged: {}", failed.model, failed.error));
     }
     lines
+}
+
+/// Why a number does not match, as far as that was found out.
+fn reason(diagnosis: &Diagnosis) -> Vec<String> {
+    let (model, n) = (&diagnosis.model, diagnosis.images);
+    let Some(finding) = &diagnosis.finding else {
+        let tried = diagnosis.tried.len();
+        return vec![format!(
+            "{model}: no usual mistake explains it ({n} images, {tried} other settings tried)"
+        )];
+    };
+    vec![
+        format!("{model}: {}: {}", finding.hypothesis, finding.says),
+        format!("  evidence: {}", finding.evidence),
+        format!("  what to do: {}", finding.fix),
+    ]
 }
 
 /// What the images are, and how far the interval can be trusted.

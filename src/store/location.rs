@@ -65,8 +65,10 @@ impl Location {
         match scheme {
             "https" | "http" => {
                 let url = Url::parse(text).map_err(|e| error(&e.to_string()))?;
+                // Browsers forgive a host that is left out and take the path's first part for it.
+                let said = rest.strip_prefix("//").is_some_and(|r| !r.starts_with(['/', '\\']));
                 match url.host_str() {
-                    Some(host) if !host.is_empty() => Ok(Location::Web(url)),
+                    Some(host) if said && !host.is_empty() => Ok(Location::Web(url)),
                     _ => Err(error("it has no host")),
                 }
             }

@@ -49,7 +49,15 @@ pub fn merge(parts: &[Part], baseline: Option<&Baseline>) -> Result<Report> {
     let started = parts.iter().map(|p| p.report.timing.started.clone()).min().unwrap_or_default();
     let seconds = parts.iter().map(|p| p.report.timing.seconds).sum();
     let timing = Timing { started, seconds, models: Vec::new() };
-    Ok(Report { schema: SCHEMA.to_owned(), run, results, failed: Vec::new(), timing, host })
+    Ok(Report {
+        schema: SCHEMA.to_owned(),
+        run,
+        results,
+        failed: Vec::new(),
+        diagnoses: Vec::new(),
+        timing,
+        host,
+    })
 }
 
 fn same_run(first: &Part, part: &Part) -> Result<()> {

@@ -12,6 +12,7 @@
 //! | `judge` | rows to counts, interval, verdict |
 //! | `stats` | the statistics, functions of whole counts |
 //! | `gates` | what CI asks beyond the verdict |
+//! | `diagnose` | why a number does not match |
 //! | `golden` | evidence without ImageNet: timm's logits on record |
 //! | `plan` | what a run will be able to tell, fixed before it is run |
 //! | `insight` | what the rows tell beyond the verdict |
@@ -19,6 +20,7 @@
 //! | `report` | the report's types, read and written |
 
 mod claim;
+pub mod diagnose;
 mod error;
 pub mod gates;
 pub mod golden;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnose::Diagnosis;
 use super::gates::{GateResult, Gates};
 use super::settings::{OnBadImage, Shard};
 use super::stats::{Percent, Verdict};
@@ -34,6 +35,9 @@ pub struct Report {
     /// Models that could not be judged, with `--keep-going`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<Failed>,
+    /// Why numbers do not match, where that was asked or a claim is contradicted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnoses: Vec<Diagnosis>,
     /// Clocks.
     #[serde(default)]
     pub timing: Timing,

@@ -1,0 +1,156 @@
+//! Labels that are not ImageNet's: in another order, off by one, or all the same. Only guesses are needed: under the right
+//! reading they agree with the labels, under the wrong one hardly ever.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Finding;
+use super::look::Seen;
+use crate::registry::labels::imagenet;
+
+/// A reading of labels must explain so much of what the given one does not.
+const ENOUGH: f64 = 0.3;
+
+/// What class a label means.
+type Reading = dyn Fn(usize) -> Option<usize>;
+
+/// The finding, where one reading explains the guesses.
+pub(super) fn explain(seen: &[Seen]) -> Option<Finding> {
+    if seen.len() < 20 {
+        return None;
+    }
+    let right = |of: &Reading| {
+        seen.iter().filter(|s| of(s.label) == Some(s.guess)).count() as f64 / seen.len() as f64
+    };
+    let as_given = right(&Some);
+    one_class(seen, as_given).or_else(|| known_order(&right, as_given)).or_else(|| some_order(seen, as_given))
+}
+
+/// All images in one folder that is no class.
+fn one_class(seen: &[Seen], as_given: f64) -> Option<Finding> {
+    let first = seen.first()?.label;
+    let mut guesses: Vec<usize> = seen.iter().map(|s| s.guess).collect();
+    guesses.sort_unstable();
+    guesses.dedup();
+    let one = seen.iter().all(|s| s.label == first);
+    (one && guesses.len() * 4 > seen.len().min(80) && as_given < 0.5).then(|| Finding {
+        hypothesis: "one-class".into(),
+        says: format!("every image has the label {first}: a flat folder was read as one class"),
+        evidence: format!("the model sees {} classes in {} images", guesses.len(), seen.len()),
+        fix: "put the images into one folder a class, or beside the devkit, which says their classes".into(),
+    })
+}
+
+/// An order of classes that people have had before.
+fn known_order(right: &dyn Fn(&Reading) -> f64, as_given: f64) -> Option<Finding> {
+    let mut by_name: Vec<usize> = (0..imagenet().len()).collect();
+    by_name.sort_by_key(|&class| imagenet().get(class).map(|l| l.words.to_lowercase()));
+    let mut by_bytes = by_name.clone();
+    by_bytes.sort_by_key(|&class| imagenet().get(class).map(|l| l.words));
+    let named = |order: Vec<usize>| move |label: usize| order.get(label).copied();
+    let readings: [(&str, &str, Box<Reading>); 4] = [
+        (
+            "labels-by-name",
+            "the label is a position among the class names in alphabetical order",
+            Box::new(named(by_name)),
+        ),
+        (
+            "labels-by-name",
+            "the label is a position among the class names in the order of their bytes",
+            Box::new(named(by_bytes)),
+        ),
+        (
+            "labels-from-1",
+            "the labels count from 1, and classes from 0",
+            Box::new(|label| label.checked_sub(1)),
+        ),
+        ("labels-shifted", "the labels are one too small", Box::new(|label| Some(label + 1))),
+    ];
+    let best = readings.into_iter().map(|(name, says, of)| (right(&*of), name, says));
+    let (share, hypothesis, says) = best.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (share > as_given + ENOUGH).then(|| Finding {
+        hypothesis: hypothesis.into(),
+        says: says.into(),
+        evidence: format!("read so, {:.1} % are right; as given, {:.1} %", 100.0 * share, 100.0 * as_given),
+        fix: "name class folders by synset (`n01440764`), whose sorted order is that of the classes".into(),
+    })
+}
+
+/// Some other order: images of one label are guessed alike, and as another class.
+fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
+    let mut by_label: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for s in seen {
+        by_label.entry(s.label).or_default().push(s.guess);
+    }
+    // Each guess against the most frequent of the others under its label: by luck they hardly ever agree.
+    let (mut alike, mut compared) = (0_usize, 0_usize);
+    let mut example: Option<(usize, usize, usize, usize)> = None;
+    for (label, guesses) in by_label.iter().filter(|(_, g)| g.len() > 1) {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        guesses.iter().for_each(|g| *counts.entry(*g).or_default() += 1);
+        for guess in guesses {
+            let others = counts.iter().map(|(&g, &n)| (n - usize::from(g == *guess), std::cmp::Reverse(g)));
+            let most = others.max().map(|(_, std::cmp::Reverse(g))| g);
+            compared += 1;
+            alike += usize::from(most == Some(*guess));
+        }
+        let most = counts.iter().map(|(&g, &n)| (n, std::cmp::Reverse(g))).max();
+        if let Some((n, std::cmp::Reverse(guess))) = most.filter(|(_, g)| g.0 != *label)
+            && example.as_ref().is_none_or(|(before, ..)| n > *before)
+        {
+            example = Some((n, guesses.len(), *label, guess));
+        }
+    }
+    let share = alike as f64 / compared.max(1) as f64;
+    let (n, of, label, guess) = example.filter(|_| compared >= 20 && share > as_given + ENOUGH)?;
+    let name = |class: usize| imagenet().get(class).map_or_else(|| class.to_string(), |l| l.words.to_owned());
+    Some(Finding {
+        hypothesis: "labels-order".into(),
+        says: "the labels number the classes in another order than the sorted synsets: the devkit's own, or another year's".into(),
+        evidence: format!(
+            "images of one label are guessed alike in {:.1} % of cases, and right in {:.1} %; {n} of {of} with label \
+             {label} ({}) are taken for {guess} ({})",
+            100.0 * share, 100.0 * as_given, name(label), name(guess)
+        ),
+        fix: "use class folders named by synset, or the devkit with its `meta.mat`, which says what its numbers mean".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 200 images of 20 classes, seven in ten of them right, under labels that `of` gives.
+    fn seen(of: impl Fn(usize) -> usize) -> Vec<Seen> {
+        (0..200)
+            .map(|i| {
+                let class = (i % 20) * 47;
+                let guess = if i % 10 < 7 || i < 60 { class } else { (i * 37) % 1000 };
+                Seen { label: of(class), guess, log_prob: -1.0 }
+            })
+            .collect()
+    }
+
+    fn named(of: impl Fn(usize) -> usize) -> Option<String> {
+        explain(&seen(of)).map(|f| f.hypothesis)
+    }
+
+    #[test]
+    fn each_fault_is_named_and_none_where_there_is_none() {
+        assert_eq!(named(|c| c), None);
+        assert_eq!(named(|c| c + 1).as_deref(), Some("labels-from-1"));
+        assert_eq!(named(|c| c.saturating_sub(1)).as_deref(), Some("labels-shifted"));
+        assert_eq!(named(|_| 3).as_deref(), Some("one-class"));
+        assert_eq!(named(|c| (c * 331 + 7) % 1000).as_deref(), Some("labels-order"));
+        let mut by_name: Vec<usize> = (0..1000).collect();
+        by_name.sort_by_key(|&class| imagenet()[class].words.to_lowercase());
+        let rank = |class: usize| by_name.iter().position(|&c| c == class).unwrap();
+        assert_eq!(named(rank).as_deref(), Some("labels-by-name"));
+    }
+
+    #[test]
+    fn a_weak_model_is_no_fault_of_labels() {
+        let weak: Vec<Seen> =
+            (0..200).map(|i| Seen { label: i % 20, guess: (i * 37) % 1000, log_prob: -6.0 }).collect();
+        assert_eq!(explain(&weak), None);
+    }
+}

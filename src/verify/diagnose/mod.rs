@@ -1,0 +1,137 @@
+//! Why a number does not match: the mistakes that people make, tried on a few hundred images.
+//!
+//! In: a model, its dataset, the entries of the registry. Out: a [`Diagnosis`], with the one hypothesis that explains the
+//! data, its evidence and the fix, or with none. Called by `zoo verify --diagnose`, and when a claim is contradicted.
+//!
+//! Hypotheses about labels need only the guesses (`labels`); those about preprocessing run the images again with
+//! other settings and compare the probability of the label image by image (`settings`); those about weights look at
+//! the file (`weights`).
+
+mod labels;
+mod look;
+mod settings;
+mod weights;
+
+use serde::{Deserialize, Serialize};
+
+use super::Result;
+use super::stats::Percent;
+use crate::dataset::{self, Dataset};
+use crate::model::{EngineKind, Loader, Prepared};
+use crate::registry::Entry;
+
+pub(super) use look::Look;
+
+/// Images that are tried: enough to tell a few points, few enough to wait for.
+pub const IMAGES: usize = 256;
+
+/// What was found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// The entry's name.
+    pub model: String,
+    /// Images tried.
+    pub images: usize,
+    /// Their top-1 accuracy as the run has it.
+    pub top1: Percent,
+    /// Every hypothesis that was tried by running the images again.
+    pub tried: Vec<Tried>,
+    /// The one that explains the data.
+    pub finding: Option<Finding>,
+}
+
+/// A hypothesis, and what the images say to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// Its name, such as `mean-std`.
+    pub hypothesis: String,
+    /// What was changed.
+    pub change: String,
+    /// Top-1 accuracy with that.
+    pub top1: Percent,
+    /// Mean gain of the label's log-probability an image, in nats.
+    pub gain: f64,
+    /// That in its standard errors.
+    pub z: f64,
+}
+
+/// The hypothesis that explains the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its name, such as `labels-order`.
+    pub hypothesis: String,
+    /// What is wrong.
+    pub says: String,
+    /// How that is known.
+    pub evidence: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// What is at hand for a diagnosis.
+pub struct Patient<'a> {
+    /// Where its weights come from.
+    pub loader: Loader<'a>,
+    /// The model as it was run.
+    pub entry: &'a Entry,
+    /// Its images.
+    pub dataset: &'a Dataset,
+    /// The registry: whose weights these may be instead.
+    pub others: &'a [Entry],
+    /// Of the order that images are taken in.
+    pub seed: u64,
+    /// Workers.
+    pub threads: usize,
+    /// What computes.
+    pub engine: EngineKind,
+}
+
+/// Tries the hypotheses: labels, weights, then preprocessing. The first kind that explains the data ends it, since a
+/// fault of labels or weights makes every comparison of settings meaningless.
+///
+/// # Errors
+/// What running the model brings.
+pub fn diagnose(patient: &Patient<'_>) -> Result<Diagnosis> {
+    let prepared = patient.loader.prepare(patient.entry)?;
+    let suspicion = weights::of(&prepared, patient);
+    let places = sample(patient.dataset, patient.seed);
+    let preprocess = prepared.preprocess().clone();
+    let model = prepared.start(patient.engine)?;
+    let look = Look { model: &model, dataset: patient.dataset, places: &places, threads: patient.threads };
+    let seen = look.with(&preprocess, false)?;
+    let right = seen.iter().filter(|s| s.guess == s.label).count() as u64;
+    let mut diagnosis = Diagnosis {
+        model: patient.entry.name.clone(),
+        images: seen.len(),
+        top1: Percent::of(right, seen.len() as u64),
+        tried: Vec::new(),
+        finding: labels::explain(&seen).or(suspicion),
+    };
+    if diagnosis.finding.is_none() {
+        diagnosis.finding = weights::other_keys(patient, &look, &seen, &mut diagnosis.tried)?;
+    }
+    if diagnosis.finding.is_none() {
+        diagnosis.finding = settings::explain(patient, &look, &preprocess, &seen, &mut diagnosis.tried)?;
+    }
+    Ok(diagnosis)
+}
+
+/// The labelled images at the head of the order.
+fn sample(dataset: &Dataset, seed: u64) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..dataset.items.len()).collect();
+    places.retain(|&at| dataset.items.get(at).is_some_and(|i| !i.labels.is_empty()));
+    places
+        .sort_by_cached_key(|&at| dataset.items.get(at).map(|i| dataset::order(seed, &dataset.name, &i.id)));
+    places.truncate(IMAGES);
+    places
+}
+
+/// Whether an entry of the registry is known to have the weights of a prepared model.
+fn has_weights(entry: &Entry, prepared: &Prepared) -> bool {
+    let sha256 = prepared.provenance().file_sha256;
+    match (entry.zoo.sha256, entry.hash_prefix()) {
+        (Some(known), _) => known == sha256,
+        (None, Some(prefix)) => prefix.matches(&sha256),
+        (None, None) => false,
+    }
+}
