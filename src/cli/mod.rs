@@ -1,6 +1,7 @@
 //! The command line: one file a verb. A verb parses its arguments into meaningful types, calls the
 //! library and prints what came back; the exit code is chosen here and nowhere else.
 
+mod bench;
 mod cache;
 mod card;
 mod cite;
@@ -78,6 +79,8 @@ enum Command {
     Golden(golden::Args),
     /// List, remember, check and fetch labelled images
     Dataset(dataset::Args),
+    /// Measure how fast a model runs on this machine
+    Bench(bench::Args),
     /// List, check and tidy what has been downloaded
     Cache(cache::Args),
     /// Say what this machine has and what is missing
@@ -156,6 +159,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
         Command::Cite(args) => cite::run(&args, context),
         Command::Help(args) => help::run(&args, context),
+        Command::Bench(args) => bench::run(&args, context),
         Command::Compare(args) => compare::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),

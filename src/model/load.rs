@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Engine, EngineKind, Error, Prediction, Renamed, Runner, guesses, name_as};
+use super::{CLASSES, Engine, EngineKind, Error, Prediction, Renamed, Runner, guesses, name_as};
 use crate::arch;
 use crate::checkpoint::{self, Checkpoint};
 use crate::fs;
@@ -17,9 +17,6 @@ use crate::nn::mapped::Mapped;
 use crate::registry::Entry;
 use crate::registry::labels::{self, Label};
 use crate::store::Store;
-
-/// Classes that an architecture is built with before its weights are seen.
-const CLASSES: usize = 1000;
 
 /// How models are loaded.
 #[derive(Clone, Copy)]
@@ -166,7 +163,7 @@ fn fitted(
 }
 
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
-fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
+pub(super) fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
     let name = format!("{}.weight", graph.classifier);
     weights.checkpoint().tensor(&name)?.shape.first().copied().filter(|&c| c > 0)
 }

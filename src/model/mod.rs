@@ -4,14 +4,19 @@
 //! `features`, `bench` and `verify` run. Weights are checked against the architecture both ways before
 //! anything is computed.
 
+mod bench;
 mod engine;
 mod error;
 mod load;
 mod names;
 mod predict;
 
+pub use bench::{Bench, Latency, LayerTime};
 pub use engine::{Engine, EngineKind, Runner};
 pub use error::Error;
 pub use load::{Loader, Model, Prepared, Provenance};
 pub use names::{Renamed, name_as};
 pub use predict::{Guess, Prediction, guesses};
+
+/// Classes that an architecture is built with before its weights are seen.
+const CLASSES: usize = 1000;

@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod allocations;
 mod arch;
+<<<<<<< HEAD
 mod checkpoints;
+=======
+mod bench;
+>>>>>>> 4363cf7 (feat(bench): zoo bench; teams of threads for one image, depthwise by bands of rows, faster SiLU)
 mod convert;
 mod datasets;
 mod goldens;

@@ -1,6 +1,9 @@
-//! The fast engine against the reference: whole networks, on every instruction set of the machine.
+//! The fast engine against the reference: whole networks, and random small ones over every kind of layer
+//! and edge, on every instruction set of the machine; and with any number of threads.
 
 use candle_core::Device;
+use proptest::prelude::*;
+use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
 use zoo::nn::plan::{Isa, Plan};
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::{self, Seeded};
@@ -10,12 +13,42 @@ fn distance(found: &[f32], truth: &[f32]) -> f64 {
     let n = truth.len() as f64;
     let mean = truth.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let sigma = (truth.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    apart(found, truth) / sigma
+}
+
+/// Largest difference; infinite where one is not a number.
+fn apart(found: &[f32], truth: &[f32]) -> f64 {
     let apart = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
-    found.iter().zip(truth).map(apart).fold(0.0, f64::max) / sigma
+    let worse = |a: f64, b: f64| if b.is_nan() { f64::INFINITY } else { a.max(b) };
+    found.iter().zip(truth).map(apart).fold(0.0, worse)
 }
 
 /// The design's bound for direct kernels.
 const BOUND: f64 = 2e-5;
+
+/// What this machine has; says what it has not.
+#[allow(clippy::print_stdout, reason = "CI must show what was not run")]
+fn isas() -> Vec<Isa> {
+    let has = Isa::available();
+    if !has.iter().any(|isa| isa.name() == "avx512") {
+        println!("not run here: avx512");
+    }
+    has
+}
+
+fn run(plan: &Plan, image: &[f32], threads: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; plan.outputs()];
+    let mut worker = plan.worker_on(threads).unwrap();
+    // Twice: the second pass finds the memory as the first left it.
+    worker.logits(image, &mut out).unwrap();
+    let first = out.clone();
+    worker.logits(image, &mut out).unwrap();
+    assert!(
+        first.iter().zip(&out).all(|(a, b)| a.to_bits() == b.to_bits()),
+        "{plan:?}: a pass leaves traces"
+    );
+    out
+}
 
 fn agrees(name: &str, side: usize) {
     let graph = zoo::arch::build(name, 1000).unwrap();
@@ -23,11 +56,9 @@ fn agrees(name: &str, side: usize) {
     let image = seeded::input(0, [1, 3, side, side]);
     let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
     let truth = reference.logits(&image, [1, 3, side, side]).unwrap();
-    for isa in Isa::available() {
+    for isa in isas() {
         let plan = Plan::new(&graph, &weights, [3, side, side], isa).unwrap();
-        let mut found = vec![0.0; plan.outputs()];
-        plan.worker().unwrap().logits(&image, &mut found).unwrap();
-        let far = distance(&found, &truth);
+        let far = distance(&run(&plan, &image, 1), &truth);
         assert!(far <= BOUND, "{name} at {side} on {isa}: {far:e}");
     }
 }
@@ -37,4 +68,211 @@ fn efficientnets_agree_with_the_reference() {
     agrees("tf_efficientnet_b0", 224);
     agrees("tf_efficientnet_b0", 97);
     agrees("tf_efficientnet_lite0", 128);
+}
+
+#[test]
+fn mobilenetv3_and_resnets_agree_with_the_reference() {
+    agrees("mobilenetv3_large_100", 224);
+    agrees("resnet50", 96);
+    agrees("resnet50", 75);
+    agrees("seresnext26d_32x4d", 64);
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for name in ["tf_efficientnet_b0", "resnet50"] {
+        let graph = zoo::arch::build(name, 1000).unwrap();
+        let image = seeded::input(0, [1, 3, 65, 65]);
+        for isa in isas() {
+            let plan = Plan::new(&graph, &Seeded::new(&graph, 0), [3, 65, 65], isa).unwrap();
+            let bits =
+                |threads| run(&plan, &image, threads).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let one = bits(1);
+            for threads in [2, 3, 7] {
+                assert_eq!(bits(threads), one, "{name} on {isa} with {threads} threads");
+            }
+        }
+    }
+}
+
+/// A window, and how it meets the border.
+fn window(side: usize) -> impl Strategy<Value = Window> {
+    let sides = [prop::sample::select(vec![1usize, 2, 3, 5, 7]), prop::sample::select(vec![side, 1, 3, 3])];
+    let [kernel, other] = sides;
+    (kernel, other, 1usize..4, 1usize..3, 0usize..3).prop_map(|(k, other, stride, dilation, padding)| {
+        Window {
+            kernel: if padding == 2 { [k, other] } else { [k; 2] },
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+            padding: match padding {
+                0 => Padding::Same,
+                1 => Padding::symmetric(k, stride, dilation),
+                _ => Padding::Explicit([k / 2, other, 1, 2]),
+            },
+            ceil: false,
+        }
+    })
+}
+
+fn activation() -> impl Strategy<Value = Option<Activation>> {
+    prop::sample::select(vec![
+        None,
+        Some(Activation::Relu),
+        Some(Activation::Relu6),
+        Some(Activation::Silu),
+        Some(Activation::HardSwish),
+        Some(Activation::Sigmoid),
+        Some(Activation::HardSigmoid),
+        Some(Activation::LeakyRelu(0.1)),
+        Some(Activation::Gelu),
+        Some(Activation::Mish),
+    ])
+}
+
+/// What a small network is made of.
+#[derive(Clone, Debug)]
+struct Small {
+    image: [usize; 3],
+    stem: (usize, Window),
+    middle: Middle,
+    activations: [Option<Activation>; 3],
+    residual: bool,
+    classes: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Middle {
+    /// Expand, depthwise, squeeze-excite, project.
+    Inverted {
+        expand: Option<usize>,
+        window: Window,
+        squeeze: Option<usize>,
+    },
+    /// A grouped convolution: groups, outputs of a group, window.
+    Grouped(usize, usize, Window),
+    Pool(PoolKind, Window),
+    /// Two slices, one of them convolved, joined again.
+    Split(usize, Window),
+}
+
+fn small() -> impl Strategy<Value = Small> {
+    let middle = prop_oneof![
+        (prop::option::of(1usize..40), window(3), prop::option::of(1usize..9))
+            .prop_map(|(expand, window, squeeze)| Middle::Inverted { expand, window, squeeze }),
+        (1usize..5, 1usize..14, window(3)).prop_map(|(g, o, w)| Middle::Grouped(g, o, w)),
+        (any::<bool>(), any::<bool>(), window(3)).prop_map(|(average, count_padding, w)| {
+            let kind = if average { PoolKind::Average { count_padding } } else { PoolKind::Max };
+            Middle::Pool(kind, w)
+        }),
+        (1usize..20, window(1)).prop_map(|(o, w)| Middle::Split(o, w)),
+    ];
+    let image = (1usize..4, 1usize..20, 1usize..20).prop_map(|(c, h, w)| [c, h, w]);
+    let stem = (1usize..40, window(2));
+    (image, stem, middle, [activation(), activation(), activation()], any::<bool>(), 1usize..20).prop_map(
+        |(image, stem, middle, activations, residual, classes)| Small {
+            image,
+            stem,
+            middle,
+            activations,
+            residual,
+            classes,
+        },
+    )
+}
+
+impl Small {
+    fn graph(&self) -> Graph {
+        let (mut b, image) = Builder::new("small", self.image[0], self.classes);
+        let mut count = 0;
+        let mut conv = |b: &mut Builder, x: NodeId, out: usize, groups: usize, window: Window, act| {
+            count += 1;
+            let x =
+                b.conv(&format!("conv{count}"), x, ConvSpec { out, groups, bias: count % 2 == 0, window });
+            let x = b.batch_norm(&format!("bn{count}"), x, 1e-3, false);
+            match act {
+                Some(act) => b.activation(&format!("act{count}"), x, act),
+                None => x,
+            }
+        };
+        let point = Window::square(1, 1, Padding::all(0));
+        let [first, second, third] = self.activations;
+        let stem = conv(&mut b, image, self.stem.0, 1, self.stem.1, first);
+        let channels = b.channels(stem);
+        let mut x = stem;
+        match &self.middle {
+            Middle::Inverted { expand, window, squeeze } => {
+                if let Some(out) = expand {
+                    x = conv(&mut b, x, *out, 1, point, second);
+                }
+                let wide = b.channels(x);
+                x = conv(&mut b, x, wide, wide, *window, second);
+                if let Some(squeeze) = squeeze {
+                    let g = b.global_average_pool("se.pool", x);
+                    let g = conv(&mut b, g, *squeeze, 1, point, Some(Activation::Relu));
+                    let g = conv(&mut b, g, wide, 1, point, Some(Activation::Sigmoid));
+                    x = b.mul("se.mul", x, g);
+                }
+                x = conv(&mut b, x, channels, 1, point, None);
+            }
+            Middle::Grouped(groups, out, window) => {
+                x = conv(&mut b, x, groups * 3, 1, point, None);
+                x = conv(&mut b, x, groups * out, *groups, *window, second);
+                x = conv(&mut b, x, channels, 1, point, None);
+            }
+            Middle::Pool(kind, window) => x = b.pool("pool", x, *kind, *window),
+            Middle::Split(out, window) => {
+                let left = b.slice("left", x, 0, channels.div_ceil(2));
+                let right = b.slice("right", x, channels / 2, channels - channels / 2);
+                let left = conv(&mut b, left, *out, 1, *window, second);
+                let right = conv(&mut b, right, *out, 1, *window, third);
+                x = b.concat("join", &[left, right]);
+            }
+        }
+        if self.residual && b.channels(x) == channels {
+            x = b.add("add", &[x, stem]);
+        }
+        if let Some(act) = third {
+            x = b.activation("last", x, act);
+        }
+        let x = b.global_average_pool("gap", x);
+        b.linear("classifier", x, self.classes, true);
+        b.finish("classifier", "conv1")
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn small_networks_agree_with_the_reference(small in small(), seed in 0u64..1000) {
+        let graph = small.graph();
+        let [c, h, w] = small.image;
+        let shape = [1, c, h, w];
+        let fits = graph.shapes(shape).is_ok_and(|shapes| {
+            // A sum wants equal sizes; torch refuses padding of more than half a pool's window.
+            let adds = graph.nodes.iter().filter(|n| n.name == "add");
+            let equal = |n: &zoo::nn::graph::Node| shapes[n.inputs[0].0] == shapes[n.inputs[1].0];
+            adds.clone().all(equal)
+        });
+        let padded = |w: &Window| match w.padding {
+            Padding::Explicit([a, b, c, d]) => {
+                a.max(b) > w.kernel[0] / 2 || c.max(d) > w.kernel[1] / 2
+            }
+            Padding::Same => false,
+        };
+        prop_assume!(fits && !matches!(&small.middle, Middle::Pool(_, w) if padded(w) || w.dilation != [1; 2]));
+        let weights = Seeded::new(&graph, seed);
+        let image = seeded::input(seed, shape);
+        let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
+        let truth = reference.logits(&image, shape).unwrap();
+        let largest = truth.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+        for isa in Isa::available() {
+            let plan = Plan::new(&graph, &weights, small.image, isa).unwrap();
+            let one = run(&plan, &image, 1);
+            let far = apart(&one, &truth);
+            prop_assert!(far <= BOUND * f64::from(largest), "{isa}: {far:e} of {largest}");
+            let three = run(&plan, &image, 3);
+            prop_assert!(one.iter().zip(&three).all(|(a, b)| a.to_bits() == b.to_bits()), "{isa}: threads");
+        }
+    }
 }

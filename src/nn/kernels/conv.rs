@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 
-use super::math::activate;
+use super::math::{activate, is_heavy, rework};
 use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
 
@@ -309,9 +309,22 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     base: *mut f32,
 ) {
     let mut sums = sums;
-    activate(s, epilogue.activation, &mut sums);
     // SAFETY: as the caller vouches.
     unsafe {
+        if is_heavy(epilogue.activation) {
+            put(s, &to, &sums);
+            rework(s, epilogue.activation, &to, NV);
+            if epilogue.residual.is_none() {
+                return;
+            }
+            for i in 0..MR {
+                for j in 0..NV {
+                    sums[i][j] = s.load(to[i].add(j * S::LANES));
+                }
+            }
+        } else {
+            activate(s, epilogue.activation, &mut sums);
+        }
         if let Some(residual) = epilogue.residual {
             for i in 0..MR {
                 let from = residual.ptr().offset(to[i].offset_from(base));
@@ -321,10 +334,27 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
             }
             activate(s, epilogue.after, &mut sums);
         }
-        for i in 0..MR {
-            for j in 0..NV {
-                s.store(to[i].add(j * S::LANES), sums[i][j]);
-            }
+        put(s, &to, &sums);
+        if epilogue.residual.is_some() && is_heavy(epilogue.after) {
+            rework(s, epilogue.after, &to, NV);
+        }
+    }
+}
+
+/// Stores a tile.
+///
+/// # Safety
+/// Each of `to` is writable for `NV` vectors.
+#[inline(always)]
+pub(super) unsafe fn put<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    to: &[*mut f32; MR],
+    tile: &[[S::V; NV]; MR],
+) {
+    for i in 0..MR {
+        for j in 0..NV {
+            // SAFETY: as the caller vouches.
+            unsafe { s.store(to[i].add(j * S::LANES), tile[i][j]) }
         }
     }
 }

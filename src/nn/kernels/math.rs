@@ -1,7 +1,7 @@
 //! Vector forms of the pointwise functions, and how a tile applies one.
 //!
-//! In: vectors in registers. Out: the function of each lane. [`EXP_ERROR`] bounds the exponential that
-//! all of them rest on; the tests hold it over the whole range.
+//! In: vectors in registers. Out: the function of each lane. `exp_error` bounds the exponential that all
+//! of them rest on; the tests hold it over the whole range.
 
 #![allow(unsafe_code)]
 
@@ -9,52 +9,98 @@ use crate::nn::graph::Activation;
 
 use super::simd::{Kernel, Simd};
 
-/// Largest relative error of [`exp`] on `[-86, 88]`, on every instance: 0.75e-7 of the polynomial (a
-/// minimax fit of degree 5), and some roundings of 0.6e-7 each.
+/// Largest relative error of [`exp`] on `[-87, 87]`, on every instance: 0.75e-7 of the polynomial (a
+/// minimax fit of degree 5), some roundings of 0.6e-7 each, and what rounding `x · log2 e` leaves, which
+/// is 0.6e-7 of x.
 #[cfg(test)]
-pub(crate) const EXP_ERROR: f64 = 3e-7;
+pub(crate) fn exp_error(x: f64) -> f64 {
+    3e-7 + 0.6e-7 * x.abs()
+}
 
-const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 in two parts; the first has few enough bits that its product with any exponent is exact, which
-/// matters where there is no fused multiply-add.
-const LN2_HIGH: f32 = 0.693_359_4;
-const LN2_LOW: f32 = -2.121_944_4e-4;
 /// 1.5·2²³: adding it leaves the nearest integer in the low bits of the mantissa.
 const ROUND: f32 = 12_582_912.0;
-/// Minimax in relative error over ±ln2/2, highest power first.
+/// 2ˣ over ±½, minimax in relative error, highest power first.
 const POLYNOMIAL: [f32; 6] =
-    [0.008_297_619, 0.041_915_63, 0.166_675_76, 0.499_988_9, 0.999_999_7, 1.000_000_1];
+    [0.001_327_641_4, 0.009_675_599, 0.055_507_14, 0.240_221_17, 0.693_146_94, 1.000_000_1];
+/// Largest power of two that [`exp2`] gives; its inverse, and a little less, are normal numbers too.
+const POWER: f32 = 126.0;
 
-/// `exp(x)`, with x held to `[-86, 88]` so that the result is a normal number. NaN stays NaN.
+/// 2ˣ, with x held to ±[`POWER`]. NaN stays NaN.
+///
+/// The exponential of the activations is 2 to the power of `x · log2 e`, rounded once: reducing by ln 2 in
+/// two parts would be exact for large x too, but there the exponential is either nothing beside 1 or
+/// makes a result of nothing; and it would need more constants than AVX2 has registers. A few vectors go
+/// abreast: the chain of one is some fifty cycles long, more than a processor looks ahead.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
-    let x = s.min(s.splat(88.0), s.max(s.splat(-86.0), x));
-    let t = s.fma(x, s.splat(LOG2_E), s.splat(ROUND));
-    let n = s.sub(t, s.splat(ROUND));
-    let r = s.fma(n, s.splat(-LN2_HIGH), x);
-    let r = s.fma(n, s.splat(-LN2_LOW), r);
-    let mut p = s.splat(POLYNOMIAL[0]);
-    for c in &POLYNOMIAL[1..] {
-        p = s.fma(p, r, s.splat(*c));
+fn exp2<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
+    let (mut r, mut t) = (x, x);
+    for i in 0..W {
+        r[i] = s.max(s.splat(-POWER), r[i]);
     }
-    s.scale_by_exponent(p, t)
+    for i in 0..W {
+        r[i] = s.min(s.splat(POWER), r[i]);
+    }
+    for i in 0..W {
+        t[i] = s.add(r[i], s.splat(ROUND));
+    }
+    for i in 0..W {
+        r[i] = s.sub(r[i], s.sub(t[i], s.splat(ROUND)));
+    }
+    let mut p = [s.splat(POLYNOMIAL[0]); W];
+    for c in &POLYNOMIAL[1..] {
+        for i in 0..W {
+            p[i] = s.fma(p[i], r[i], s.splat(*c));
+        }
+    }
+    for i in 0..W {
+        p[i] = s.scale_by_exponent(p[i], t[i]);
+    }
+    p
+}
+
+/// eˣ, with x held to ±87.3.
+#[inline(always)]
+pub(crate) fn exp<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
+    exp2(s, times(s, x, std::f32::consts::LOG2_E))
 }
 
 #[inline(always)]
-fn negated<S: Simd>(s: S, x: S::V) -> S::V {
-    s.sub(s.splat(0.0), x)
+fn times<S: Simd, const W: usize>(s: S, x: [S::V; W], factor: f32) -> [S::V; W] {
+    let mut x = x;
+    for i in 0..W {
+        x[i] = s.mul(x[i], s.splat(factor));
+    }
+    x
+}
+
+/// `1 + exp(-x)`.
+#[inline(always)]
+fn one_and_exp_of_minus<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
+    let mut e = exp2(s, times(s, x, -std::f32::consts::LOG2_E));
+    for i in 0..W {
+        e[i] = s.add(s.splat(1.0), e[i]);
+    }
+    e
 }
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
-pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
-    s.div(s.splat(1.0), s.add(s.splat(1.0), exp(s, negated(s, x))))
+fn sigmoid<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
+    let mut d = one_and_exp_of_minus(s, x);
+    for i in 0..W {
+        d[i] = s.div(s.splat(1.0), d[i]);
+    }
+    d
 }
 
 /// `x / (1 + exp(-x))`.
 #[inline(always)]
-pub(crate) fn silu<S: Simd>(s: S, x: S::V) -> S::V {
-    s.div(x, s.add(s.splat(1.0), exp(s, negated(s, x))))
+fn silu<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
+    let mut d = one_and_exp_of_minus(s, x);
+    for i in 0..W {
+        d[i] = s.div(x[i], d[i]);
+    }
+    d
 }
 
 #[inline(always)]
@@ -68,10 +114,16 @@ fn hard_sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(clamp(s, s.add(x, s.splat(3.0)), 0.0, 6.0), s.splat(1.0 / 6.0))
 }
 
+/// `x · relu6(x + 3) / 6`.
+#[inline(always)]
+fn hard_swish<S: Simd>(s: S, x: S::V) -> S::V {
+    s.mul(x, hard_sigmoid(s, x))
+}
+
 /// `x · tanh(ln(1 + eˣ))`, as `x · (e² + 2e) / (e² + 2e + 2)`, which is x itself beyond 20.
 #[inline(always)]
 fn mish<S: Simd>(s: S, x: S::V) -> S::V {
-    let e = exp(s, s.min(s.splat(20.0), x));
+    let [e] = exp(s, [s.min(s.splat(20.0), x)]);
     let q = s.mul(e, s.add(e, s.splat(2.0)));
     s.mul(x, s.div(q, s.add(q, s.splat(2.0))))
 }
@@ -89,8 +141,13 @@ fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     super::memory::refill(s, &lanes)
 }
 
-/// Applies `activation` to every vector of a tile. Those of one or two instructions are done in place;
-/// the others by one function for tiles of any size, or every tile would carry a copy of them all.
+/// Whether an activation takes so many instructions that tiles go through [`rework`] for it.
+#[inline(always)]
+pub(crate) fn is_heavy(activation: Option<Activation>) -> bool {
+    !matches!(activation, None | Some(Activation::Relu | Activation::Relu6 | Activation::HardSwish))
+}
+
+/// Applies `activation`, one of a few instructions, to every vector of a tile.
 #[inline(always)]
 pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
     s: S,
@@ -98,7 +155,6 @@ pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
     tile: &mut [[S::V; N]; M],
 ) {
     match activation {
-        None => {}
         Some(Activation::Relu) => {
             let zero = s.splat(0.0);
             for row in tile {
@@ -114,62 +170,156 @@ pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
                 }
             }
         }
-        Some(activation) => {
-            const { assert!(S::LANES <= 16) };
-            let mut values = [[[0f32; 16]; N]; M];
-            let len = M * N * S::LANES;
-            let at = values.as_mut_ptr().cast::<f32>();
-            for (m, row) in tile.iter().enumerate() {
-                for (n, x) in row.iter().enumerate() {
-                    // SAFETY: vector `m · N + n` of `M · N` lies within the first `len` values of the array.
-                    unsafe { s.store(at.add((m * N + n) * S::LANES), *x) }
-                }
-            }
-            let values = values.as_flattened_mut().as_flattened_mut();
-            s.run(Activate { activation, values: values.get_mut(..len).unwrap_or_default() });
-            let at = values.as_ptr();
-            for (m, row) in tile.iter_mut().enumerate() {
-                for (n, x) in row.iter_mut().enumerate() {
-                    // SAFETY: as above.
-                    *x = unsafe { s.load(at.add((m * N + n) * S::LANES)) };
+        Some(Activation::HardSwish) => {
+            for row in tile {
+                for x in row {
+                    *x = hard_swish(s, *x);
                 }
             }
         }
+        _ => {}
     }
 }
 
-/// An activation of whole vectors in memory.
-struct Activate<'a> {
-    activation: Activation,
-    values: &'a mut [f32],
+/// Applies `activation`, whichever it is, to `vectors` vectors at each of some places, in place: by one
+/// function for tiles of any size, or every tile would carry a copy of every activation.
+///
+/// # Safety
+/// Each of `places` must be readable and writable for `vectors` vectors.
+#[inline(always)]
+pub(crate) unsafe fn rework<S: Simd>(
+    s: S,
+    activation: Option<Activation>,
+    places: &[*mut f32],
+    vectors: usize,
+) {
+    if let Some(activation) = activation {
+        s.run(Rework { activation, places, vectors });
+    }
 }
 
-impl Kernel for Activate<'_> {
+/// An activation of vectors in memory.
+struct Rework<'a> {
+    activation: Activation,
+    /// Readable and writable for `vectors` vectors each: only [`rework`] makes one.
+    places: &'a [*mut f32],
+    vectors: usize,
+}
+
+impl Kernel for Rework<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let values = self.values;
         match self.activation {
-            Activation::Relu => map(s, values, |x| s.max(s.splat(0.0), x)),
-            Activation::Relu6 => map(s, values, |x| clamp(s, x, 0.0, 6.0)),
-            Activation::Silu => map(s, values, |x| silu(s, x)),
-            Activation::Sigmoid => map(s, values, |x| sigmoid(s, x)),
-            Activation::HardSigmoid => map(s, values, |x| hard_sigmoid(s, x)),
-            Activation::HardSwish => map(s, values, |x| s.mul(x, hard_sigmoid(s, x))),
-            Activation::LeakyRelu(slope) => map(s, values, |x| {
-                let zero = s.splat(0.0);
-                s.fma(s.splat(slope), s.min(zero, x), s.max(zero, x))
-            }),
-            Activation::Gelu => map(s, values, |x| gelu(s, x)),
-            Activation::Mish => map(s, values, |x| mish(s, x)),
+            Activation::Relu => self.map::<S, 1>(s, Relu),
+            Activation::Relu6 => self.map::<S, 1>(s, Relu6),
+            Activation::Silu => self.map::<S, 2>(s, Silu),
+            Activation::Sigmoid => self.map::<S, 2>(s, Sigmoid),
+            Activation::HardSigmoid => self.map::<S, 1>(s, HardSigmoid),
+            Activation::HardSwish => self.map::<S, 1>(s, HardSwish),
+            Activation::LeakyRelu(slope) => self.map::<S, 1>(s, LeakyRelu(slope)),
+            Activation::Gelu => self.map::<S, 1>(s, Gelu),
+            Activation::Mish => self.map::<S, 1>(s, Mish),
         }
     }
 }
 
-/// `f` of every whole vector.
+/// A function of a lane. Not a closure: those are not always inlined, and outside a kernel there are no
+/// vectors.
+trait Function: Copy {
+    /// Of every lane of some vectors.
+    fn of<S: Simd, const W: usize>(self, s: S, x: [S::V; W]) -> [S::V; W];
+}
+
+macro_rules! functions {
+    ($($name:ident $(($field:ident))?, |$s:ident, $x:ident| $value:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            struct $name $((functions!(@type $field)))?;
+
+            impl Function for $name {
+                #[inline(always)]
+                fn of<S: Simd, const W: usize>(self, $s: S, x: [S::V; W]) -> [S::V; W] {
+                    $(let $name($field) = self;)?
+                    let mut y = x;
+                    for i in 0..W {
+                        let $x = x[i];
+                        y[i] = $value;
+                    }
+                    y
+                }
+            }
+        )*
+    };
+    (@type $field:ident) => { f32 };
+}
+
+functions! {
+    Relu, |s, x| s.max(s.splat(0.0), x);
+    Relu6, |s, x| clamp(s, x, 0.0, 6.0);
+    HardSigmoid, |s, x| hard_sigmoid(s, x);
+    HardSwish, |s, x| hard_swish(s, x);
+    LeakyRelu(slope), |s, x| s.fma(s.splat(slope), s.min(s.splat(0.0), x), s.max(s.splat(0.0), x));
+    Gelu, |s, x| gelu(s, x);
+    Mish, |s, x| mish(s, x);
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Function for Silu {
+    #[inline(always)]
+    fn of<S: Simd, const W: usize>(self, s: S, x: [S::V; W]) -> [S::V; W] {
+        silu(s, x)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sigmoid;
+
+impl Function for Sigmoid {
+    #[inline(always)]
+    fn of<S: Simd, const W: usize>(self, s: S, x: [S::V; W]) -> [S::V; W] {
+        sigmoid(s, x)
+    }
+}
+
+impl Rework<'_> {
+    /// `f` of every vector, `W` abreast where a place has as many.
+    #[inline(always)]
+    fn map<S: Simd, const W: usize>(&self, s: S, f: impl Function) {
+        let whole = self.vectors / W;
+        for place in self.places {
+            let mut at = *place;
+            // SAFETY: whoever called `rework` vouches for every place.
+            unsafe {
+                for _ in 0..whole {
+                    each::<S, W>(s, at, f);
+                    at = at.add(W * S::LANES);
+                }
+                for _ in whole * W..self.vectors {
+                    each::<S, 1>(s, at, f);
+                    at = at.add(S::LANES);
+                }
+            }
+        }
+    }
+}
+
+/// `f` of `W` vectors in memory.
+///
+/// # Safety
+/// `at` must be readable and writable for them.
 #[inline(always)]
-fn map<S: Simd>(s: S, values: &mut [f32], f: impl Fn(S::V) -> S::V) {
-    for vector in values.chunks_exact_mut(S::LANES) {
-        // SAFETY: the chunk has a vector's values.
-        unsafe { s.store(vector.as_mut_ptr(), f(s.load(vector.as_ptr()))) }
+unsafe fn each<S: Simd, const W: usize>(s: S, at: *mut f32, f: impl Function) {
+    let mut x = [s.splat(0.0); W];
+    // SAFETY: as the caller vouches.
+    unsafe {
+        for i in 0..W {
+            x[i] = s.load(at.add(i * S::LANES));
+        }
+        let y = f.of(s, x);
+        for i in 0..W {
+            s.store(at.add(i * S::LANES), y[i]);
+        }
     }
 }

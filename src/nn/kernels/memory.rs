@@ -126,6 +126,12 @@ impl<'a> Dst<'a> {
         Dst { at: unsafe { self.at.add(start) }, len, life: PhantomData }
     }
 
+    /// Zeroes all of it.
+    pub(crate) fn zero(self) {
+        // SAFETY: `len` values from `at` are this view's.
+        unsafe { self.at.write_bytes(0, self.len) }
+    }
+
     /// The same memory, to read.
     pub(crate) fn read(self) -> Src<'a> {
         Src { at: self.at, len: self.len, life: PhantomData }
@@ -169,20 +175,30 @@ impl Dst<'_> {
         let [channels, height, width] = shape;
         let depth = channels * taps.count();
         assert!(image.len >= channels * height * width && self.len >= columns * depth);
+        let [stride, dilation, pad] = [taps.stride[1], taps.dilation[1], taps.pad[1]];
         let mut place = 0;
         for channel in 0..channels {
             for ky in 0..taps.kernel[0] {
-                // A row or column above the border wraps round to a huge number.
+                // A row above the border wraps round to a huge number.
                 let iy = (y * taps.stride[0] + ky * taps.dilation[0]).wrapping_sub(taps.pad[0]);
                 for kx in 0..taps.kernel[1] {
-                    for x in 0..columns {
-                        let ix = (x * taps.stride[1] + kx * taps.dilation[1]).wrapping_sub(taps.pad[1]);
-                        // SAFETY: read only inside the image; written below `columns · depth`.
-                        unsafe {
-                            *self.at.add(x * depth + place) = match iy < height && ix < width {
-                                true => *image.at.add((channel * height + iy) * width + ix),
-                                false => 0.0,
-                            };
+                    // Columns whose tap is inside: `pad <= x · stride + kx · dilation < pad + width`.
+                    let shift = kx * dilation;
+                    let end = (pad + width).saturating_sub(shift).div_ceil(stride).min(columns);
+                    let start = pad.saturating_sub(shift).div_ceil(stride).min(end);
+                    let (start, end) = if iy < height { (start, end) } else { (columns, columns) };
+                    // SAFETY: read only inside the image; written below `columns · depth`.
+                    unsafe {
+                        let to = self.at.add(place);
+                        for x in (0..start).chain(end..columns) {
+                            *to.add(x * depth) = 0.0;
+                        }
+                        if start < end {
+                            let first = (channel * height + iy) * width + start * stride + shift - pad;
+                            let from = image.at.add(first);
+                            for x in 0..end - start {
+                                *to.add((start + x) * depth) = *from.add(x * stride);
+                            }
                         }
                     }
                     place += 1;

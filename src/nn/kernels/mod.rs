@@ -22,7 +22,9 @@ pub(crate) mod memory;
 pub(crate) mod pack;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub mod roofline;
 pub(crate) mod simd;
+pub(crate) mod team;
 pub(crate) mod vector;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 
-use super::math::activate;
+use super::math::rework;
 use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
 
@@ -64,26 +64,28 @@ impl Kernel for PointwisePart<'_> {
                 let at = pixel * w.vectors * S::LANES + channel;
                 // SAFETY: `run` checked that every view holds all pixels up to the range's end.
                 unsafe {
-                    let mut tile = [[s.load(w.map.ptr().add(at))]];
-                    let [[x]] = &mut tile;
+                    let mut x = s.load(w.map.ptr().add(at));
                     if let Some(gate) = w.gate {
-                        *x = s.mul(*x, s.load(gate.ptr().add(channel)));
+                        x = s.mul(x, s.load(gate.ptr().add(channel)));
                     }
                     if let Some(scale) = w.scale {
-                        *x = s.mul(*x, s.load(scale.ptr().add(channel)));
+                        x = s.mul(x, s.load(scale.ptr().add(channel)));
                     }
                     if let Some(shift) = w.shift {
-                        *x = s.add(*x, s.load(shift.ptr().add(channel)));
+                        x = s.add(x, s.load(shift.ptr().add(channel)));
                     }
                     if let Some(plus) = w.plus {
-                        *x = s.add(*x, s.load(plus.ptr().add(at)));
+                        x = s.add(x, s.load(plus.ptr().add(at)));
                     }
                     if let Some(times) = w.times {
-                        *x = s.mul(*x, s.load(times.ptr().add(at)));
+                        x = s.mul(x, s.load(times.ptr().add(at)));
                     }
-                    activate(s, w.activation, &mut tile);
-                    s.store(w.output.ptr().add(at), tile[0][0]);
+                    s.store(w.output.ptr().add(at), x);
                 }
+            }
+            if w.activation.is_some() {
+                // SAFETY: the pixel was just written.
+                unsafe { rework(s, w.activation, &[w.output.ptr().add(pixel * channels)], w.vectors) }
             }
         }
     }

@@ -94,5 +94,10 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn opaque(self, at: *const f32) -> *const f32 {
+        at
+    }
+
+    #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 }

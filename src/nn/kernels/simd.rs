@@ -60,6 +60,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `p · 2ⁿ`, where `n` is the integer in the low mantissa bits of `t` (a sum with 1.5·2²³). The
     /// exponent is added as an integer: the result must be a normal number.
     fn scale_by_exponent(self, p: Self::V, t: Self::V) -> Self::V;
+    /// `at` itself, which the compiler can't know: what is loaded through it is not kept in a register for
+    /// an earlier or later load of the same address.
+    fn opaque(self, at: *const f32) -> *const f32;
     /// Asks for the cache line at `at`, which need not be readable.
     fn prefetch(self, at: *const f32);
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 
-use super::math::activate;
+use super::math::rework;
 use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
 
@@ -99,10 +99,11 @@ impl Vector<'_> {
             for j in 0..NV {
                 out[j] = s.add(s.add(sums[0][j], sums[1][j]), s.add(sums[2][j], sums[3][j]));
             }
-            activate(s, self.activation, std::array::from_mut(&mut out));
+            let to = self.output.ptr().add(channel);
             for j in 0..NV {
-                s.store(self.output.ptr().add(channel + j * S::LANES), out[j]);
+                s.store(to.add(j * S::LANES), out[j]);
             }
+            rework(s, self.activation, &[to], NV);
         }
     }
 }

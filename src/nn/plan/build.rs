@@ -7,7 +7,7 @@
 use crate::nn::graph::{Graph, Shape, WeightId, Window};
 use crate::nn::kernels::Isa;
 use crate::nn::kernels::conv::Taps;
-use crate::nn::kernels::depthwise::Border;
+use crate::nn::kernels::depthwise::Ring;
 use crate::nn::kernels::memory::LINE;
 use crate::nn::kernels::pack;
 use crate::nn::weights::Weights;
@@ -46,7 +46,12 @@ pub(super) fn build(
     for (index, layer) in lowered.layers.iter().enumerate() {
         builder.layer(index, layer, &maps, extra.get(index).copied().unwrap_or(0))?;
     }
-    let info = |layer: &Layer| LayerInfo { name: layer.name.clone(), macs: macs(layer, &maps) };
+    let info = |layer: &Layer| {
+        let maps_of: usize =
+            layer.reads().into_iter().chain(layer.writes()).map(|v| maps.of(v).len(isa.lanes())).sum();
+        let bytes = 4 * (maps_of + weight_values(layer));
+        LayerInfo { name: layer.name.clone(), macs: macs(layer, &maps), bytes }
+    };
     let layers = lowered.layers.iter().map(info).collect();
     let output = maps.of(lowered.layers.last().map_or(0, |l| l.output));
     let zeros = builder.steps.iter().map(|step| match &step.action {
@@ -430,7 +435,7 @@ impl<'a> Builder<'a> {
             input,
             output,
             taps,
-            border: Border::new(input.size, output.size, &taps),
+            ring: Ring::new(input.size, output.size, &taps, self.lanes),
             weights,
             bias,
             activation: conv.activation,
@@ -453,6 +458,18 @@ fn macs(layer: &Layer, maps: &Maps) -> u64 {
                 conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).pixels()));
             of(conv, maps.of(layer.output).pixels()) + expand
         }
+        _ => 0,
+    }
+}
+
+/// Values of a layer's filters.
+fn weight_values(layer: &Layer) -> usize {
+    let of = |conv: &Conv| {
+        let [kh, kw] = conv.window.kernel;
+        conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
+    };
+    match &layer.kind {
+        Kind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
         _ => 0,
     }
 }

@@ -7,7 +7,7 @@
 use crate::nn::graph::{Activation, PoolKind};
 use crate::nn::kernels::Isa;
 use crate::nn::kernels::conv::{self, Epilogue, Taps, share};
-use crate::nn::kernels::depthwise::{self, Border};
+use crate::nn::kernels::depthwise::{self, Ring};
 use crate::nn::kernels::memory::{Dst, Src};
 use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
 use crate::nn::kernels::pool::{Mean, Pool};
@@ -79,7 +79,7 @@ pub(super) struct Depthwise {
     pub(super) input: Map,
     pub(super) output: Map,
     pub(super) taps: Taps,
-    pub(super) border: Border,
+    pub(super) ring: Ring,
     pub(super) weights: usize,
     pub(super) bias: usize,
     pub(super) activation: Option<Activation>,
@@ -189,7 +189,7 @@ impl Action {
     /// Values of scratch that a thread needs.
     pub(super) fn scratch(&self, lanes: usize) -> usize {
         match self {
-            Action::Depthwise(d) => d.border.len(PANEL, lanes),
+            Action::Depthwise(d) => d.ring.len(PANEL, lanes),
             Action::Stem(stem) => stem.output.size[1] * stem.block.inputs,
             _ => 0,
         }
@@ -357,54 +357,74 @@ impl Depthwise {
     fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
         let lanes = env.lanes();
         let pitch = self.output.vectors * lanes;
+        let [rows, _] = self.output.size;
         let mut cleared = 0;
         for panel in share(self.output.vectors.div_ceil(PANEL), parts, part) {
             let vectors = PANEL.min(self.output.vectors - panel * PANEL);
             let channel = panel * PANEL * lanes;
             let width = vectors * lanes;
             if cleared != width {
-                self.border.clear(env.scratch, width);
+                self.ring.clear(env.scratch, width);
                 cleared = width;
             }
-            match &self.expand {
-                Some(expand) => {
-                    let inner = self.border.origin() * width;
-                    let pixels = expand.input.pixels();
-                    let work = conv::Conv {
-                        input: env.read(expand.input.at),
-                        input_pitch: expand.input.vectors * lanes,
-                        input_size: expand.input.size,
-                        channels: expand.block.inputs,
-                        taps: Taps::POINT,
-                        output_size: expand.input.size,
-                        weights: env.weight(expand.block.weights + channel * expand.block.inputs),
-                        bias: env.weight(expand.block.bias + channel),
-                        output: env.scratch.part(inner, env.scratch.len() - inner),
-                        output_pitch: width,
-                        output_row: self.border.columns * width,
-                        vectors,
-                        epilogue: Epilogue { activation: expand.activation, residual: None, after: None },
-                        zeros: env.zeros,
-                    };
-                    env.isa.run(work.part(0..pixels, 0..1));
+            let mut made = 0;
+            for first in (0..rows).step_by(self.ring.band) {
+                let band = first..rows.min(first + self.ring.band);
+                let needs = self.ring.needs(&band);
+                let runs = self.ring.runs(needs.start.max(made)..needs.end);
+                made = needs.end;
+                for (slot, row, count) in runs {
+                    match row {
+                        None => self.ring.blank(env.scratch, width, slot, count),
+                        Some(row) => self.fill(env, channel, vectors, (slot, row, count)),
+                    }
                 }
-                None => {
-                    self.border.fill(env.read(self.input.at + channel), pitch, env.scratch, width);
-                }
+                env.isa.run(depthwise::Depthwise {
+                    input: env.scratch.read(),
+                    ring: self.ring,
+                    rows: [band.start, band.end],
+                    taps: self.taps,
+                    output_size: self.output.size,
+                    weights: env.weight(self.weights + channel * self.taps.count()),
+                    bias: env.weight(self.bias + channel),
+                    output: env.write(self.output.at + channel),
+                    output_pitch: pitch,
+                    vectors,
+                    activation: self.activation,
+                    mean: self.mean.map(|at| env.write(at + channel)),
+                });
             }
-            env.isa.run(depthwise::Depthwise {
-                input: env.scratch.read(),
-                border: self.border,
-                taps: self.taps,
-                output_size: self.output.size,
-                weights: env.weight(self.weights + channel * self.taps.count()),
-                bias: env.weight(self.bias + channel),
-                output: env.write(self.output.at + channel),
-                output_pitch: pitch,
-                vectors,
-                activation: self.activation,
-                mean: self.mean.map(|at| env.write(at + channel)),
-            });
         }
+    }
+
+    /// Makes a panel's input rows: by the convolution in front, or from the map.
+    fn fill(&self, env: &Env<'_>, channel: usize, vectors: usize, run: (usize, usize, usize)) {
+        let lanes = env.lanes();
+        let width = vectors * lanes;
+        let Some(expand) = &self.expand else {
+            let map = env.read(self.input.at + channel);
+            return self.ring.fill(map, self.input.vectors * lanes, env.scratch, width, run);
+        };
+        let (slot, row, rows) = run;
+        let pitch = expand.input.vectors * lanes;
+        let [_, columns] = expand.input.size;
+        let inner = (slot * self.ring.columns + self.ring.pad[1]) * width;
+        let work = conv::Conv {
+            input: env.read(expand.input.at + row * columns * pitch),
+            input_pitch: pitch,
+            input_size: [rows, columns],
+            channels: expand.block.inputs,
+            taps: Taps::POINT,
+            output_size: [rows, columns],
+            weights: env.weight(expand.block.weights + channel * expand.block.inputs),
+            bias: env.weight(expand.block.bias + channel),
+            output: env.scratch.part(inner, env.scratch.len() - inner),
+            output_pitch: width,
+            output_row: self.ring.columns * width,
+            vectors,
+            epilogue: Epilogue { activation: expand.activation, residual: None, after: None },
+            zeros: env.zeros,
+        };
+        env.isa.run(work.part(0..rows * columns, 0..1));
     }
 }

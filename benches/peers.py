@@ -1,0 +1,183 @@
+"""Takes turns with ONNX Runtime and OpenVINO at running networks, and prints the ratios.
+
+    cargo build --release
+    python benches/peers.py [--threads 2] [--turns 8] [--seconds 2] [--json OUT] [WORK...]
+
+WORK is ARCH, ARCH@SIZE or ARCH@SIZE:SECONDS; without any, the five of benches/README.md. Each turn runs `zoo bench` and
+every mode of the peers for the same time, the order changing from turn to turn, all in float32 on the same
+number of threads:
+
+- zoo: a thread an image (throughput), all threads on one image (latency);
+- ort: one ONNX Runtime session on all threads; ort-sessions: a session of one thread on each core;
+- ov: OpenVINO with the LATENCY hint; ov-throughput: with the THROUGHPUT hint and its own choice of streams.
+
+A turn's ratio is zoo's figure by the best of the peers' in that turn; the median over the turns is quoted, with
+the least and the most. Time does not depend on weights' values, so both sides have random ones. Zoo starts anew
+each turn and the peers are kept warm: what unfairness there is, is theirs. Needs timm, torch, onnx, onnxscript,
+onnxruntime, openvino.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import onnxruntime
+import openvino
+import timm
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = [
+    "tf_efficientnet_b0@224",
+    "tf_efficientnet_b4@380",
+    "tf_efficientnet_b7@600:8",
+    "resnet50@224",
+    "mobilenetv3_large_100@224",
+]
+
+
+def for_seconds(run, seconds):
+    """Calls `run` until the time is over; images a second."""
+    start, images = time.perf_counter(), 0
+    while True:
+        run()
+        images += 1
+        took = time.perf_counter() - start
+        if took >= seconds:
+            return images / took
+
+
+def latency(run, seconds):
+    """Milliseconds of the median call."""
+    times, start = [], time.perf_counter()
+    while not times or time.perf_counter() - start < seconds:
+        at = time.perf_counter()
+        run()
+        times.append(1e3 * (time.perf_counter() - at))
+    return statistics.median(times)
+
+
+def session(path, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def peers(path, image, threads, seconds):
+    """Name of a mode to a function that gives (images a second or None, latency or None)."""
+    ort = session(path, threads)
+    each = [session(path, 1) for _ in range(threads)]
+    pool = ThreadPoolExecutor(threads)
+    core = openvino.Core()
+    core.set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
+    model = core.read_model(path)
+    hints = {"INFERENCE_PRECISION_HINT": "f32"}
+    low = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **hints}).create_infer_request()
+    queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **hints}))
+
+    def sessions():
+        run = lambda s: for_seconds(lambda: s.run(None, {"x": image}), seconds)
+        return sum(pool.map(run, each)), None
+
+    def streams():
+        start, images = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            queue.start_async({0: image})
+            images += 1
+        queue.wait_all()
+        return images / (time.perf_counter() - start), None
+
+    def one(run):
+        ms = latency(run, seconds)
+        return 1e3 / ms, ms
+
+    modes = {
+        "ort": lambda: one(lambda: ort.run(None, {"x": image})),
+        "ort-sessions": sessions,
+        "ov": lambda: one(lambda: low.infer({0: image})),
+        "ov-throughput": streams,
+    }
+    for warm in modes.values():
+        warm()
+    return modes
+
+
+def zoo(arch, size, threads, seconds):
+    command = [str(ROOT / "target/release/zoo"), "bench", arch, "--json", "--size", str(size)]
+    command += ["--threads", str(threads), "--seconds", str(seconds), "--runs", RUNS.get(arch, "60")]
+    answer = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return answer["throughput"]["images_per_second"], answer["latency"]["median_ms"], answer["isa"]
+
+
+RUNS = {"tf_efficientnet_b4": "8", "tf_efficientnet_b7": "3", "resnet50": "20"}
+
+
+def measure(arch, size, seconds, a):
+    torch.manual_seed(0)
+    model = timm.create_model(arch).eval()
+    image = torch.randn(1, 3, size, size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + "/model.onnx"
+        torch.onnx.export(model, (image,), path, input_names=["x"], output_names=["y"], dynamo=False, opset_version=17)
+        modes = peers(path, image.numpy(), a.threads, seconds)
+        turns = []
+        for turn in range(a.turns):
+            names = ["zoo", *modes]
+            names = names[turn % len(names) :] + names[: turn % len(names)]
+            if turn % 2:
+                names.reverse()
+            figures = {}
+            for name in names:
+                if name == "zoo":
+                    rate, ms, isa = zoo(arch, size, a.threads, seconds)
+                    figures[name] = rate, ms
+                else:
+                    figures[name] = modes[name]()
+            turns.append(figures)
+    result = {"work": f"{arch}@{size}", "threads": a.threads, "turns": len(turns), "isa": isa}
+    for what, index in [("throughput", 0), ("latency", 1)]:
+        best = max if what == "throughput" else min
+        ratios = []
+        for figures in turns:
+            theirs = best(v[index] for n, v in figures.items() if n != "zoo" and v[index] is not None)
+            ours = figures["zoo"][index]
+            ratios.append(ours / theirs if what == "throughput" else theirs / ours)
+        medians = {
+            n: round(statistics.median(t[n][index] for t in turns), 3)
+            for n in turns[0]
+            if turns[0][n][index] is not None
+        }
+        ratio = round(statistics.median(ratios), 3)
+        result[what] = {"ratio": ratio, "least": round(min(ratios), 3), "most": round(max(ratios), 3), **medians}
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="*", default=WORK)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--json")
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    print(f"# onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}, load {os.getloadavg()[0]:.1f}")
+    for work in a.work:
+        name, _, seconds = work.partition(":")
+        arch, _, size = name.partition("@")
+        size = int(size or timm.get_pretrained_cfg(arch).input_size[-1])
+        result = measure(arch, size, float(seconds or a.seconds), a)
+        print(json.dumps(result), flush=True)
+        if a.json:
+            with open(a.json, "a") as out:
+                out.write(json.dumps(result) + "\n")
+
+
+main()

@@ -1,0 +1,144 @@
+//! `zoo bench NAME`: how fast a model runs here, and where its time goes.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Context, Status};
+use crate::error::{Error, Result};
+use crate::model::{Bench, LayerTime};
+use crate::nn::plan::MAX_SIDE;
+use crate::registry::Registry;
+use crate::render::safe;
+
+/// Arguments of `zoo bench`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model, as `zoo list` names it, or an architecture; with stand-in weights unless the real ones are here
+    name: String,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Pixels a side [default: the entry's, or 224]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=MAX_SIDE as i64))]
+    size: Option<u32>,
+    /// Images timed one by one, for the latency
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// How long throughput is measured; 0 leaves it out
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    seconds: f64,
+    /// Also the time of each layer on one thread, and how near it comes to what this machine can do
+    #[arg(long)]
+    layers: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures latency, then throughput, then layers.
+pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
+    if !(0.0..=3600.0).contains(&args.seconds) {
+        return Err(Error::usage("`--seconds` takes 0 to 3600"));
+    }
+    let size = args.size.map(|s| [s as usize; 2]);
+    let registry = Registry::open(&context.globals.registry)?;
+    let bench = match registry.resolve(&args.name) {
+        Ok(entry) => {
+            // A measurement downloads nothing.
+            context.globals.offline = true;
+            Bench::entry(entry, &context.store()?, size)?
+        }
+        Err(_) if crate::arch::names().contains(&args.name.as_str()) => {
+            Bench::architecture(&args.name, size.unwrap_or([224; 2]))?
+        }
+        Err(unknown) => return Err(unknown.into()),
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.map_or_else(cores, usize::from);
+    let latency = bench.latency(threads, args.runs as usize)?;
+    let rate = match args.seconds > 0.0 {
+        true => Some(bench.throughput(threads, Duration::from_secs_f64(args.seconds))?),
+        false => None,
+    };
+    let layers = if args.layers { Some(bench.layers(args.runs as usize)?) } else { None };
+
+    let [height, width] = bench.size();
+    if args.json {
+        let value = json!({
+            "schema": "zoo.bench/1",
+            "model": args.name,
+            "weights": weights(&bench),
+            "threads": threads,
+            "batch": 1,
+            "size": [height, width],
+            "isa": bench.isa(),
+            "latency": latency,
+            "throughput": rate.map(|r| json!({"images_per_second": r})),
+            "roofline": layers.as_ref().map(|(limits, _)| json!({
+                "gflops": limits.flops / 1e9,
+                "reads": limits.reads.iter().map(|(bytes, rate)| {
+                    json!({"bytes": bytes, "gb_per_second": rate / 1e9})
+                }).collect::<Vec<_>>(),
+            })),
+            "layers": layers.as_ref().map(|(_, layers)| layers),
+        });
+        context.println(safe::json(&serde_json::to_string_pretty(&value).unwrap_or_default()).as_ref())?;
+        return Ok(Status::Success);
+    }
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{}  {height}x{width}  {}  {threads} threads  {} weights",
+        safe::terminal(&args.name),
+        bench.isa(),
+        weights(&bench)
+    );
+    let l = &latency;
+    let _ = writeln!(
+        text,
+        "latency     {:.2} ms  (median of {}; {:.2} to {:.2})",
+        l.median_ms, l.runs, l.min_ms, l.max_ms
+    );
+    if let Some(rate) = rate {
+        let _ = writeln!(text, "throughput  {rate:.1} images/s");
+    }
+    if let Some((limits, layers)) = &layers {
+        let reads: Vec<_> = limits.reads.iter().map(|(_, rate)| format!("{:.0}", rate / 1e9)).collect();
+        let _ = writeln!(
+            text,
+            "one thread at most: {:.1} GFLOP/s; reads {} GB/s from cache, large cache, memory\n",
+            limits.flops / 1e9,
+            reads.join(", ")
+        );
+        table(&mut text, layers);
+    }
+    context.print(text)?;
+    Ok(Status::Success)
+}
+
+fn weights(bench: &Bench) -> &'static str {
+    if bench.seeded() { "seeded" } else { "fetched" }
+}
+
+/// A layer a line, and the sum.
+fn table(text: &mut String, layers: &[LayerTime]) {
+    let width = layers.iter().map(|l| l.name.len()).max().unwrap_or(0).max(5);
+    let total: f64 = layers.iter().map(|l| l.ms).sum();
+    let _ = writeln!(text, "{:width$}        ms  share  GFLOP/s  roofline", "layer");
+    for l in layers {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:8.3}  {:3.0} %  {:7.1}  {:6.0} %",
+            safe::terminal(&l.name),
+            l.ms,
+            100.0 * l.ms / total,
+            l.gflops,
+            100.0 * l.roofline
+        );
+    }
+    let macs: f64 = layers.iter().map(|l| l.macs as f64).sum();
+    let _ = writeln!(text, "{:width$}  {total:8.3}  100 %  {:7.1}", "all", 2e-6 * macs / total);
+}

@@ -1,0 +1,225 @@
+//! How fast a network runs on this machine: latency, throughput, and where the time goes.
+//!
+//! In: a graph with weights, or an entry or architecture by name. Out: [`Latency`], images a second,
+//! [`LayerTime`]s. Called by `zoo bench` and by the programs in `benches/`. Times do not depend on the
+//! values of weights, so seeded ones stand in where the real ones are not here.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::load::classes;
+use super::{CLASSES, Error, name_as};
+use crate::arch;
+use crate::checkpoint::Checkpoint;
+use crate::nn::graph::Graph;
+use crate::nn::kernels::roofline::Roofline;
+use crate::nn::load;
+use crate::nn::mapped::Mapped;
+use crate::nn::plan::{Isa, Plan, Worker};
+use crate::nn::seeded::{self, Seeded};
+use crate::nn::weights::Weights;
+use crate::registry::Entry;
+use crate::store::Store;
+
+/// Seed of stand-in weights and image.
+const SEED: u64 = 0;
+
+/// A network that is measured.
+#[derive(Debug)]
+pub struct Bench {
+    plan: Plan,
+    image: Vec<f32>,
+    size: [usize; 2],
+    seeded: bool,
+}
+
+/// Times of one image after another, in milliseconds.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Latency {
+    /// The middle one.
+    pub median_ms: f64,
+    /// The least.
+    pub min_ms: f64,
+    /// The most.
+    pub max_ms: f64,
+    /// How many were taken.
+    pub runs: usize,
+}
+
+/// What one layer takes on one thread.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct LayerTime {
+    /// Its main node.
+    pub name: String,
+    /// The median of its times.
+    pub ms: f64,
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Billions of floating-point operations a second.
+    pub gflops: f64,
+    /// The least time that this machine's limits allow, by the time it took.
+    pub roofline: f64,
+}
+
+impl Bench {
+    /// A network with some weights, at `[height, width]`.
+    ///
+    /// # Errors
+    /// Where no plan can be made of it.
+    pub fn new(graph: &Graph, weights: &dyn Weights, size: [usize; 2]) -> Result<Self, Error> {
+        let plan = Plan::new(graph, weights, [3, size[0], size[1]], Isa::from_env()?)?;
+        let image = seeded::input(SEED, [1, 3, size[0], size[1]]);
+        Ok(Bench { plan, image, size, seeded: false })
+    }
+
+    /// An architecture with seeded weights.
+    ///
+    /// # Errors
+    /// An unknown architecture, a size it cannot take.
+    pub fn architecture(name: &str, size: [usize; 2]) -> Result<Self, Error> {
+        let unknown = |e| Error::Architecture { name: name.to_owned(), source: Box::new(e) };
+        let graph = arch::build(name, CLASSES).map_err(unknown)?;
+        let bench = Bench::new(&graph, &Seeded::new(&graph, SEED), size)?;
+        Ok(Bench { seeded: true, ..bench })
+    }
+
+    /// An entry with its weights where the store has them, else with seeded ones; at `size`, else at the
+    /// entry's own, else at 224 pixels. A store that is offline downloads nothing.
+    ///
+    /// # Errors
+    /// An entry without architecture, weights that do not fit.
+    pub fn entry(entry: &Entry, store: &Store, size: Option<[usize; 2]>) -> Result<Self, Error> {
+        let Some(name) = entry.zoo.arch.as_deref() else {
+            return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
+        };
+        let size = size.or(entry.image_size.map(|s| [s.height, s.width])).unwrap_or([224; 2]);
+        let Ok(weights) = store.weights(entry) else { return Bench::architecture(name, size) };
+        let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
+        let mut graph = arch::build(name, CLASSES).map_err(unknown)?;
+        let mut checkpoint = Checkpoint::open(&weights.safetensors)?;
+        name_as(&mut checkpoint, &graph, None)?;
+        let mapped = Mapped::new(checkpoint);
+        if let Some(other) = classes(&graph, &mapped).filter(|&c| c != CLASSES) {
+            graph = arch::build(name, other).map_err(unknown)?;
+        }
+        let misfit = |e| Error::Weights { path: weights.source.path.clone(), source: Box::new(e) };
+        load::check(&graph, &mapped).map_err(misfit)?;
+        Bench::new(&graph, &mapped, size)
+    }
+
+    /// `[height, width]` of the image.
+    pub fn size(&self) -> [usize; 2] {
+        self.size
+    }
+
+    /// Whether the weights are stand-ins.
+    pub fn seeded(&self) -> bool {
+        self.seeded
+    }
+
+    /// The instruction set it runs on.
+    pub fn isa(&self) -> &'static str {
+        self.plan.isa().name()
+    }
+
+    fn warm(&self, worker: &mut Worker, out: &mut [f32]) -> Result<(), Error> {
+        Ok(worker.logits(&self.image, out)?)
+    }
+
+    /// One image after another, each split between `threads` threads.
+    ///
+    /// # Errors
+    /// No memory, no threads.
+    pub fn latency(&self, threads: usize, runs: usize) -> Result<Latency, Error> {
+        let mut worker = self.plan.worker_on(threads)?;
+        let mut out = vec![0.0; self.plan.outputs()];
+        self.warm(&mut worker, &mut out)?;
+        let mut times = Vec::with_capacity(runs);
+        for _ in 0..runs.max(1) {
+            let start = Instant::now();
+            worker.logits(&self.image, &mut out)?;
+            times.push(milliseconds(start.elapsed()));
+        }
+        times.sort_by(f64::total_cmp);
+        let at = |i: usize| times.get(i).copied().unwrap_or(f64::NAN);
+        let runs = times.len();
+        Ok(Latency { median_ms: at(runs / 2), min_ms: at(0), max_ms: at(runs - 1), runs })
+    }
+
+    /// Images a second, each thread on images of its own, for about as long as `lasting`.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn throughput(&self, threads: usize, lasting: Duration) -> Result<f64, Error> {
+        let threads = threads.max(1);
+        let (ready, over) = (Barrier::new(threads), AtomicBool::new(false));
+        let each = || -> Result<(usize, f64), Error> {
+            let prepared = self.plan.worker().map_err(Error::from).and_then(|mut worker| {
+                let mut out = vec![0.0; self.plan.outputs()];
+                self.warm(&mut worker, &mut out)?;
+                Ok((worker, out))
+            });
+            // Every thread comes here, whatever happened to it.
+            ready.wait();
+            let (mut worker, mut out) = prepared?;
+            let start = Instant::now();
+            let mut images = 0;
+            while !over.load(Ordering::Relaxed) {
+                worker.logits(&self.image, &mut out)?;
+                images += 1;
+                if start.elapsed() >= lasting {
+                    over.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok((images, start.elapsed().as_secs_f64()))
+        };
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
+            let mut rate = 0.0;
+            for thread in started {
+                let (images, seconds) = thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?;
+                rate += images as f64 / seconds;
+            }
+            Ok(rate)
+        })
+    }
+
+    /// What each layer takes on one thread, held against what this machine can do at most.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn layers(&self, runs: usize) -> Result<(Roofline, Vec<LayerTime>), Error> {
+        let layers = self.plan.layers();
+        let mut worker = self.plan.worker()?;
+        let mut out = vec![0.0; self.plan.outputs()];
+        self.warm(&mut worker, &mut out)?;
+        let mut taken: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
+        for _ in 0..runs.max(1) {
+            let mut times = vec![Duration::ZERO; layers.len()];
+            worker.timed(&self.image, &mut out, &mut times)?;
+            for (all, time) in taken.iter_mut().zip(times) {
+                all.push(time.as_secs_f64());
+            }
+        }
+        let limits = Roofline::measure(self.plan.isa());
+        let layer = |(info, mut times): (&crate::nn::plan::LayerInfo, Vec<f64>)| {
+            times.sort_by(f64::total_cmp);
+            let seconds = times.get(times.len() / 2).copied().unwrap_or(f64::NAN).max(1e-9);
+            let flops = 2.0 * info.macs as f64;
+            LayerTime {
+                name: info.name.clone(),
+                ms: seconds * 1e3,
+                macs: info.macs,
+                gflops: flops / seconds / 1e9,
+                roofline: limits.seconds(flops, info.bytes) / seconds,
+            }
+        };
+        let all = layers.iter().zip(taken).map(layer).collect();
+        Ok((limits, all))
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
