@@ -98,7 +98,7 @@ impl Bench {
         let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
         let mut graph = arch::build(name, CLASSES).map_err(unknown)?;
         let mut checkpoint = Checkpoint::open(&weights.safetensors)?;
-        name_as(&mut checkpoint, &graph, None)?;
+        name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
         let mapped = Mapped::new(checkpoint);
         if let Some(other) = classes(&graph, &mapped).filter(|&c| c != CLASSES) {
             graph = arch::build(name, other).map_err(unknown)?;

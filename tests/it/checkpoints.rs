@@ -243,3 +243,28 @@ fn whole_noisy_student_checkpoints_convert_to_the_references_bytes() {
     }
     assert_eq!(golden["files"].as_array().unwrap().len(), 4);
 }
+
+#[test]
+fn a_real_checkpoint_of_another_network_or_cut_short_is_refused() {
+    let golden = golden("seeded.json");
+    let frames = unpacked("seeded.tar.gz");
+    for row in golden["files"].as_array().unwrap().iter().take(2) {
+        let home = Home::new();
+        let frame = row["frame"].as_str().unwrap();
+        assemble(row, &frames[frame], &home.path("x.pth"));
+        let fits = home.run(&["convert", "x.pth", "-o", "y.safetensors", "--arch", "tf_efficientnet_b0"]);
+        assert_eq!(fits.code, Some(0), "{frame}: {fits:?}");
+        let other = home.run(&["convert", "x.pth", "-o", "z.safetensors", "--arch", "tf_efficientnet_b4"]);
+        assert_eq!(other.code, Some(3), "{frame}: {other:?}");
+        assert!(other.err.contains("`conv_stem.weight` has shape [32, 3, 3, 3], expected [48, 3, 3, 3]"), "{}", other.err);
+        let file = std::fs::OpenOptions::new().write(true).open(home.path("x.pth")).unwrap();
+        let len = file.metadata().unwrap().len();
+        for cut in [len - 1, len / 2, 4096] {
+            file.set_len(cut).unwrap();
+            let ran = home.run(&["convert", "x.pth", "-o", "z.safetensors"]);
+            assert_eq!(ran.code, Some(3), "{frame}: {ran:?}");
+            assert!(ran.err.contains("x.pth`, byte"), "{frame}: {}", ran.err);
+        }
+        assert!(!home.path("z.safetensors").exists());
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use zoo::checkpoint::Checkpoint;
 
+use crate::hostile::build;
 use crate::support::{Home, Reply, Server};
 
 /// A safetensors file of float32 tensors.
@@ -177,6 +178,56 @@ fn a_table_from_afar_is_that_of_the_local_file_for_little_traffic() {
     let server = Server::start(|_| Reply::new(200, vec![0; 5000]));
     let whole = home.run(&["inspect", &format!("{}/x.pth", server.url)]);
     assert_eq!(whole.code, Some(4), "{whole:?}");
+}
+
+/// Both of torch's formats at the size of a large network. The legacy file is sparse: its bytes are not asked for.
+#[test]
+fn a_file_of_270_mb_from_afar_costs_less_than_a_megabyte() {
+    use std::io::{Seek, SeekFrom, Write};
+    const TENSORS: usize = 60;
+    const ELEMENTS: usize = 1_125_000;
+    let home = Home::new();
+    let name = |i: usize| format!("blocks.{i}.weight");
+
+    let entries: Vec<_> = (0..TENSORS).map(|i| (name(i), build::vector(&i.to_string(), ELEMENTS as i64))).collect();
+    let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let keys: Vec<String> = (0..TENSORS).map(|i| i.to_string()).collect();
+    let keys = build::keys(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+    let front = build::legacy(&build::state(&entries), &keys, &[]);
+    let mut file = std::fs::File::create(home.path("legacy.pth")).unwrap();
+    file.write_all(&front).unwrap();
+    for _ in 0..TENSORS {
+        file.write_all(&(ELEMENTS as i64).to_le_bytes()).unwrap();
+        file.seek(SeekFrom::Current(4 * ELEMENTS as i64)).unwrap();
+    }
+    let len = file.stream_position().unwrap();
+    file.set_len(len).unwrap();
+
+    let zeros = vec![0u8; 4 * ELEMENTS];
+    let views = (0..TENSORS).map(|i| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![ELEMENTS], &zeros);
+        (name(i), view.unwrap())
+    });
+    safetensors::serialize_to_file(views, None, &home.path("x.safetensors")).unwrap();
+    assert_eq!(home.run(&["convert", "x.safetensors", "zip.pth"]).code, Some(0));
+
+    for file in ["legacy.pth", "zip.pth"] {
+        let bytes = std::fs::read(home.path(file)).unwrap();
+        assert!(bytes.len() >= 270_000_000, "{}", bytes.len());
+        let server = Server::start(move |asked| Reply::file(asked, &bytes, "\"v\""));
+        let local = home.run(&["inspect", file]);
+        let far = home.run(&["inspect", &format!("{}/{file}", server.url)]);
+        assert_eq!((local.code, far.code), (Some(0), Some(0)), "{far:?}");
+        assert_eq!(local.out, far.out, "{file}");
+        assert!(far.out.contains("blocks.59.weight") && far.out.contains("1125000"), "{}", far.out);
+        let asked = server.asked();
+        let sizes = asked.iter().map(|a| {
+            let (start, end) = a.header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+            end.parse::<usize>().unwrap() - start.parse::<usize>().unwrap() + 1
+        });
+        let total: usize = sizes.sum();
+        assert!(total < 1_000_000 && asked.len() <= 6, "{file}: {total} bytes in {} requests", asked.len());
+    }
 }
 
 #[test]

@@ -4,13 +4,11 @@
 
 mod allocations;
 mod arch;
-<<<<<<< HEAD
 mod checkpoints;
-=======
 mod bench;
->>>>>>> 4363cf7 (feat(bench): zoo bench; teams of threads for one image, depthwise by bands of rows, faster SiLU)
 mod convert;
 mod datasets;
+mod fuzz;
 mod goldens;
 mod hostile;
 mod images;

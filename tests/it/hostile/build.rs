@@ -1,7 +1,7 @@
 //! What hostile files are made of: pickles opcode by opcode, archives field by field.
 
 /// A whole number as BININT, or LONG1 where it is larger.
-pub(super) fn int(n: i64) -> Vec<u8> {
+pub(crate) fn int(n: i64) -> Vec<u8> {
     match i32::try_from(n) {
         Ok(small) => [b"J".as_slice(), &small.to_le_bytes()].concat(),
         Err(_) => [b"\x8a\x08".as_slice(), &n.to_le_bytes()].concat(),
@@ -9,23 +9,23 @@ pub(super) fn int(n: i64) -> Vec<u8> {
 }
 
 /// BINUNICODE.
-pub(super) fn text(text: &str) -> Vec<u8> {
+pub(crate) fn text(text: &str) -> Vec<u8> {
     [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
 }
 
 /// GLOBAL.
-pub(super) fn global(module: &str, name: &str) -> Vec<u8> {
+pub(crate) fn global(module: &str, name: &str) -> Vec<u8> {
     format!("c{module}\n{name}\n").into_bytes()
 }
 
 /// A tuple of whole numbers.
-pub(super) fn dims(dims: &[i64]) -> Vec<u8> {
+pub(crate) fn dims(dims: &[i64]) -> Vec<u8> {
     let inner: Vec<u8> = dims.iter().flat_map(|&n| int(n)).collect();
     [b"(".as_slice(), &inner, b"t"].concat()
 }
 
 /// A tensor over storage `key` of `count` float32, with whatever is given for offset, shape and strides.
-pub(super) fn tensor(key: &str, count: i64, offset: &[u8], shape: &[u8], strides: &[u8]) -> Vec<u8> {
+pub(crate) fn tensor(key: &str, count: i64, offset: &[u8], shape: &[u8], strides: &[u8]) -> Vec<u8> {
     [
         global("torch._utils", "_rebuild_tensor_v2").as_slice(),
         b"((",
@@ -46,34 +46,34 @@ pub(super) fn tensor(key: &str, count: i64, offset: &[u8], shape: &[u8], strides
 }
 
 /// A contiguous vector that fills its storage.
-pub(super) fn vector(key: &str, count: i64) -> Vec<u8> {
+pub(crate) fn vector(key: &str, count: i64) -> Vec<u8> {
     tensor(key, count, &int(0), &dims(&[count]), &dims(&[1]))
 }
 
 /// A state dict as a pickle of protocol 2.
-pub(super) fn state(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn state(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let inner: Vec<u8> =
         entries.iter().flat_map(|(name, value)| [text(name), value.clone()].concat()).collect();
     [b"\x80\x02}(".as_slice(), &inner, b"u."].concat()
 }
 
 /// A whole pickle of a value.
-pub(super) fn pickle(value: &[u8]) -> Vec<u8> {
+pub(crate) fn pickle(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02".as_slice(), value, b"."].concat()
 }
 
-pub(super) fn magic() -> Vec<u8> {
+pub(crate) fn magic() -> Vec<u8> {
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec()
 }
 
 /// The keys as torch writes them.
-pub(super) fn keys(keys: &[&str]) -> Vec<u8> {
+pub(crate) fn keys(keys: &[&str]) -> Vec<u8> {
     let inner: Vec<u8> = keys.iter().flat_map(|k| text(k)).collect();
     [b"\x80\x02](".as_slice(), &inner, b"e."].concat()
 }
 
 /// A legacy file: object and keys as pickles, then storages with the count each claims.
-pub(super) fn legacy(object: &[u8], keys: &[u8], storages: &[(i64, usize)]) -> Vec<u8> {
+pub(crate) fn legacy(object: &[u8], keys: &[u8], storages: &[(i64, usize)]) -> Vec<u8> {
     let mut file = [magic(), b"\x80\x02M\xe9\x03.".to_vec(), b"\x80\x02}.".to_vec()].concat();
     file.extend_from_slice(object);
     file.extend_from_slice(keys);
@@ -85,37 +85,37 @@ pub(super) fn legacy(object: &[u8], keys: &[u8], storages: &[(i64, usize)]) -> V
 }
 
 /// A legacy file of one tensor `w` of six elements, given as its pickled value.
-pub(super) fn one(value: Vec<u8>) -> Vec<u8> {
+pub(crate) fn one(value: Vec<u8>) -> Vec<u8> {
     legacy(&state(&[("w", value)]), &keys(&["0"]), &[(6, 24)])
 }
 
-pub(super) fn good_legacy() -> Vec<u8> {
+pub(crate) fn good_legacy() -> Vec<u8> {
     let object = state(&[("w", vector("0", 6)), ("v", vector("1", 3))]);
     legacy(&object, &keys(&["0", "1"]), &[(6, 24), (3, 12)])
 }
 
 /// A member of a zip archive, with everything that a header says of it.
 #[derive(Clone)]
-pub(super) struct Member {
-    pub(super) name: String,
-    pub(super) local_name: Option<String>,
-    pub(super) data: Vec<u8>,
-    pub(super) size: u32,
-    pub(super) crc: u32,
-    pub(super) method: u16,
-    pub(super) flags: u16,
-    pub(super) local: Option<(u16, u16, u32, u32, u32)>,
-    pub(super) extra: Vec<u8>,
-    pub(super) local_extra: Vec<u8>,
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) local_name: Option<String>,
+    pub(crate) data: Vec<u8>,
+    pub(crate) size: u32,
+    pub(crate) crc: u32,
+    pub(crate) method: u16,
+    pub(crate) flags: u16,
+    pub(crate) local: Option<(u16, u16, u32, u32, u32)>,
+    pub(crate) extra: Vec<u8>,
+    pub(crate) local_extra: Vec<u8>,
     /// Bytes between this member's data and the next header.
-    pub(super) after: Vec<u8>,
+    pub(crate) after: Vec<u8>,
     /// Where the directory says its header is, if not where it is.
-    pub(super) at: Option<u32>,
-    pub(super) disk: u16,
+    pub(crate) at: Option<u32>,
+    pub(crate) disk: u16,
 }
 
 /// A stored member.
-pub(super) fn member(name: &str, data: &[u8]) -> Member {
+pub(crate) fn member(name: &str, data: &[u8]) -> Member {
     let mut crc = flate2::Crc::new();
     crc.update(data);
     Member {
@@ -136,7 +136,7 @@ pub(super) fn member(name: &str, data: &[u8]) -> Member {
 }
 
 /// A deflated one.
-pub(super) fn deflated(name: &str, data: &[u8]) -> Member {
+pub(crate) fn deflated(name: &str, data: &[u8]) -> Member {
     let mut member = member(name, data);
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut encoder, data).unwrap();
@@ -147,23 +147,23 @@ pub(super) fn deflated(name: &str, data: &[u8]) -> Member {
 
 /// What the end record says, if not the truth.
 #[derive(Clone, Default)]
-pub(super) struct Ending {
-    pub(super) count: Option<u16>,
-    pub(super) len: Option<u32>,
-    pub(super) offset: Option<u32>,
-    pub(super) disk: u16,
-    pub(super) comment: Vec<u8>,
+pub(crate) struct Ending {
+    pub(crate) count: Option<u16>,
+    pub(crate) len: Option<u32>,
+    pub(crate) offset: Option<u32>,
+    pub(crate) disk: u16,
+    pub(crate) comment: Vec<u8>,
     /// Between the directory and the end record: a zip64 record and locator.
-    pub(super) before: Vec<u8>,
+    pub(crate) before: Vec<u8>,
     /// Bytes between the last member and the directory.
-    pub(super) gap: Vec<u8>,
+    pub(crate) gap: Vec<u8>,
 }
 
-pub(super) fn zip(members: &[Member]) -> Vec<u8> {
+pub(crate) fn zip(members: &[Member]) -> Vec<u8> {
     zip_with(members, &Ending::default())
 }
 
-pub(super) fn zip_with(members: &[Member], ending: &Ending) -> Vec<u8> {
+pub(crate) fn zip_with(members: &[Member], ending: &Ending) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for m in members {
         let at = m.at.unwrap_or(file.len() as u32);
@@ -219,7 +219,7 @@ pub(super) fn zip_with(members: &[Member], ending: &Ending) -> Vec<u8> {
 }
 
 /// The members of a sound zip `.pth` whose pickle is given.
-pub(super) fn members(object: &[u8]) -> Vec<Member> {
+pub(crate) fn members(object: &[u8]) -> Vec<Member> {
     let bytes: Vec<u8> = (0..24).collect();
     vec![
         member("a/data.pkl", object),
@@ -229,12 +229,12 @@ pub(super) fn members(object: &[u8]) -> Vec<Member> {
     ]
 }
 
-pub(super) fn good_members() -> Vec<Member> {
+pub(crate) fn good_members() -> Vec<Member> {
     members(&state(&[("w", vector("0", 6))]))
 }
 
 /// A safetensors file: its header as written, then so many bytes.
-pub(super) fn safe(header: &str, data: usize) -> Vec<u8> {
+pub(crate) fn safe(header: &str, data: usize) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend_from_slice(header.as_bytes());
     file.extend((0..data).map(|i| i as u8));
@@ -242,7 +242,7 @@ pub(super) fn safe(header: &str, data: usize) -> Vec<u8> {
 }
 
 /// A `.npy` of version 1.
-pub(super) fn npy(header: &str, data: usize) -> Vec<u8> {
+pub(crate) fn npy(header: &str, data: usize) -> Vec<u8> {
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     file.extend_from_slice(&(header.len() as u16).to_le_bytes());
     file.extend_from_slice(header.as_bytes());
@@ -250,12 +250,12 @@ pub(super) fn npy(header: &str, data: usize) -> Vec<u8> {
     file
 }
 
-pub(super) fn good_npy() -> Vec<u8> {
+pub(crate) fn good_npy() -> Vec<u8> {
     npy("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n", 24)
 }
 
 /// A tar archive of plain members.
-pub(super) fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut builder = ::tar::Builder::new(Vec::new());
     for (name, data) in members {
         let mut header = ::tar::Header::new_gnu();
@@ -270,7 +270,7 @@ pub(super) fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// The members of torch 0.1's form, one tensor `w` of six float32.
-pub(super) fn tar_members() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn tar_members() -> Vec<(&'static str, Vec<u8>)> {
     let class = |name: &str| global("torch", name);
     let mut storages = pickle(&int(1));
     storages.extend(pickle(&[b"(".as_slice(), &int(7), &text("cpu"), &class("FloatStorage"), b"t"].concat()));

@@ -2,7 +2,7 @@
 //! why, within 200 MB of address space beyond the file itself, without an output and without running anything.
 //! `tests/hostile/README.md` is the table of kinds.
 
-mod build;
+pub(crate) mod build;
 mod formats;
 mod gadgets;
 mod pickles;
