@@ -27,6 +27,8 @@ fn a_picture_is_named_as_the_reference_names_it() {
     ];
     let ran = home.run(&args);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let answers = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(crate::schemas::wrong("predict-1.json", &answers), Vec::<String>::new());
 
     let registry = Registry::builtin().unwrap();
     let preprocess = Preprocess::of(registry.resolve(MODEL).unwrap()).unwrap();
