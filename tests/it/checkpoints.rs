@@ -256,7 +256,11 @@ fn a_real_checkpoint_of_another_network_or_cut_short_is_refused() {
         assert_eq!(fits.code, Some(0), "{frame}: {fits:?}");
         let other = home.run(&["convert", "x.pth", "-o", "z.safetensors", "--arch", "tf_efficientnet_b4"]);
         assert_eq!(other.code, Some(3), "{frame}: {other:?}");
-        assert!(other.err.contains("`conv_stem.weight` has shape [32, 3, 3, 3], expected [48, 3, 3, 3]"), "{}", other.err);
+        assert!(
+            other.err.contains("`conv_stem.weight` has shape [32, 3, 3, 3], expected [48, 3, 3, 3]"),
+            "{}",
+            other.err
+        );
         let file = std::fs::OpenOptions::new().write(true).open(home.path("x.pth")).unwrap();
         let len = file.metadata().unwrap().len();
         for cut in [len - 1, len / 2, 4096] {

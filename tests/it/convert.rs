@@ -189,7 +189,8 @@ fn a_file_of_270_mb_from_afar_costs_less_than_a_megabyte() {
     let home = Home::new();
     let name = |i: usize| format!("blocks.{i}.weight");
 
-    let entries: Vec<_> = (0..TENSORS).map(|i| (name(i), build::vector(&i.to_string(), ELEMENTS as i64))).collect();
+    let entries: Vec<_> =
+        (0..TENSORS).map(|i| (name(i), build::vector(&i.to_string(), ELEMENTS as i64))).collect();
     let entries: Vec<_> = entries.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let keys: Vec<String> = (0..TENSORS).map(|i| i.to_string()).collect();
     let keys = build::keys(&keys.iter().map(String::as_str).collect::<Vec<_>>());
@@ -222,7 +223,8 @@ fn a_file_of_270_mb_from_afar_costs_less_than_a_megabyte() {
         assert!(far.out.contains("blocks.59.weight") && far.out.contains("1125000"), "{}", far.out);
         let asked = server.asked();
         let sizes = asked.iter().map(|a| {
-            let (start, end) = a.header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+            let (start, end) =
+                a.header("range").unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
             end.parse::<usize>().unwrap() - start.parse::<usize>().unwrap() + 1
         });
         let total: usize = sizes.sum();

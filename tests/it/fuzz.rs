@@ -111,7 +111,8 @@ fn survives(bytes: &[u8], allow_opaque: bool) {
     match write::safetensors(&checkpoint, name, Output::Stream(&mut out), &write::Options::default()) {
         Err(e) => assert!(matches!(e.class(), Class::BadInput), "{e:?}"),
         Ok(written) => {
-            let read = safetensors::SafeTensors::deserialize(&out).expect("the reference reads what was written");
+            let read =
+                safetensors::SafeTensors::deserialize(&out).expect("the reference reads what was written");
             assert_eq!(read.len(), checkpoint.tensors().len());
             for tensor in checkpoint.tensors() {
                 let view = read.tensor(&tensor.name).unwrap();
@@ -136,7 +137,9 @@ fn legacy() {
 
 #[test]
 fn pickles() {
-    let seeds = seeds(|n| n.ends_with(".pkl") || (n.ends_with(".pth") && !n.contains("zip") && !n.starts_with("tar")));
+    let seeds = seeds(|n| {
+        n.ends_with(".pkl") || (n.ends_with(".pth") && !n.contains("zip") && !n.starts_with("tar"))
+    });
     check!().with_type::<Input>().for_each(|input| {
         let bytes = changed(&seeds, input);
         let mut machine = Machine::new(&bytes, 0, Limits::default());
@@ -178,7 +181,8 @@ fn inside(suffix: &str, corpus: impl Fn(&str) -> bool, deflate: bool) {
         .map(|(_, bytes)| members(&bytes))
         .filter(|members| members.iter().any(|(name, _)| name.ends_with(suffix)))
         .collect();
-    let index = |members: &[(String, Vec<u8>)]| members.iter().position(|(n, _)| n.ends_with(suffix)).unwrap();
+    let index =
+        |members: &[(String, Vec<u8>)]| members.iter().position(|(n, _)| n.ends_with(suffix)).unwrap();
     let seeds: Vec<Vec<u8>> = archives.iter().map(|members| members[index(members)].1.clone()).collect();
     assert!(seeds.len() >= 2, "{}", seeds.len());
     check!().with_type::<Input>().for_each(|input| {

@@ -4,8 +4,8 @@
 
 mod allocations;
 mod arch;
-mod checkpoints;
 mod bench;
+mod checkpoints;
 mod convert;
 mod datasets;
 mod fuzz;
@@ -14,8 +14,8 @@ mod hostile;
 mod hostile_pages;
 mod images;
 mod layers;
-mod lite0;
 mod lint;
+mod lite0;
 mod logits;
 mod model_index;
 mod names;
