@@ -161,7 +161,8 @@ fn safetensors(source: &dyn Source) -> std::result::Result<Opened, Trouble> {
     let contents = safe::read(source, 0)??;
     no_archive_at_the_end(source)?;
     // torch decides by the file's ending whether to read it as safetensors: it must not be a pickle as well.
-    let front = source.bytes(0, source.len().min(FRONT) as usize)?;
+    let most = if source.is_remote() { FRONT_FROM_AFAR } else { FRONT };
+    let front = source.bytes(0, source.len().min(most) as usize)?;
     if Machine::new(&front, 0, Limits { opcodes: 1 << 16, ..Limits::default() }).run().is_ok() {
         return Err(
             Fault::ambiguous(Place::byte(0), "is also a pickle, which other readers would run").into()
@@ -177,6 +178,8 @@ fn safetensors(source: &dyn Source) -> std::result::Result<Opened, Trouble> {
 
 /// How much of a safetensors file is tried as a pickle.
 const FRONT: u64 = 16 << 20;
+/// And of one that is read by Range requests: what the first of them has brought anyway.
+const FRONT_FROM_AFAR: u64 = 64 << 10;
 
 fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
     let tar = Tar::open(source)??;

@@ -34,6 +34,9 @@ fn seeds(fits: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
 const EDGES: [u64; 12] =
     [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 40, i64::MAX as u64, u64::MAX];
 
+/// Opcodes that move the stack.
+const OPCODES: &[u8] = b"(0123tReoubaq\x85\x86\x87\x93\x94}].";
+
 fn changed(seeds: &[Vec<u8>], input: &Input) -> Vec<u8> {
     let mut bytes = seeds[usize::from(input.0) % seeds.len()].clone();
     for &(what, place, with) in input.1.iter().take(16) {
@@ -71,7 +74,7 @@ fn changed(seeds: &[Vec<u8>], input: &Input) -> Vec<u8> {
                 let piece = &other[from..(from + (with >> 40) as usize % 512).min(other.len())];
                 bytes.splice(at..at, piece.iter().copied());
             }
-            10 => drop(bytes.splice(at..at, [b"(0123tReoubaq\x85\x86\x87\x93\x94}]."[with as usize % 22]])),
+            10 => drop(bytes.splice(at..at, [OPCODES[with as usize % OPCODES.len()]])),
             _ => {
                 // Exchange of two pieces.
                 let other = (with as usize) % (len + 1);
