@@ -9,7 +9,7 @@ use super::collect::{self, Collected, Failure};
 use super::error::{Error, Fault, Place, Result};
 use super::format::{self, Format, Outline};
 use super::inflate::Spill;
-use super::pickle::{Arena, Limits, Machine, Ref, Verdict};
+use super::pickle::{Arena, Import, Limits, Machine, Ref, Verdict};
 use super::source::{LocalFile, Source};
 use super::tensor::{Storage, Tensor};
 use super::torch::rebuild::Storages;
@@ -121,6 +121,12 @@ fn finish(
             Fault::unsupported(Place::tensor(name), format!("{kind} cannot be written as safetensors"));
         return Err(checkpoint.fault(fault));
     }
+    let mut names = std::collections::HashSet::with_capacity(checkpoint.tensors.len());
+    if let Some(twice) = checkpoint.tensors.iter().find(|t| !names.insert(t.name.as_str())) {
+        let fault = Fault::ambiguous(Place::tensor(&twice.name), "two tensors of this name");
+        return Err(checkpoint.fault(fault));
+    }
+    drop(names);
     // A view may repeat its storage, and a storage may be tied: within reason.
     let asked = checkpoint.tensors.iter().fold(0u64, |sum, t| sum.saturating_add(t.nbytes() as u64));
     if asked > held.saturating_mul(EXPANSION).saturating_add(ALWAYS) {
@@ -185,13 +191,25 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Tr
     let tar = Tar::open(source)??;
     let (start, len) = tar.range("pickle")?;
     let mut storages = Storages { pickle_at: Some((0, start)), ..Storages::default() };
-    tar::read(source, &tar, &mut storages, &mut |_, _, _| {})??;
+    // The other members are pickles too, and may name what the last one does not.
+    let mut strange = Vec::new();
+    tar::read(source, &tar, &mut storages, &mut |machine, _, _| {
+        let unknown = machine.arena().imports().iter().filter(|i| i.verdict != Verdict::Known);
+        strange.extend(unknown.take(STRANGE.saturating_sub(strange.len())).cloned());
+    })??;
+    let mut elsewhere = refuse_imports(strange.iter().collect(), options)?;
     let bytes = source.bytes(start, usize::try_from(len).unwrap_or(usize::MAX))?;
     let (arena, root) = one_pickle(&bytes, "pickle")?;
-    let (opaque, collected) = decide(&arena, root, options, &mut storages)?;
+    let (mut opaque, collected) = decide(&arena, root, options, &mut storages)?;
+    opaque.append(&mut elsewhere);
+    opaque.sort();
+    opaque.dedup();
     no_archive_at_the_end(source)?;
     Ok(opened(Format::TorchTar, collected, storages, opaque))
 }
+
+/// The most imports outside the known set that are kept of the members of a tar archive.
+const STRANGE: usize = 100;
 
 /// A member that is one pickle and nothing else.
 fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'a>, Ref), Fault> {
@@ -321,11 +339,16 @@ fn check_imports(
     options: &Options,
     jit: bool,
 ) -> std::result::Result<Vec<String>, Trouble> {
-    let mut strange: Vec<_> = arena
+    let strange = arena
         .imports()
         .iter()
         .filter(|i| i.verdict != Verdict::Known && !(jit && jit::is_own_class(&i.module)))
         .collect();
+    refuse_imports(strange, options)
+}
+
+/// Refuses imports outside the known set, if there are any; with `allow_opaque`, lists them.
+fn refuse_imports(mut strange: Vec<&Import>, options: &Options) -> std::result::Result<Vec<String>, Trouble> {
     if strange.is_empty() {
         return Ok(Vec::new());
     }
