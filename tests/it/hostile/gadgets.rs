@@ -242,15 +242,18 @@ pub(super) fn cases() -> Vec<Case> {
                 members
             }),
         ),
-        mixed("names code", tar(&{
-            let mut members = tar_members();
-            let class = global("os", "system");
-            let data = &mut members[1].1;
-            let known = global("torch", "FloatTensor");
-            let at = data.windows(known.len()).position(|w| w == known).unwrap();
-            data.splice(at..at + known.len(), class);
-            members
-        })),
+        mixed(
+            "names code",
+            tar(&{
+                let mut members = tar_members();
+                let class = global("os", "system");
+                let data = &mut members[1].1;
+                let known = global("torch", "FloatTensor");
+                let at = data.windows(known.len()).position(|w| w == known).unwrap();
+                data.splice(at..at + known.len(), class);
+                members
+            }),
+        ),
         mixed("bytes after the pickle", zip(&members(&[state(&[("w", vector("0", 6))]), gadget].concat()))),
     ]);
     cases

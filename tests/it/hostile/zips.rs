@@ -335,7 +335,8 @@ fn scripted() -> Vec<Case> {
         broken("attributes", [b"\x80\x02".as_slice(), &net, b"0h\x63)\x81."].concat()),
         broken("module is expected", pickle(b"}")),
         broken("two tensors of this name", {
-            let state = [b"}(".as_slice(), &text("w"), &vector("0", 6), &text("w"), &vector("0", 6), b"u"].concat();
+            let state =
+                [b"}(".as_slice(), &text("w"), &vector("0", 6), &text("w"), &vector("0", 6), b"u"].concat();
             [b"\x80\x02(".as_slice(), &net, b"1", &module(&state), b"."].concat()
         }),
         broken("module is expected", pickle(&vector("0", 6))),
