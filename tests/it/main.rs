@@ -16,6 +16,7 @@ mod images;
 mod layers;
 mod lint;
 mod lite0;
+mod lint;
 mod logits;
 mod model_index;
 mod names;
