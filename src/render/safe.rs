@@ -11,10 +11,13 @@ use std::fmt::Write;
 pub use code::{bibtex, link, python, rust, shell};
 
 /// For a terminal: control characters (ESC among them), bidirectional overrides and other invisible
-/// format characters become `\u{…}`. The result is one line.
+/// format characters become `\u{…}`. The result is one line, and none that the log of a GitHub workflow
+/// would take for a command.
 pub fn terminal(text: &str) -> Cow<'_, str> {
+    let mut command = text.trim_start().starts_with("::");
     escaped(text, |c, out| {
-        let acts = is_unprintable(c);
+        let acts = is_unprintable(c) || (command && c == ':');
+        command &= !acts;
         if acts {
             out.extend(c.escape_unicode());
         }

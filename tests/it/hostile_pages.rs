@@ -41,11 +41,11 @@ fn files_that_would_cost_too_much_are_refused() {
     huge.set_len(100_000_000).unwrap();
     for (file, why) in [
         ("bomb.yaml", "anchors and aliases"),
-        ("merge.yaml", "duplicate key"),
+        ("merge.yaml", "anchors and aliases"),
         ("deep.yaml", "nested deeper than 64"),
         ("deep.json", "nested deeper than 64"),
-        ("wide.yaml", "more than 1048576 values"),
-        ("bytes.yaml", "bytes.yaml:2:9: not UTF-8"),
+        ("wide.yaml", "more than 2097152 values"),
+        ("bytes.yaml", "not UTF-8"),
         ("page.md", ""),
         ("open.md", ""),
         ("fences.md", ""),
@@ -103,7 +103,7 @@ fn nothing_a_page_says_acts_in_any_form() {
     home.write("h.yaml", page());
     let registry = ["--registry", "h.yaml"];
     let run = |args: &[&str]| {
-        let ran = home.run(&[args, &registry].concat());
+        let ran = home.run(&[&registry[..], args].concat());
         for text in [&ran.out, &ran.err] {
             let acts = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{200b}\u{feff}".contains(c);
             assert!(
@@ -151,13 +151,13 @@ fn nothing_a_page_says_acts_in_any_form() {
             if args.len() > 1 {
                 all.push(args[1]);
             }
-            all.push(hostile);
+            all.extend(["--", hostile]);
             let ran = run(&all);
             assert_eq!(ran.code, Some(0), "{all:?}: {}", ran.err);
             assert!(!ran.out.lines().any(|l| l.starts_with("::error")), "{all:?}: {}", ran.out);
         }
         // YAML says exactly what was said.
-        let yaml = home.run(&["show", hostile, "--yaml", "--registry", "h.yaml"]);
+        let yaml = home.run(&["show", "--yaml", "--registry", "h.yaml", "--", hostile]);
         assert_eq!(yaml.code, Some(0), "{}", yaml.err);
         assert!(!yaml.out.contains('\u{1b}'), "{}", yaml.out);
         let back = zoo::registry::import::read_bytes("b.yaml", yaml.out.as_bytes()).unwrap();

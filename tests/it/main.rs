@@ -16,7 +16,6 @@ mod images;
 mod layers;
 mod lint;
 mod lite0;
-mod lint;
 mod logits;
 mod model_index;
 mod names;

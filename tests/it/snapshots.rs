@@ -30,10 +30,10 @@ fn snapshot(name: &str, args: &[&str]) {
             .map(|(_, n)| n.parse::<usize>().unwrap());
         if let (Some(columns), false) = (columns, way.contains("colour")) {
             let widest = ran.out.lines().map(|l| l.chars().count()).max().unwrap_or(0);
-            assert!(
-                widest <= columns || args[0] == "show" || args[0] == "cite" || args[0] == "compare",
-                "{name}, {way}: {widest}"
-            );
+            // What is made for programs, or is whole by intent, is not fitted.
+            let fitted = ["list", "lint"].contains(&args[0])
+                && !args.iter().any(|a| ["--csv", "--md", "--format"].contains(a));
+            assert!(widest <= columns || !fitted, "{name}, {way}: {widest}");
         }
         match told.iter_mut().find(|(_, other)| *other == text) {
             Some((ways, _)) => *ways += &format!("; {way}"),

@@ -95,6 +95,8 @@ fn what_is_harmless_is_not_touched() {
 #[test]
 fn each_sink_has_its_own_signs() {
     assert_eq!(terminal("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\u{a}");
+    assert_eq!(terminal("::error::x"), "\\u{3a}:error::x");
+    assert_eq!(terminal(" a::b"), " a::b");
     assert_eq!(terminal("\u{202e}gnp"), "\\u{202e}gnp");
     assert_eq!(html("<b>&'\""), "&lt;b&gt;&amp;&#39;&quot;");
     assert_eq!(markdown("a|b_c_ [x](y) `z`"), "a\\|b_c\\_ \\[x\\](y) \\`z\\`");
