@@ -18,7 +18,6 @@ mod lint;
 mod lite0;
 mod logits;
 mod model_index;
-mod names;
 mod plan;
 mod predict;
 mod promises;
