@@ -18,6 +18,7 @@ mod lint;
 mod lite0;
 mod logits;
 mod model_index;
+mod names;
 mod plan;
 mod predict;
 mod promises;
