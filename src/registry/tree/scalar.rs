@@ -73,6 +73,14 @@ impl Scalar {
         self.style == Style::Plain && is_null(&self.text)
     }
 
+    /// The same as a key: every way to write null is the one key `null`.
+    pub(super) fn into_key(self) -> Self {
+        match self.is_null() {
+            true => Scalar { text: "null".to_owned(), ..self },
+            false => self,
+        }
+    }
+
     /// Its type by a schema.
     pub fn typed(&self, schema: Schema) -> Typed<'_> {
         match (self.style, schema) {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use super::{
     Key, Limits, Malformed, Mapping, Node, Origin, Problem, Problems, Scalar, Schema, Span, Style, Typed,
@@ -45,28 +45,37 @@ fn next<'a>(
     reader: &Reader<'a>,
 ) -> Result<Option<Spanned<'a>>, Malformed> {
     let refuse = |e: ScanError| {
-        let place = reader.origin.span(
-            e.marker().line().saturating_sub(1),
-            e.marker().col(),
-            e.marker().index()..e.marker().index(),
-        );
+        let at = e.marker().index();
+        let (line, column) = reader.places.line_column(at);
+        let place = reader.origin.span(line, column, at..at);
         Malformed::one(Problem::at(&reader.origin.file, place, format!("not YAML: {}", e.info())))
     };
     parser.next_event().transpose().map_err(refuse)
 }
 
-/// Turns the parser's character indexes into byte offsets. Indexes come nearly in order, so a cursor
-/// that moves by single characters is as good as free.
+/// Turns the parser's character indexes into byte offsets, lines and columns. Indexes come nearly in order, so
+/// a cursor that moves by single characters is as good as free. Lines end with a line feed, as editors, git and
+/// the rest of zoo count them; the parser counts a lone carriage return, and the end of a file, as lines too.
 struct Places<'a> {
     text: &'a str,
     ascii: bool,
     chars: usize,
     bytes: usize,
+    /// The index of each line's first character.
+    lines: Vec<usize>,
 }
 
 impl<'a> Places<'a> {
     fn new(text: &'a str) -> Self {
-        Places { text, ascii: text.is_ascii(), chars: 0, bytes: 0 }
+        let ends = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        Places { text, ascii: text.is_ascii(), chars: 0, bytes: 0, lines }
+    }
+
+    /// Line and column of a character, both from 0.
+    fn line_column(&self, index: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|&first| first <= index).saturating_sub(1);
+        (line, index - self.lines.get(line).copied().unwrap_or(0))
     }
 
     fn byte(&mut self, index: usize) -> usize {
@@ -124,8 +133,8 @@ impl Reader<'_> {
     fn span(&mut self, span: saphyr_parser::Span) -> Span {
         let start = self.places.byte(span.start.index());
         let end = self.places.byte(span.end.index()).max(start);
-        let line = |m: &Marker| m.line().saturating_sub(1);
-        self.origin.span(line(&span.start), span.start.col(), start..end)
+        let (line, column) = self.places.line_column(span.start.index());
+        self.origin.span(line, column, start..end)
     }
 
     fn node(&self, span: Span, value: Value) -> Node {
@@ -274,7 +283,7 @@ impl Reader<'_> {
                 let Value::Scalar(scalar) = node.value else {
                     return Err(self.refuse(node.span, format!("{} as a key", node.kind())));
                 };
-                *slot = Some(Key { scalar, span: node.span });
+                *slot = Some(Key { scalar: scalar.into_key(), span: node.span });
             }
             Open::Mapping { pairs, seen, key } => {
                 let Some(key) = key.take() else { return Ok(()) };
