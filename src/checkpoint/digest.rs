@@ -53,6 +53,15 @@ impl Checkpoint {
         digests.sort_by_key(|&(index, _)| index);
         Ok(digests.into_iter().map(|(_, digest)| digest).collect())
     }
+
+    /// The one digest of all tensors under the names that they have now, computed on every core.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bytes`].
+    pub fn tensors_sha256(&self) -> Result<Sha256> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(tensors_sha256(self.tensors.iter().zip(self.tensor_digests(threads)?)))
+    }
 }
 
 /// One digest for a set of tensors, whatever file format or order they are in: SHA-256 of the lines

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 
 use super::Context;
+use crate::checkpoint::Checkpoint;
 use crate::checkpoint::rename::{self, Rules};
-use crate::checkpoint::{self, Checkpoint};
 use crate::error::{Error, Result};
 use crate::hash::Sha256;
-use crate::model::{self, Renamed, name_as};
-use crate::nn::load;
-use crate::nn::mapped::Mapped;
+use crate::model::{CLASSES, Fit, Renamed, fit};
 use crate::{arch, fs};
 
 /// Names of the tensors that are written.
@@ -46,8 +44,6 @@ pub(super) struct Outcome {
 
 /// The largest file of rules.
 const RULES: u64 = 1 << 20;
-/// Outputs of a classifier that is not in the file.
-const CLASSES: usize = 1000;
 
 impl Naming {
     /// Renames and checks an open checkpoint, and says what it did.
@@ -65,10 +61,7 @@ impl Naming {
             return Ok((checkpoint, outcome));
         }
         if hashes {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let digests = checkpoint.tensor_digests(threads)?;
-            outcome.source_sha256 =
-                Some(checkpoint::tensors_sha256(checkpoint.tensors().iter().zip(digests)));
+            outcome.source_sha256 = Some(checkpoint.tensors_sha256()?);
         }
         if let Some(path) = &self.rename {
             let text = fs::read(path, RULES)?;
@@ -83,20 +76,12 @@ impl Naming {
         }
         let Some(arch) = &self.arch else { return Ok((checkpoint, outcome)) };
         let graph = arch::build(arch, CLASSES)?;
-        let renamed = name_as(&mut checkpoint, &graph, None)?;
-        let classes = checkpoint.tensor(&format!("{}.weight", graph.classifier));
-        let classes = classes.and_then(|t| t.shape.first().copied()).filter(|&n| n > 0 && n != CLASSES);
-        let graph = match classes {
-            Some(classes) => arch::build(arch, classes)?,
-            None => graph,
-        };
         let path = checkpoint.path().to_owned();
-        let mapped = Mapped::new(checkpoint);
-        let loaded =
-            load::check(&graph, &mapped).map_err(|e| model::Error::Weights { path, source: Box::new(e) })?;
-        let mut checkpoint = mapped.into_checkpoint();
+        let build = |classes| Ok::<_, Error>(arch::build(arch, classes)?);
+        let Fit { graph, weights, ignored, renamed } = fit(graph, checkpoint, &path, None, build)?;
+        let mut checkpoint = weights.into_checkpoint();
         outcome.scheme = renamed.as_ref().map(|r| r.scheme);
-        notes(arch, renamed.as_ref(), &loaded.ignored, context);
+        notes(arch, renamed.as_ref(), &ignored, context);
         if self.names == Scheme::Torchvision {
             let pairs = rename::torchvision(graph.weights.iter().map(|w| w.name.as_str()));
             match pairs {

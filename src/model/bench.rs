@@ -8,14 +8,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::load::classes;
-use super::{CLASSES, Error, name_as};
+use super::{CLASSES, Error, fit};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
 use crate::nn::graph::Graph;
 use crate::nn::kernels::roofline::Roofline;
-use crate::nn::load;
-use crate::nn::mapped::Mapped;
 use crate::nn::plan::{Isa, Plan, Worker};
 use crate::nn::seeded::{self, Seeded};
 use crate::nn::weights::Weights;
@@ -95,17 +92,14 @@ impl Bench {
         };
         let size = size.or(entry.image_size.map(|s| [s.height, s.width])).unwrap_or([224; 2]);
         let Ok(weights) = store.weights(entry) else { return Bench::architecture(name, size) };
-        let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
-        let mut graph = arch::build(name, CLASSES).map_err(unknown)?;
-        let mut checkpoint = Checkpoint::open(&weights.safetensors)?;
-        name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
-        let mapped = Mapped::new(checkpoint);
-        if let Some(other) = classes(&graph, &mapped).filter(|&c| c != CLASSES) {
-            graph = arch::build(name, other).map_err(unknown)?;
-        }
-        let misfit = |e| Error::Weights { path: weights.source.path.clone(), source: Box::new(e) };
-        load::check(&graph, &mapped).map_err(misfit)?;
-        Bench::new(&graph, &mapped, size)
+        let build = |classes| {
+            let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
+            arch::build(name, classes).map_err(unknown)
+        };
+        let checkpoint = Checkpoint::open(&weights.safetensors)?;
+        let names = entry.zoo.names.as_deref();
+        let fit = fit(build(CLASSES)?, checkpoint, &weights.source.path, names, build)?;
+        Bench::new(&fit.graph, &fit.weights, size)
     }
 
     /// `[height, width]` of the image.

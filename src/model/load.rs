@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CLASSES, Engine, EngineKind, Error, Prediction, Renamed, Runner, guesses, name_as};
 use crate::arch;
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::fs;
 use crate::hash::Sha256;
 use crate::image::{Preprocess, Rgb};
@@ -44,12 +44,9 @@ pub struct Provenance {
 #[derive(Debug)]
 pub struct Prepared {
     entry: Entry,
-    graph: Graph,
-    weights: Mapped,
     preprocess: Preprocess,
     provenance: Provenance,
-    ignored: Vec<String>,
-    renamed: Option<Renamed>,
+    fit: Fit,
 }
 
 /// A network ready to run, with its preprocessing.
@@ -122,10 +119,8 @@ fn given(path: &Path) -> Result<(Checkpoint, Provenance), Error> {
 }
 
 fn hashed(checkpoint: &Checkpoint, path: &Path) -> Result<Provenance, Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let digests = checkpoint.tensor_digests(threads)?;
-    let tensors_sha256 = checkpoint::tensors_sha256(checkpoint.tensors().iter().zip(digests));
-    Ok(Provenance { path: path.to_owned(), file_sha256: fs::sha256(path)?.0, tensors_sha256 })
+    let (file_sha256, tensors_sha256) = (fs::sha256(path)?.0, checkpoint.tensors_sha256()?);
+    Ok(Provenance { path: path.to_owned(), file_sha256, tensors_sha256 })
 }
 
 fn build(entry: &Entry, classes: usize) -> Result<Graph, Error> {
@@ -145,25 +140,57 @@ fn buildable(entry: &Entry) -> Result<(Graph, Preprocess), Error> {
     Ok((graph, preprocess))
 }
 
-/// Names the tensors, and checks them against the architecture both ways.
 fn fitted(
     entry: &Entry,
     graph: Graph,
     preprocess: Preprocess,
-    mut checkpoint: Checkpoint,
+    checkpoint: Checkpoint,
     provenance: Provenance,
 ) -> Result<Prepared, Error> {
-    let renamed = name_as(&mut checkpoint, &graph, entry.zoo.names.as_deref())?;
+    let again = |classes| build(entry, classes);
+    let fit = fit(graph, checkpoint, &provenance.path, entry.zoo.names.as_deref(), again)?;
+    Ok(Prepared { entry: entry.clone(), preprocess, provenance, fit })
+}
+
+/// A checkpoint under its network's names.
+#[derive(Debug)]
+pub struct Fit {
+    /// The architecture, with as many classes as the weights have.
+    pub graph: Graph,
+    /// The weights.
+    pub weights: Mapped,
+    /// Tensors of the file that timm drops as well, such as an auxiliary head.
+    pub ignored: Vec<String>,
+    /// That the file had other names.
+    pub renamed: Option<Renamed>,
+}
+
+/// Names a checkpoint's tensors as `graph` does, and checks them against it both ways. Weights of other than a
+/// thousand classes are held against what `build` makes for as many; `path` is the file for messages, `told` the
+/// naming scheme that a registry's entry says.
+///
+/// # Errors
+/// Names that cannot be placed; tensors that do not fit; what `build` says.
+pub fn fit<E: From<Error>>(
+    graph: Graph,
+    mut checkpoint: Checkpoint,
+    path: &Path,
+    told: Option<&str>,
+    build: impl FnOnce(usize) -> Result<Graph, E>,
+) -> Result<Fit, E> {
+    let renamed = name_as(&mut checkpoint, &graph, told)?;
     let weights = Mapped::new(checkpoint);
-    let classes = classes(&graph, &weights).unwrap_or(CLASSES);
-    let graph = if classes == CLASSES { graph } else { build(entry, classes)? };
-    let misfit = |e| Error::Weights { path: provenance.path.clone(), source: Box::new(e) };
+    let graph = match classes(&graph, &weights) {
+        Some(classes) if classes != CLASSES => build(classes)?,
+        _ => graph,
+    };
+    let misfit = |e| Error::Weights { path: path.to_owned(), source: Box::new(e) };
     let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
-    Ok(Prepared { entry: entry.clone(), graph, weights, preprocess, provenance, ignored, renamed })
+    Ok(Fit { graph, weights, ignored, renamed })
 }
 
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
-pub(super) fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
+fn classes(graph: &Graph, weights: &Mapped) -> Option<usize> {
     let name = format!("{}.weight", graph.classifier);
     weights.checkpoint().tensor(&name)?.shape.first().copied().filter(|&c| c > 0)
 }
@@ -174,7 +201,8 @@ impl Prepared {
     /// # Errors
     /// `ZOO_ISA` naming an instruction set that this processor has not; an image size that does not fit.
     pub fn start(self, engine: EngineKind) -> Result<Model, Error> {
-        let Prepared { entry, graph, weights, preprocess, provenance, ignored, renamed } = self;
+        let Prepared { entry, preprocess, provenance, fit } = self;
+        let Fit { graph, weights, ignored, renamed } = fit;
         let image = [3, preprocess.size.height, preprocess.size.width];
         let engine = Engine::new(engine, &graph, &weights, image)?;
         Ok(Model { entry, graph, engine, preprocess, provenance, ignored, renamed })
@@ -197,12 +225,12 @@ impl Prepared {
 
     /// Number of classes.
     pub fn classes(&self) -> usize {
-        self.graph.classes
+        self.fit.graph.classes
     }
 
     /// Its weights, under the architecture's names.
     pub fn weights(&self) -> &Mapped {
-        &self.weights
+        &self.fit.weights
     }
 }
 

@@ -14,9 +14,9 @@ mod predict;
 pub use bench::{Bench, Latency, LayerTime};
 pub use engine::{Engine, EngineKind, Runner};
 pub use error::Error;
-pub use load::{Loader, Model, Prepared, Provenance};
+pub use load::{Fit, Loader, Model, Prepared, Provenance, fit};
 pub use names::{Renamed, name_as};
 pub use predict::{Guess, Prediction, guesses};
 
 /// Classes that an architecture is built with before its weights are seen.
-const CLASSES: usize = 1000;
+pub const CLASSES: usize = 1000;

@@ -62,12 +62,18 @@ impl Row {
     /// The largest difference from timm's logits, in σ; infinite where the lengths differ or a value is
     /// not finite.
     pub fn distance(&self, logits: &[f32]) -> f64 {
-        if logits.len() != self.logits.len() || logits.iter().any(|l| !l.is_finite()) {
-            return f64::INFINITY;
-        }
-        let apart = logits.iter().zip(&self.logits).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-        apart.fold(0.0, f64::max) / self.sigma
+        distance(logits, &self.logits, self.sigma)
     }
+}
+
+/// The largest difference of `ours` from `theirs`, in units of `sigma`; infinite where the lengths differ or a
+/// value of ours is not finite.
+pub fn distance(ours: &[f32], theirs: &[f32], sigma: f64) -> f64 {
+    if ours.len() != theirs.len() || ours.iter().any(|l| !l.is_finite()) {
+        return f64::INFINITY;
+    }
+    let apart = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
+    apart.fold(0.0, f64::max) / sigma
 }
 
 /// An embedded record cannot be read: the file was edited by hand.

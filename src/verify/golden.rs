@@ -214,14 +214,10 @@ fn architecture(entry: &Entry, kind: EngineKind) -> Result<Checked> {
 
 /// The largest difference in standard deviations of `theirs`.
 fn distance(ours: &[f32], theirs: &[f32]) -> f64 {
-    if ours.len() != theirs.len() || ours.iter().any(|l| !l.is_finite()) {
-        return f64::INFINITY;
-    }
     let n = theirs.len() as f64;
     let mean = theirs.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
     let sigma = (theirs.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let apart = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-    apart.fold(0.0, f64::max) / sigma.max(f64::MIN_POSITIVE)
+    golden::distance(ours, theirs, sigma.max(f64::MIN_POSITIVE))
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::Result;
 use super::stats::Percent;
 use crate::dataset::{self, Dataset};
-use crate::model::{EngineKind, Loader, Prepared};
+use crate::hash::Sha256;
+use crate::model::{EngineKind, Loader};
 use crate::registry::Entry;
 
 pub(super) use look::Look;
@@ -126,12 +127,11 @@ fn sample(dataset: &Dataset, seed: u64) -> Vec<usize> {
     places
 }
 
-/// Whether an entry of the registry is known to have the weights of a prepared model.
-fn has_weights(entry: &Entry, prepared: &Prepared) -> bool {
-    let sha256 = prepared.provenance().file_sha256;
+/// Whether an entry of the registry is known to have the weights of a file.
+fn has_weights(entry: &Entry, file: Sha256) -> bool {
     match (entry.zoo.sha256, entry.hash_prefix()) {
-        (Some(known), _) => known == sha256,
-        (None, Some(prefix)) => prefix.matches(&sha256),
+        (Some(known), _) => known == file,
+        (None, Some(prefix)) => prefix.matches(&file),
         (None, None) => false,
     }
 }

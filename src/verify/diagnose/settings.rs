@@ -5,7 +5,7 @@
 
 use super::super::Result;
 use super::look::{Look, Seen, compare};
-use super::{Finding, Patient, Tried};
+use super::{Finding, Patient, Tried, has_weights};
 use crate::image::Preprocess;
 use crate::registry::{CropMode, Entry, Interpolation};
 
@@ -51,9 +51,8 @@ pub(super) fn explain(
 ) -> Result<Option<Finding>> {
     // What the registry says of the same weights, where it is not this entry that says it.
     let sha256 = look.model.provenance().file_sha256;
-    let same =
-        |e: &&Entry| e.zoo.sha256 == Some(sha256) || e.hash_prefix().is_some_and(|p| p.matches(&sha256));
-    let known = patient.others.iter().filter(|e| !e.added).find(same).and_then(|e| Preprocess::of(e).ok());
+    let same = |e: &&Entry| !e.added && has_weights(e, sha256);
+    let known = patient.others.iter().find(same).and_then(|e| Preprocess::of(e).ok());
     let mut best: Option<(f64, Finding)> = None;
     for change in changes(now, known.as_ref()) {
         let after = look.with(&change.preprocess, change.swapped)?;

@@ -22,7 +22,7 @@ pub(super) fn of(prepared: &Prepared, patient: &Patient<'_>) -> Option<Finding> 
 /// The file is known, as that of another model.
 fn another_model(prepared: &Prepared, patient: &Patient<'_>) -> Option<Finding> {
     let entry = patient.entry;
-    let known = |e: &&crate::registry::Entry| !e.added && has_weights(e, prepared);
+    let known = |e: &&crate::registry::Entry| !e.added && has_weights(e, prepared.provenance().file_sha256);
     let owners: Vec<_> = patient.others.iter().filter(known).collect();
     let owner = owners.first()?;
     let same = |e: &&crate::registry::Entry| e.name == entry.name || e.claim == entry.claim;
