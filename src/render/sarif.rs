@@ -10,6 +10,19 @@ use crate::lint::{Finding, RULES, Report, Severity};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
+/// The document that a tool's rules and results make.
+pub(super) fn document(tool: &str, version: &str, rules: Vec<Value>, results: Vec<Value>) -> Value {
+    json!({
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": tool, "version": version, "rules": rules } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    })
+}
+
 fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
@@ -19,7 +32,7 @@ fn level(severity: Severity) -> &'static str {
 }
 
 /// In a message brackets make links.
-fn message(text: &str) -> String {
+pub(super) fn message(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '[' | ']' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
@@ -90,15 +103,7 @@ pub fn sarif(report: &Report, findings: &[&Finding]) -> Value {
         }
         results.push(one);
     }
-    json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": { "name": "zoo", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    })
+    document("zoo", env!("CARGO_PKG_VERSION"), rules, results)
 }
 
 #[cfg(test)]

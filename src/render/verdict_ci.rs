@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::safe;
+use super::{safe, sarif};
 use crate::verify::Report;
 use crate::verify::report::ModelResult;
 use crate::verify::stats::Verdict;
@@ -83,7 +83,7 @@ pub fn sarif(report: &Report) -> String {
         json!({
             "ruleId": rule,
             "level": level,
-            "message": {"text": text},
+            "message": {"text": sarif::message(&text)},
             "locations": [{"logicalLocations": [{"name": model, "kind": "module"}]}],
         })
     };
@@ -101,23 +101,13 @@ pub fn sarif(report: &Report) -> String {
         let text = format!("{}: {}", failed.model, failed.error);
         results.push(finding("not-judged", "error", &failed.model, text));
     }
-    let document = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "zoo verify",
-                "version": report.run.zoo,
-                "rules": [
-                    rule("contradicted", "the measured accuracy contradicts the published claim"),
-                    rule("gate", "a gate that CI asked for is not met"),
-                    rule("undecided", "the images do not decide whether the claim is met"),
-                    rule("not-judged", "the model could not be run"),
-                ],
-            }},
-            "results": results,
-        }],
-    });
+    let rules = vec![
+        rule("contradicted", "the measured accuracy contradicts the published claim"),
+        rule("gate", "a gate that CI asked for is not met"),
+        rule("undecided", "the images do not decide whether the claim is met"),
+        rule("not-judged", "the model could not be run"),
+    ];
+    let document = sarif::document("zoo verify", &report.run.zoo, rules, results);
     let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
     safe::json(&text).into_owned()
 }
