@@ -114,6 +114,12 @@ impl Context {
         self.print("\n")
     }
 
+    /// Writes a JSON document and a line end to stdout; no text in it acts on a terminal.
+    pub fn print_json(&mut self, value: &impl serde::Serialize) -> Result<()> {
+        let document = serde_json::to_string_pretty(value).unwrap_or_default();
+        self.println(crate::render::safe::json(&document).as_ref())
+    }
+
     /// Pushes what is buffered out.
     pub fn flush(&mut self) -> Result<()> {
         let result = self.out.flush();

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::reports::{Outputs, status};
+use super::reports::Written;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::render::verdict;
 use crate::render::verdict_html::Thumbnails;
 use crate::verify::gates::Baseline;
 use crate::verify::merge::Part;
@@ -17,26 +16,16 @@ pub(super) struct Args {
     /// Reports of `zoo verify --shard I/N --report PART.json`
     #[arg(required = true, value_name = "PART")]
     parts: Vec<PathBuf>,
-    /// Write the whole's report: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
-    #[arg(long, short = 'o', value_name = "FILE")]
-    report: Vec<PathBuf>,
     /// The earlier report that the parts' gates were asked against
     #[arg(long, value_name = "OLD.json")]
     baseline: Option<PathBuf>,
-    /// Exit 5 where the verdict is `consistent` or `no-claim`
-    #[arg(long)]
-    strict: bool,
-    /// Overwrite reports that exist
-    #[arg(long)]
-    force: bool,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    written: Written,
 }
 
 /// Reads the parts, joins and judges.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let outputs = Outputs::new(&args.report, args.force)?;
+    let outputs = args.written.outputs()?;
     let mut parts = Vec::with_capacity(args.parts.len());
     for path in &args.parts {
         parts.push(Part { name: path.display().to_string(), report: Report::open(path)? });
@@ -61,9 +50,5 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     };
     let report = merge(&parts, baseline.as_ref())?;
     outputs.write(&report, &Thumbnails::new())?;
-    match args.json {
-        true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
-        false => context.print(verdict::terminal(&report, context.width, context.color))?,
-    }
-    Ok(status(&report, args.strict))
+    args.written.print(&report, context)
 }

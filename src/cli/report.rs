@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::reports::{Outputs, status};
+use super::reports::Written;
 use super::{Context, Status};
 use crate::error::Result;
-use crate::render::verdict;
 use crate::render::verdict_html::Thumbnails;
 use crate::verify::Report;
 
@@ -17,32 +16,18 @@ pub(super) struct Args {
     /// Print only what two equal runs have in common, to compare reports byte for byte
     #[arg(long, conflicts_with = "json")]
     canonical: bool,
-    /// Write it in another form: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
-    #[arg(long, short = 'o', value_name = "FILE")]
-    report: Vec<PathBuf>,
-    /// Exit 5 where the verdict is `consistent` or `no-claim`
-    #[arg(long)]
-    strict: bool,
-    /// Overwrite reports that exist
-    #[arg(long)]
-    force: bool,
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    written: Written,
 }
 
 /// Reads and renders. The exit code is that of the verdicts, except for `--canonical`.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let outputs = Outputs::new(&args.report, args.force)?;
+    let outputs = args.written.outputs()?;
     let report = Report::open(&args.file)?;
     outputs.write(&report, &Thumbnails::new())?;
     if args.canonical {
         context.print(report.canonical())?;
         return Ok(Status::Success);
     }
-    match args.json {
-        true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
-        false => context.print(verdict::terminal(&report, context.width, context.color))?,
-    }
-    Ok(status(&report, args.strict))
+    args.written.print(&report, context)
 }

@@ -4,14 +4,52 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::Status;
+use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::render::verdict_html::Thumbnails;
-use crate::render::{verdict, verdict_ci, verdict_html};
+use crate::render::{safe, verdict, verdict_ci, verdict_html};
 use crate::verify::Report;
 use crate::verify::report::ModelResult;
 use crate::verify::stats::Verdict;
+
+/// What `zoo merge` and `zoo report` have in common: how a report is written out.
+#[derive(Debug, clap::Args)]
+pub(super) struct Written {
+    /// Write the report: .json, .json.gz, .html, .md, .xml (JUnit) or .sarif; repeatable
+    #[arg(long, short = 'o', value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// Exit 5 where the verdict is `consistent` or `no-claim`
+    #[arg(long)]
+    strict: bool,
+    /// Overwrite reports that exist
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Written {
+    /// The files that were asked for, looked at before anything else is done.
+    pub(super) fn outputs(&self) -> Result<Outputs> {
+        Outputs::new(&self.report, self.force)
+    }
+
+    /// Prints a report that has been written, and says what it amounts to.
+    pub(super) fn print(&self, report: &Report, context: &mut Context) -> Result<Status> {
+        print(report, self.json, context)?;
+        Ok(status(report, self.strict))
+    }
+}
+
+/// Prints a report as JSON, or as a table with its remarks.
+pub(super) fn print(report: &Report, json: bool, context: &mut Context) -> Result<()> {
+    match json {
+        true => context.print(safe::json(&report.to_json()).as_ref()),
+        false => context.print(verdict::terminal(report, context.width, context.color)),
+    }
+}
 
 /// A kind of report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use super::reports::{Outputs, refuse_existing, status};
+use super::reports::{Outputs, print, refuse_existing, status};
 use super::verify_progress::Shown;
 use super::{Context, Status, golden};
 use crate::dataset::{self, Classes, Dataset, Homes, Item, Places, Subset};
@@ -13,7 +13,7 @@ use crate::error::{Class, Error, Result};
 use crate::fs;
 use crate::image::thumbnail::data_url;
 use crate::lint::macs;
-use crate::model::{EngineKind, Loader};
+use crate::model::{EngineKind, Loader, Prepared};
 use crate::registry::query::{Query, Row};
 use crate::registry::{DatasetEntry, Entry, Registry, Relation};
 use crate::render::verdict;
@@ -25,7 +25,9 @@ use crate::verify::insight::Insight;
 use crate::verify::plan::Plan;
 use crate::verify::report::{Failed, Host, ModelResult, ModelTiming, SCHEMA, Timing};
 use crate::verify::stats::{Level, Percent, Verdict};
-use crate::verify::{Claimed, Gates, How, OnBadImage, Outcome, Report, Settings, Shard, run as verify};
+use crate::verify::{
+    Claimed, Gates, How, Images, OnBadImage, Outcome, Report, Settings, Shard, run as verify,
+};
 
 /// The dataset that is none: timm's logits on record.
 const GOLDEN: &str = "golden";
@@ -184,8 +186,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         return Err(Error::usage("no model is left by `--where`"));
     }
     let loader = Loader { store: &store, engine: args.engine, weights: args.weights.as_deref() };
+    let mut prepared = Vec::new();
     if args.plan || args.plan_out.is_some() {
-        let plan = plan(&entries, &loader, &settings, &dataset)?;
+        let plan;
+        (plan, prepared) = plan_of(&entries, &loader, &settings, &dataset)?;
         if let Some(path) = &args.plan_out {
             settings.plan_sha256 = Some(plan.fix(path)?);
         }
@@ -207,9 +211,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         force: args.force,
     };
     let (mut results, mut timings, mut failed, mut errors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let images = Images::of(&dataset)?;
+    let mut prepared = prepared.into_iter();
     for entry in &entries {
-        let judged = loader.prepare(entry).map_err(Error::from);
-        match judged.and_then(|model| Ok(verify(model, &dataset, &settings, how, &shown)?)) {
+        // Those of a plan are here already.
+        let judged = prepared.next().map_or_else(|| loader.prepare(entry), Ok).map_err(Error::from);
+        match judged.and_then(|model| Ok(verify(model, &images, &settings, how, &shown)?)) {
             Ok(outcome) => {
                 timings.push(timing(&outcome));
                 results.push(outcome.result);
@@ -255,10 +262,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let thumbnails = if pictures { thumbnails(&dataset, &report) } else { Thumbnails::new() };
     outputs.write(&report, &thumbnails)?;
     write_predictions(args, &report)?;
-    match args.json {
-        true => context.print(crate::render::safe::json(&report.to_json()).as_ref())?,
-        false => context.print(verdict::terminal(&report, context.width, context.color))?,
-    }
+    print(&report, args.json, context)?;
     context.flush()?;
     match errors.len() {
         0 => Ok(status(&report, args.strict)),
@@ -391,13 +395,22 @@ impl crate::error::Classify for NothingFetched {
     }
 }
 
-fn plan(entries: &[&Entry], loader: &Loader<'_>, settings: &Settings, dataset: &Dataset) -> Result<Plan> {
+/// The plan, and its models: what was hashed for it need not be hashed again.
+fn plan_of(
+    entries: &[&Entry],
+    loader: &Loader<'_>,
+    settings: &Settings,
+    dataset: &Dataset,
+) -> Result<(Plan, Vec<Prepared>)> {
     let mut models = Vec::with_capacity(entries.len());
+    let mut prepared = Vec::with_capacity(entries.len());
     for entry in entries {
-        let tensors_sha256 = loader.prepare(entry)?.provenance().tensors_sha256;
+        let model = loader.prepare(entry)?;
+        let tensors_sha256 = model.provenance().tensors_sha256;
         models.push((entry.name.clone(), tensors_sha256, Claimed::of(entry, dataset, settings.tolerance)?));
+        prepared.push(model);
     }
-    Ok(Plan::new(settings, dataset, models))
+    Ok((Plan::new(settings, dataset, models), prepared))
 }
 
 fn threads(args: &Args) -> usize {

@@ -40,5 +40,5 @@ pub use error::{Error, Result};
 pub use gates::Gates;
 pub use merge::merge;
 pub use report::Report;
-pub use run::{How, Outcome, Progress, Quiet, run};
+pub use run::{How, Images, Outcome, Progress, Quiet, run};
 pub use settings::{OnBadImage, Settings, Shard};

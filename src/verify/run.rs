@@ -18,9 +18,29 @@ use super::settings::{OnBadImage, Settings, Shard};
 use super::stats::{Interval, Verdict, sequence};
 use super::{Error, Result};
 use crate::dataset::{self, Dataset};
+use crate::hash::Sha256;
 use crate::model::{EngineKind, Prepared};
 use crate::nn::plan::ALGORITHMS_VERSION;
 use crate::registry::Relation;
+
+/// A dataset with its digests, which are the same for every model that is run over it.
+#[derive(Debug)]
+pub struct Images<'a> {
+    dataset: &'a Dataset,
+    labels_sha256: Sha256,
+    fingerprint: Sha256,
+}
+
+impl<'a> Images<'a> {
+    /// Looks at every image's label, size and time of change.
+    ///
+    /// # Errors
+    /// A file that is gone.
+    pub fn of(dataset: &'a Dataset) -> Result<Self> {
+        let fingerprint = dataset.fingerprint().map_err(|e| Error::Source(Box::new(e)))?;
+        Ok(Images { dataset, labels_sha256: dataset.labels_sha256(), fingerprint })
+    }
+}
 
 /// What does not decide the result.
 #[derive(Clone, Copy, Debug)]
@@ -89,17 +109,18 @@ const BREATH: Duration = Duration::from_millis(100);
 /// [`Error::Interrupted`], and what reading images and writing records brings.
 pub fn run(
     model: Prepared,
-    dataset: &Dataset,
+    images: &Images<'_>,
     settings: &Settings,
     how: How<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
+    let dataset = images.dataset;
     if dataset.classes != model.classes() {
         let (name, there, expected) = (dataset.name.clone(), dataset.classes, model.classes());
         return Err(dataset::Error::WrongClasses { name, there, expected }.into());
     }
     let order = order(dataset, settings, how.shard);
-    let case = case(&model, dataset, settings, how)?;
+    let case = case(&model, images, settings, how)?;
     let (journal, known) = match how.home {
         None => (None, Known::default()),
         Some(home) => {
@@ -107,7 +128,7 @@ pub fn run(
                 arch: model.entry().zoo.arch.as_deref().unwrap_or_default(),
                 tensors_sha256: case.weights.tensors_sha256,
                 dataset: &dataset.name,
-                images: dataset.fingerprint().map_err(|e| Error::Source(Box::new(e)))?,
+                images: images.fingerprint,
                 mask: dataset.mask.as_deref(),
                 preprocess: format!("{:?}", model.preprocess()),
                 engine: how.engine.name(),
@@ -142,7 +163,8 @@ fn order(dataset: &Dataset, settings: &Settings, shard: Option<Shard>) -> Vec<us
     order.into_iter().enumerate().filter(|(place, _)| shard.has(*place)).map(|(_, at)| at).collect()
 }
 
-fn case(model: &Prepared, dataset: &Dataset, settings: &Settings, how: How<'_>) -> Result<Case> {
+fn case(model: &Prepared, images: &Images<'_>, settings: &Settings, how: How<'_>) -> Result<Case> {
+    let dataset = images.dataset;
     let provenance = model.provenance();
     let relation = match (dataset.relation, how.shard, settings.until_decided) {
         (Relation::Census, Some(shard), _) if shard.of > 1 => Relation::Random,
@@ -158,7 +180,7 @@ fn case(model: &Prepared, dataset: &Dataset, settings: &Settings, how: How<'_>) 
             relation: dataset.relation,
             population: dataset.population,
             images: dataset.items.len() as u64,
-            labels_sha256: dataset.labels_sha256(),
+            labels_sha256: images.labels_sha256,
         },
         relation,
         claimed: Claimed::of(model.entry(), dataset, settings.tolerance)?,
