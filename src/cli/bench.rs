@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             })),
             "layers": layers.as_ref().map(|(_, layers)| layers),
         });
-        context.println(safe::json(&serde_json::to_string_pretty(&value).unwrap_or_default()).as_ref())?;
+        context.print_json(&value)?;
         return Ok(Status::Success);
     }
     let mut text = String::new();

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 
 fn print(context: &mut Context, items: &[Item], json: bool) -> Result<Status> {
     if json {
-        context.println(serde_json::to_string_pretty(items).unwrap_or_default())?;
+        context.print_json(&items)?;
         return Ok(Status::Success);
     }
     let mut table = tabled::builder::Builder::new();
@@ -141,7 +141,7 @@ fn verify(context: &mut Context, store: &Store, repair: bool, json: bool) -> Res
         }
     }
     if json {
-        context.println(serde_json::to_string_pretty(&damaged).unwrap_or_default())?;
+        context.print_json(&damaged)?;
     }
     for item in &damaged {
         if !json {
@@ -163,7 +163,7 @@ fn remove(context: &mut Context, store: &Store, items: &[Item], dry: bool, json:
         }
     }
     match json {
-        true => context.println(serde_json::to_string_pretty(items).unwrap_or_default())?,
+        true => context.print_json(&items)?,
         false => {
             for item in items {
                 context.println(item.path.display().to_string())?;

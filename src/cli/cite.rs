@@ -3,7 +3,7 @@
 use super::{Context, Status};
 use crate::error::{Class, Classify, Result};
 use crate::registry::{Entry, Registry};
-use crate::render::{cite, safe};
+use crate::render::cite;
 
 /// Arguments of `zoo cite`.
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     if args.json {
         let one = |(name, title, url, bibtex): &(&str, Option<&str>, Option<&str>, String)| serde_json::json!({"name": name, "title": title, "url": url, "bibtex": bibtex});
-        let document = serde_json::to_string_pretty(&cited.iter().map(one).collect::<Vec<_>>());
-        context.println(safe::json(&document.unwrap_or_default()).as_ref())?;
+        context.print_json(&cited.iter().map(one).collect::<Vec<_>>())?;
         return Ok(Status::Success);
     }
     let texts: Vec<_> = cited.into_iter().map(|(.., text)| text).collect();

@@ -9,7 +9,6 @@ use crate::registry::query::FIELDS;
 use crate::registry::{Entry, Registry};
 use crate::render::entry::to_json;
 use crate::render::list::{For, cell};
-use crate::render::safe;
 use crate::render::table::{Column, Table};
 
 /// Arguments of `zoo compare`.
@@ -43,8 +42,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         let different: Vec<_> =
             rows.iter().filter(|(_, row)| differs(row)).map(|(field, _)| *field).collect();
         let document = json!({ "schema": "zoo.compare/1", "models": models, "different": different });
-        let document = serde_json::to_string_pretty(&document).unwrap_or_default();
-        context.println(safe::json(&document).as_ref())?;
+        context.print_json(&document)?;
         return Ok(Status::Success);
     }
     let mut columns = vec![Column::text("", Column::KEEP), Column::text("field", Column::KEEP)];

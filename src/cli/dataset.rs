@@ -1,6 +1,6 @@
 //! `zoo dataset list|show|add|check|fetch`: which labelled images there are, and where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Context, Status};
 use crate::dataset::{self, Classes, Dataset, Homes, Places, check};
@@ -69,21 +69,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             let store = context.store()?;
             let mut homes = Homes::open(store.home())?;
             // What cannot be read now would not be read later.
-            let places = Places { given: Some(dir), homes: &homes, store: &store };
-            let found = dataset::open(entry, &places, &Classes::imagenet())?;
+            let found = open(entry, Some(dir), &homes, &store)?;
             let at = homes.add(name, dir)?;
             let (images, layout) = (found.items.len(), found.layout);
             context.note(&format!("{name}: {images} images, {layout}, remembered at `{}`", at.display()));
             Ok(Status::Success)
         }
         Verb::Check { name, data_dir, json } => {
-            let (found, _store) = open(registry.dataset(name)?, data_dir.as_deref(), context)?;
-            let report = check::check(&found)?;
+            let entry = registry.dataset(name)?;
+            let store = context.store()?;
+            let homes = Homes::open(store.home())?;
+            let report = check::check(&open(entry, data_dir.as_deref(), &homes, &store)?)?;
             match json {
-                true => {
-                    let text = serde_json::to_string_pretty(&report).unwrap_or_default();
-                    context.println(safe::json(&text).as_ref())?;
-                }
+                true => context.print_json(&report)?,
                 false => {
                     for line in report.lines() {
                         context.println(safe::terminal(&line).as_ref())?;
@@ -95,9 +93,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         Verb::Fetch { name } => {
             let entry = registry.dataset(name)?;
             let store = context.store()?;
-            let homes = Homes::default();
-            let places = Places { given: None, homes: &homes, store: &store };
-            let found = dataset::open(entry, &places, &Classes::imagenet())?;
+            let found = open(entry, None, &Homes::default(), &store)?;
             for item in &found.items {
                 context.println(safe::terminal(&item.path).as_ref())?;
             }
@@ -106,15 +102,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
 }
 
-fn open(
-    entry: &DatasetEntry,
-    given: Option<&std::path::Path>,
-    context: &Context,
-) -> Result<(Dataset, Store)> {
-    let store = context.store()?;
-    let homes = Homes::open(store.home())?;
-    let found = dataset::open(entry, &Places { given, homes: &homes, store: &store }, &Classes::imagenet())?;
-    Ok((found, store))
+fn open(entry: &DatasetEntry, given: Option<&Path>, homes: &Homes, store: &Store) -> Result<Dataset> {
+    Ok(dataset::open(entry, &Places { given, homes, store }, &Classes::imagenet())?)
 }
 
 fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status> {
@@ -135,8 +124,7 @@ fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status
                     "population": d.population, "relation": relation, "licence": d.licence, "place": at})
             })
             .collect();
-        let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
-        context.println(safe::json(&text).as_ref())?;
+        context.print_json(&rows)?;
         return Ok(Status::Success);
     }
     let columns = vec![
@@ -159,8 +147,7 @@ fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status
 
 fn show(entry: &DatasetEntry, json: bool, context: &mut Context) -> Result<Status> {
     if json {
-        let text = serde_json::to_string_pretty(entry).unwrap_or_default();
-        context.println(safe::json(&text).as_ref())?;
+        context.print_json(entry)?;
         return Ok(Status::Success);
     }
     let population = entry.population.as_ref().map_or("-".into(), |p| format!("{} ({} images)", p.name, p.n));

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         network(context),
     ];
     match args.json {
-        true => context.println(serde_json::to_string_pretty(&checks).unwrap_or_default())?,
+        true => context.print_json(&checks)?,
         false => {
             for check in &checks {
                 let mark = if check.ok { "ok" } else { "missing" };

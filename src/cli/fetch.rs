@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         }
     }
     match args.json {
-        true => context.println(serde_json::to_string_pretty(&rows).unwrap_or_default())?,
+        true => context.print_json(&rows)?,
         false => {
             for row in &rows {
                 context.println(row.path.display().to_string())?;

@@ -76,9 +76,7 @@ pub(super) fn verify(
     }
     match json {
         true => {
-            let document = serde_json::json!({"schema": SCHEMA, "results": results});
-            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
-            context.println(safe::json(&text).as_ref())?;
+            context.print_json(&serde_json::json!({"schema": SCHEMA, "results": results}))?;
         }
         false => print(&results, context)?,
     }

@@ -101,8 +101,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let shown: Vec<&Finding> = report.findings.iter().filter(|f| f.rule.severity >= least).collect();
     match format {
         Format::Text => context.print(text(&shown, context.width, context.color))?,
-        Format::Json => print_json(&to_json(&shown), context)?,
-        Format::Sarif => print_json(&sarif(&report, &shown), context)?,
+        Format::Json => context.print_json(&to_json(&shown))?,
+        Format::Sarif => context.print_json(&sarif(&report, &shown))?,
         Format::Github => context.print(github(&shown))?,
     }
     if args.suppressed && format == Format::Text {
@@ -160,7 +160,7 @@ fn rules(format: Format, context: &mut Context) -> Result<Status> {
             json!({"id": r.id, "name": r.name, "severity": r.severity.name(), "summary": r.summary,
                 "explanation": r.explanation})
         };
-        print_json(&RULES.iter().map(one).collect(), context)?;
+        context.print_json(&RULES.iter().map(one).collect::<Vec<_>>())?;
         return Ok(Status::Success);
     }
     for rule in RULES {
@@ -173,9 +173,4 @@ fn rules(format: Format, context: &mut Context) -> Result<Status> {
         ))?;
     }
     Ok(Status::Success)
-}
-
-fn print_json(value: &serde_json::Value, context: &mut Context) -> Result<()> {
-    let document = serde_json::to_string_pretty(value).unwrap_or_default();
-    context.println(safe::json(&document).as_ref())
 }

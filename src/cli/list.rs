@@ -10,7 +10,6 @@ use crate::registry::{Entry, Registry};
 use crate::render::entry::to_json;
 use crate::render::list::{For, MARK, USUAL, table};
 use crate::render::plot::{Point, svg};
-use crate::render::safe;
 use crate::render::table::Column;
 
 /// Arguments of `zoo list`.
@@ -83,8 +82,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     if args.json {
         let document: Vec<_> = entries.iter().map(|e| to_json(e, macs(e))).collect();
-        let document = serde_json::to_string_pretty(&document).unwrap_or_default();
-        context.println(safe::json(&document).as_ref())?;
+        context.print_json(&document)?;
         return Ok(Status::Success);
     }
     let chosen = columns.as_deref().unwrap_or(USUAL);

@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         fs::write_atomic(path, &npy::float32(&shape, rows.into_iter().flatten()))?;
     }
     match args.json {
-        true => context.println(serde_json::to_string_pretty(&answers).unwrap_or_default())?,
+        true => context.print_json(&answers)?,
         false => context.print(text(&answers))?,
     }
     Ok(Status::Success)

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if args.tree {
         let described = network(&registry, &args.name)?;
         match args.json {
-            true => print_json(&tree::json(&described), context)?,
+            true => context.print_json(&tree::json(&described))?,
             false => context.print(tree::text(&described, args.depth))?,
         }
         return Ok(Status::Success);
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     let entry = if args.as_published { entry.as_published() } else { entry };
     if args.json {
-        print_json(&to_json(entry, macs(entry)), context)?;
+        context.print_json(&to_json(entry, macs(entry)))?;
         return Ok(Status::Success);
     }
     let lines = lines(entry);
@@ -86,11 +86,6 @@ fn yaml(entry: &Entry, context: &Context) -> Result<String> {
     let named: Vec<String> = index.models.iter().flat_map(|m| m.collections()).map(str::to_owned).collect();
     index.collections.retain(|c| c.name().is_some_and(|n| named.iter().any(|name| name == n)));
     Ok(to_yaml(&document(&index)))
-}
-
-fn print_json(value: &serde_json::Value, context: &mut Context) -> Result<()> {
-    let document = serde_json::to_string_pretty(value).unwrap_or_default();
-    context.println(safe::json(&document).as_ref())
 }
 
 /// The network of an entry at the entry's size, or of an architecture at 224 pixels.
