@@ -41,7 +41,7 @@ use crate::error::{Class, Classify};
 use simd::{Kernel, Simd};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 1;
+pub const ALGORITHMS_VERSION: u32 = 2;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
