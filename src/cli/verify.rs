@@ -98,8 +98,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "POINTS", requires = "baseline")]
     prove_no_drop: Option<Percent>,
     /// What becomes of images that cannot be read
-    #[arg(long, value_enum, default_value_t = OnBadImage::default(), value_name = "WHAT")]
-    on_bad_image: OnBadImage,
+    #[arg(long, value_enum, default_value_t = BadImage::Fail, value_name = "WHAT")]
+    on_bad_image: BadImage,
     /// Find out why a number does not match; done by itself when a claim is contradicted
     #[arg(long)]
     diagnose: bool,
@@ -137,6 +137,27 @@ pub(super) struct Args {
 enum Until {
     /// At the first look at which the verdict is reproduced or contradicted
     Decided,
+}
+
+/// What becomes of an image that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum BadImage {
+    /// The run fails and names it
+    Fail,
+    /// It counts as answered wrongly: the population stays what it is
+    Wrong,
+    /// It is left out of n, and the interval allows for it to be either
+    Skip,
+}
+
+impl From<BadImage> for OnBadImage {
+    fn from(what: BadImage) -> Self {
+        match what {
+            BadImage::Fail => OnBadImage::Fail,
+            BadImage::Wrong => OnBadImage::Wrong,
+            BadImage::Skip => OnBadImage::Skip,
+        }
+    }
 }
 
 /// Verdicts that can be asked for.
@@ -311,7 +332,7 @@ fn settings(args: &Args) -> Result<Settings> {
             max_drop: args.max_drop,
             prove_no_drop: args.prove_no_drop,
         },
-        on_bad_image: args.on_bad_image,
+        on_bad_image: args.on_bad_image.into(),
         plan_sha256: None,
     })
 }

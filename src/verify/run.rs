@@ -249,6 +249,12 @@ impl<'a> State<'a> {
         })
     }
 
+    /// Whether nothing has to be measured for an image.
+    fn is_known(&self, place: usize) -> bool {
+        let item = self.dataset.items.get(place);
+        item.is_none_or(|i| i.labels.is_empty() || self.known.contains_key(&i.id))
+    }
+
     /// Moves the head on, and stops at the first look that decides.
     fn look(&mut self) {
         while self.head < self.end {
@@ -287,7 +293,7 @@ impl<'a> State<'a> {
     ) -> Result<(usize, Duration)> {
         let total = self.end;
         let todo: Vec<usize> =
-            self.order.iter().take(total).copied().filter(|&place| self.row(place).is_none()).collect();
+            self.order.iter().take(total).copied().filter(|&place| !self.is_known(place)).collect();
         if let Some(error) = self.refused() {
             return Err(error);
         }
@@ -328,7 +334,7 @@ impl<'a> State<'a> {
         measured?;
         failed.map_or(flushed, Err)?;
         if self.head < self.end {
-            let done = self.order.iter().filter(|&&place| self.row(place).is_some()).count();
+            let done = self.order.iter().filter(|&&place| self.is_known(place)).count();
             return Err(Error::Interrupted { model: name, done, total });
         }
         Ok((computed, took))

@@ -13,15 +13,15 @@ use crate::dataset::Subset;
 use crate::hash::Sha256;
 
 /// What becomes of an image that cannot be decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
-    /// The run fails and names it
+    /// The run fails and names it.
     #[default]
     Fail,
-    /// It counts as answered wrongly: the population stays what it is
+    /// It counts as answered wrongly: the population stays what it is.
     Wrong,
-    /// It is left out of n, and the interval allows for it to be either
+    /// It is left out of n, and the interval allows for it to be either.
     Skip,
 }
 
