@@ -69,12 +69,19 @@ impl Barrier {
     /// Where another member has panicked.
     pub(crate) fn wait(&self) {
         let seen = self.gate.count.load(SeqCst);
+        // Looked at only now: who breaks up says so before it moves the counter on, so a member either sees that
+        // here or sees the counter move; with the look after the wait alone it could wait for ever.
+        self.assert_whole();
         if self.arrived.fetch_add(1, SeqCst) + 1 == self.members {
             self.arrived.store(0, SeqCst);
             self.gate.open();
         } else {
             self.gate.pass(seen);
         }
+        self.assert_whole();
+    }
+
+    fn assert_whole(&self) {
         assert!(!self.broken.load(SeqCst), "another thread of the pass has panicked");
     }
 
@@ -168,7 +175,7 @@ impl Team {
         if let Err(panic) = result {
             resume_unwind(panic);
         }
-        assert!(!self.shared.barrier.broken.load(SeqCst), "another thread of the pass has panicked");
+        self.shared.barrier.assert_whole();
     }
 }
 
