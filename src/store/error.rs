@@ -301,6 +301,9 @@ impl Classify for Error {
             }
             Error::Disagree { .. } => Some("find out which is right, and take the other out".into()),
             Error::WebPage { .. } => Some("a login page or proxy may stand in between".into()),
+            Error::Pip { said, .. } if said.contains("No space left") => {
+                Some("make room where ZOO_HOME is, or set it to a folder on a larger disk".into())
+            }
             Error::NoPython { .. } => Some("install python3 and pip (on Debian: python3-pip)".into()),
             Error::Offline { .. } => Some("run it once without `--offline`, or name a `--mirror`".into()),
             Error::Nowhere { tried, .. } => match tried.iter().find_map(Classify::hint) {

@@ -209,10 +209,12 @@ fn listen(mut pipe: impl Read) -> String {
     String::from_utf8_lossy(&words).into_owned()
 }
 
-/// pip's own error lines; when it has none, the end of what it said.
+/// pip's own error lines; when it has none, the end of what it said. Of a traceback, the exception is at its end.
 fn essence(words: &str, status: std::process::ExitStatus) -> String {
-    let errors: Vec<_> = words.lines().filter_map(|l| l.strip_prefix("ERROR: ")).collect();
     let lines: Vec<_> = words.lines().filter(|l| !l.trim().is_empty()).collect();
+    let last = lines.last().copied().unwrap_or_default();
+    let named = |l: &str| if l.trim() == "Exception:" { last } else { l };
+    let errors: Vec<_> = words.lines().filter_map(|l| l.strip_prefix("ERROR: ")).map(named).collect();
     let text = match (errors.is_empty(), lines.is_empty()) {
         (false, _) => errors.join("; "),
         (true, false) => lines.get(lines.len().saturating_sub(4)..).unwrap_or_default().join("; "),
@@ -241,6 +243,8 @@ mod tests {
         let words = "WARNING: Retrying (Retry(total=4\nERROR: No matching distribution found for x==1\n";
         assert_eq!(essence(words, status), "No matching distribution found for x==1");
         assert_eq!(essence("a\nb\n", status), "a; b");
+        let full = "ERROR: Exception:\nTraceback (most recent call last):\nOSError: [Errno 28] No space left on device\n";
+        assert_eq!(essence(full, status), "OSError: [Errno 28] No space left on device");
         assert!(essence("", status).contains("nothing"));
     }
 }
