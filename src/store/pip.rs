@@ -213,8 +213,8 @@ fn listen(mut pipe: impl Read) -> String {
 fn essence(words: &str, status: std::process::ExitStatus) -> String {
     let lines: Vec<_> = words.lines().filter(|l| !l.trim().is_empty()).collect();
     let last = lines.last().copied().unwrap_or_default();
-    let named = |l: &str| if l.trim() == "Exception:" { last } else { l };
-    let errors: Vec<_> = words.lines().filter_map(|l| l.strip_prefix("ERROR: ")).map(named).collect();
+    let errors = words.lines().filter_map(|l| l.strip_prefix("ERROR: "));
+    let errors: Vec<_> = errors.map(|l| if l.trim() == "Exception:" { last } else { l }).collect();
     let text = match (errors.is_empty(), lines.is_empty()) {
         (false, _) => errors.join("; "),
         (true, false) => lines.get(lines.len().saturating_sub(4)..).unwrap_or_default().join("; "),
