@@ -141,10 +141,9 @@ impl Kernel for ConvPart<'_> {
         assert!(self.pixels[1] <= c.output_size[0] * c.output_size[1]);
         assert!(self.panels[1] <= c.vectors.div_ceil(PANEL));
         let total = self.pixels[1] - self.pixels[0];
-        let depth = c.channels * c.taps.count();
-        let most = S::ROWS[1];
-        let chunk = (CHUNK / depth.max(1)).next_multiple_of(most).max(4 * most);
-        let chunks = total.div_ceil(chunk);
+        let fit = (CHUNK / c.channels.max(1)).max(4 * S::ROWS[1]);
+        // Half a chunk more is better than weights read once more.
+        let chunks = ((total + fit / 2) / fit).max(1);
         for i in 0..chunks {
             let range = share(total, chunks, i);
             let (start, end) = (self.pixels[0] + range.start, self.pixels[0] + range.end);
@@ -165,61 +164,143 @@ pub(crate) fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
     start..start + each + usize::from(index < more)
 }
 
+/// Pixels whose places are worked out, and whose heavy activation is applied, together: one function call
+/// for them all, by which time the first sums have long been stored.
+const BATCH: usize = 48;
+
+/// Where a pixel is.
+#[derive(Clone, Copy)]
+struct Spot {
+    /// Its panel's first output.
+    to: *mut f32,
+    /// Its first input; of a window of one tap without border only.
+    from: *const f32,
+    /// Row and column.
+    y: usize,
+    x: usize,
+}
+
+/// Weights to ask for while others are used.
+#[derive(Clone, Copy)]
+struct Ahead {
+    at: *const f32,
+    step: usize,
+}
+
 impl ConvPart<'_> {
     /// Pixels `start .. end` of one panel, in tiles of nearly equal height (49 pixels are 4 of 6 and 5
     /// of 5, never 8 of 6 and 1 of 1).
     #[inline(always)]
     fn strip<S: Simd, const NV: usize>(&self, s: S, start: usize, end: usize, panel: usize) {
+        let c = &self.conv;
+        let [oh, ow] = c.output_size;
+        if start >= end || end > oh * ow {
+            return;
+        }
         let total = end - start;
         let tiles = total.div_ceil(S::ROWS[NV - 1]);
-        let (each, more) = (total / tiles.max(1), total % tiles.max(1));
-        let mut at = start;
-        for tile in 0..tiles {
-            let rows = each + usize::from(tile < more);
-            match rows {
-                1 => self.tile::<S, 1, NV>(s, at, panel),
-                2 => self.tile::<S, 2, NV>(s, at, panel),
-                3 => self.tile::<S, 3, NV>(s, at, panel),
-                4 => self.tile::<S, 4, NV>(s, at, panel),
-                5 => self.tile::<S, 5, NV>(s, at, panel),
-                6 => self.tile::<S, 6, NV>(s, at, panel),
-                7 => self.tile::<S, 7, NV>(s, at, panel),
-                8 => self.tile::<S, 8, NV>(s, at, panel),
-                9 => self.tile::<S, 9, NV>(s, at, panel),
-                10 => self.tile::<S, 10, NV>(s, at, panel),
-                11 => self.tile::<S, 11, NV>(s, at, panel),
-                _ => self.tile::<S, 12, NV>(s, at, panel),
+        let (each, more) = (total / tiles, total % tiles);
+        let width = NV * S::LANES;
+        let values = c.channels * c.taps.count() * width;
+        let channel = panel * PANEL * S::LANES;
+        // SAFETY: the panel is one of the layer's, whose weights `run` checked.
+        let weights = unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count()) };
+        let later = is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
+        let mut spots = [Spot { to: c.output.ptr(), from: c.input.ptr(), y: 0, x: 0 }; BATCH];
+        let (mut y, mut x) = (start / ow, start % ow);
+        let mut tile = 0;
+        while tile < tiles {
+            // As many whole tiles as a batch holds.
+            let (first, mut count) = (tile, 0);
+            while tile < tiles && count + each + usize::from(tile < more) <= BATCH {
+                count += each + usize::from(tile < more);
+                tile += 1;
             }
-            at += rows;
+            self.places::<S>(&mut spots[..count], &mut y, &mut x, channel);
+            let mut at = 0;
+            for i in first..tile {
+                let rows = each + usize::from(i < more);
+                // The next panel's weights, a share of them a tile.
+                let ahead = Ahead { at: weights.wrapping_add(values + i * (values / tiles)), step: width / tiles };
+                let spots = &spots[at..at + rows];
+                match rows {
+                    1 => self.tile::<S, 1, NV>(s, spots, channel, ahead),
+                    2 => self.tile::<S, 2, NV>(s, spots, channel, ahead),
+                    3 => self.tile::<S, 3, NV>(s, spots, channel, ahead),
+                    4 => self.tile::<S, 4, NV>(s, spots, channel, ahead),
+                    5 => self.tile::<S, 5, NV>(s, spots, channel, ahead),
+                    6 => self.tile::<S, 6, NV>(s, spots, channel, ahead),
+                    7 => self.tile::<S, 7, NV>(s, spots, channel, ahead),
+                    8 => self.tile::<S, 8, NV>(s, spots, channel, ahead),
+                    9 => self.tile::<S, 9, NV>(s, spots, channel, ahead),
+                    10 => self.tile::<S, 10, NV>(s, spots, channel, ahead),
+                    11 => self.tile::<S, 11, NV>(s, spots, channel, ahead),
+                    _ => self.tile::<S, 12, NV>(s, spots, channel, ahead),
+                }
+                at += rows;
+            }
+            if later {
+                let mut places = [c.output.ptr(); BATCH];
+                for (place, spot) in places.iter_mut().zip(&spots[..count]) {
+                    *place = spot.to;
+                }
+                // SAFETY: a spot's panel is inside the output, as `run` checked.
+                unsafe { rework(s, c.epilogue.activation, &places[..count], NV) }
+            }
         }
     }
 
-    /// `MR` pixels from `first` by `NV` vectors of output channels.
+    /// Works out where the pixels from `y`, `x` on are, and moves `y`, `x` beyond them.
     #[inline(always)]
-    fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, first: usize, panel: usize) {
+    fn places<S: Simd>(&self, spots: &mut [Spot], y: &mut usize, x: &mut usize, channel: usize) {
+        let c = &self.conv;
+        let [oh, ow] = c.output_size;
+        let mut spots = spots.iter_mut();
+        while spots.len() > 0 {
+            let run = (ow - *x).min(spots.len());
+            debug_assert!(*y < oh);
+            // SAFETY: the row is one of the output, which `run` checked together with the input.
+            unsafe {
+                let mut to = c.output.ptr().add(*y * c.output_row + *x * c.output_pitch + channel);
+                let row = *y * c.taps.stride[0] * c.input_size[1];
+                let step = c.taps.stride[1] * c.input_pitch;
+                let mut from = c.input.ptr();
+                if self.simple {
+                    from = from.add(row * c.input_pitch + *x * step);
+                }
+                for (i, spot) in spots.by_ref().take(run).enumerate() {
+                    *spot = Spot { to, from, y: *y, x: *x + i };
+                    to = to.wrapping_add(c.output_pitch);
+                    from = from.wrapping_add(step);
+                }
+            }
+            *x += run;
+            if *x == ow {
+                (*y, *x) = (*y + 1, 0);
+            }
+        }
+    }
+
+    /// `MR` pixels by `NV` vectors of output channels from `channel` on.
+    #[inline(always)]
+    fn tile<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        s: S,
+        spots: &[Spot],
+        channel: usize,
+        ahead: Ahead,
+    ) {
         if MR > S::ROWS[NV - 1] {
             return; // A tile that `strip` never asks this instance for: not compiled.
         }
+        let Some(spots) = spots.first_chunk::<MR>() else { return };
         let c = &self.conv;
-        let [oh, ow] = c.output_size;
-        debug_assert!(first + MR <= oh * ow);
-        let channel = panel * PANEL * S::LANES;
         let depth = c.channels * c.taps.count();
-        // SAFETY: `run` checked the views against the geometry; `first + MR` pixels are inside the
-        // output, `panel` is one of its panels, and taps beyond the input read the zeros.
+        // SAFETY: `run` checked the views against the geometry; the spots are inside the output, `channel`
+        // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
             let mut weights = c.weights.ptr().add(channel * depth);
-            let mut place = [[0usize; 2]; MR];
-            let mut to = [c.output.ptr(); MR];
-            let (mut y, mut x) = (first / ow, first % ow);
-            for i in 0..MR {
-                place[i] = [y, x];
-                to[i] = c.output.ptr().add(y * c.output_row + x * c.output_pitch + channel);
-                x += 1;
-                if x == ow {
-                    (y, x) = (y + 1, 0);
-                }
-            }
+            let mut ahead = ahead;
             let mut sums = [[s.splat(0.0); NV]; MR];
             for j in 0..NV {
                 let bias = s.load(c.bias.ptr().add(channel + j * S::LANES));
@@ -231,27 +312,30 @@ impl ConvPart<'_> {
             if self.simple {
                 let mut from = [c.input.ptr(); MR];
                 for i in 0..MR {
-                    let [y, x] = place[i];
-                    let pixel = y * t.stride[0] * c.input_size[1] + x * t.stride[1];
-                    from[i] = c.input.ptr().add(pixel * c.input_pitch);
+                    from[i] = spots[i].from;
                 }
-                products(s, from, weights, c.channels, &mut sums);
+                products(s, from, weights, c.channels, &mut sums, ahead);
             } else {
                 for ky in 0..t.kernel[0] {
                     for kx in 0..t.kernel[1] {
                         let mut from = [c.zeros.ptr(); MR];
                         for i in 0..MR {
                             // A row or column above the border wraps round to a huge number.
-                            let iy = (place[i][0] * t.stride[0] + ky * t.dilation[0]).wrapping_sub(t.pad[0]);
-                            let ix = (place[i][1] * t.stride[1] + kx * t.dilation[1]).wrapping_sub(t.pad[1]);
+                            let iy = (spots[i].y * t.stride[0] + ky * t.dilation[0]).wrapping_sub(t.pad[0]);
+                            let ix = (spots[i].x * t.stride[1] + kx * t.dilation[1]).wrapping_sub(t.pad[1]);
                             if iy < c.input_size[0] && ix < c.input_size[1] {
                                 from[i] = c.input.ptr().add((iy * c.input_size[1] + ix) * c.input_pitch);
                             }
                         }
-                        products(s, from, weights, c.channels, &mut sums);
+                        products(s, from, weights, c.channels, &mut sums, ahead);
                         weights = weights.add(c.channels * NV * S::LANES);
+                        ahead.at = ahead.at.wrapping_add(c.channels * ahead.step);
                     }
                 }
+            }
+            let mut to = [c.output.ptr(); MR];
+            for i in 0..MR {
+                to[i] = spots[i].to;
             }
             finish(s, &c.epilogue, sums, to, c.output.ptr());
         }
@@ -269,13 +353,16 @@ unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     weights: *const f32,
     depth: usize,
     sums: &mut [[S::V; NV]; MR],
+    ahead: Ahead,
 ) {
     let mut local = *sums;
     let mut weights = weights;
+    let mut next = ahead.at;
     for k in 0..depth {
         // SAFETY: as the caller vouches.
         unsafe {
-            s.prefetch(weights.wrapping_add(AHEAD));
+            s.prefetch(next);
+            next = next.wrapping_add(ahead.step);
             let mut w = [s.splat(0.0); NV];
             for j in 0..NV {
                 w[j] = s.load(weights.add(j * S::LANES));
@@ -291,9 +378,6 @@ unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     }
     *sums = local;
 }
-
-/// Values between the weights in use and those asked for.
-const AHEAD: usize = 256;
 
 /// Activation, residual, activation, and the store.
 ///
@@ -313,10 +397,10 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     unsafe {
         if is_heavy(epilogue.activation) {
             put(s, &to, &sums);
-            rework(s, epilogue.activation, &to, NV);
             if epilogue.residual.is_none() {
-                return;
+                return; // `strip` applies it, to a batch at a time.
             }
+            rework(s, epilogue.activation, &to, NV);
             for i in 0..MR {
                 for j in 0..NV {
                     sums[i][j] = s.load(to[i].add(j * S::LANES));

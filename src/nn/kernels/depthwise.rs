@@ -213,6 +213,9 @@ impl Depthwise<'_> {
                     _ => self.tile::<S, STRIDE, NV, 7>(s, y, x, &mut row),
                 }
             }
+            if is_heavy(self.activation) {
+                self.rework_row::<S, NV>(s, y, &mut row);
+            }
             for v in 0..NV {
                 mean[v] = s.add(mean[v], row[v]);
             }
@@ -285,14 +288,7 @@ impl Depthwise<'_> {
             }
             activate(s, self.activation, &mut sums);
             put(s, &to, &sums);
-            if is_heavy(self.activation) {
-                rework(s, self.activation, &to, NV);
-                for i in 0..N {
-                    for v in 0..NV {
-                        total[v] = s.add(total[v], s.load(to[i].add(v * S::LANES)));
-                    }
-                }
-            } else {
+            if !is_heavy(self.activation) {
                 for sum in &sums {
                     for v in 0..NV {
                         total[v] = s.add(total[v], sum[v]);
@@ -301,7 +297,34 @@ impl Depthwise<'_> {
             }
         }
     }
+
+    /// A heavy activation of row `y`, and the sum of what it gives, from left to right.
+    #[inline(always)]
+    fn rework_row<S: Simd, const NV: usize>(&self, s: S, y: usize, total: &mut [S::V; NV]) {
+        let [_, ow] = self.output_size;
+        for first in (0..ow).step_by(BATCH) {
+            let count = BATCH.min(ow - first);
+            // SAFETY: the row is inside the output, which `run` checked.
+            unsafe {
+                let mut places = [self.output.ptr(); BATCH];
+                for (i, place) in places[..count].iter_mut().enumerate() {
+                    *place = self.output.ptr().add((y * ow + first + i) * self.output_pitch);
+                }
+                rework(s, self.activation, &places[..count], NV);
+                if self.mean.is_some() {
+                    for place in &places[..count] {
+                        for v in 0..NV {
+                            total[v] = s.add(total[v], s.load(place.add(v * S::LANES)));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
+
+/// Outputs to which a heavy activation is applied together.
+const BATCH: usize = 32;
 
 /// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
 /// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….

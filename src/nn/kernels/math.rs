@@ -289,6 +289,13 @@ impl Rework<'_> {
     /// `f` of every vector, `W` abreast where a place has as many.
     #[inline(always)]
     fn map<S: Simd, const W: usize>(&self, s: S, f: impl Function) {
+        if self.vectors == W {
+            for place in self.places {
+                // SAFETY: whoever called `rework` vouches for every place.
+                unsafe { each::<S, W>(s, *place, f) }
+            }
+            return;
+        }
         let whole = self.vectors / W;
         for place in self.places {
             let mut at = *place;
