@@ -221,7 +221,8 @@ impl ConvPart<'_> {
             for i in first..tile {
                 let rows = each + usize::from(i < more);
                 // The next panel's weights, a share of them a tile.
-                let ahead = Ahead { at: weights.wrapping_add(values + i * (values / tiles)), step: width / tiles };
+                let ahead =
+                    Ahead { at: weights.wrapping_add(values + i * (values / tiles)), step: width / tiles };
                 let spots = &spots[at..at + rows];
                 match rows {
                     1 => self.tile::<S, 1, NV>(s, spots, channel, ahead),
