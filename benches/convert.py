@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Converting, inspecting and comparing large checkpoints, next to cp, cmp and (where it is installed) torch.
 
-    python3 benches/convert.py target/release/zoo [--bytes 1930000000] [--turns 7] [--dir DIR]
+    python3 benches/convert.py target/release/zoo [--bytes 1930000000] [--turns 7] [--dir DIR] [--work zip,legacy,diff]
 
-Every figure is the median of interleaved turns in this run; read the ratios, not the seconds. Needs torch
-to write the legacy file; without it only the zip file is measured, which zoo writes itself. `cp` is run with
---reflink=never, since a reflink copies nothing. RssAnon is the highest seen, sampled every 2 ms.
+Every figure is the median of interleaved turns in this run, a ratio that of the ratios within each turn; read
+the ratios, not the seconds. Needs torch to write the legacy file; without it only the zip file is measured,
+which zoo writes itself. `cp` is run with --reflink=never, since a reflink copies nothing; all inputs are in the
+page cache. RssAnon is the highest seen, sampled every 2 ms (torch's own libraries are some 200 MB of it).
 """
 import argparse, json, os, pathlib, shutil, statistics, struct, subprocess, sys, tempfile, threading, time
 
@@ -56,16 +57,24 @@ def run(command, rss=None):
 
 
 def turns(count, jobs):
-    """Runs every job once a turn, in turn; medians by name, and the highest RssAnon."""
+    """Runs every job once a turn, in turn; all times by name, and the highest RssAnon."""
     times, peaks = {name: [] for name in jobs}, {name: [] for name in jobs}
-    for _ in range(count):
-        for name, (before, command, codes) in jobs.items():
+    for turn in range(count):
+        # There and back, so that none of them always follows the same one; each begins with nothing to write.
+        for name, (before, command, codes) in list(jobs.items())[:: -1 if turn % 2 else 1]:
             before()
+            os.sync()
             seconds, code = run(command, peaks[name])
             if code not in codes:
                 sys.exit(f"{name}: exit {code}")
             times[name].append(seconds)
-    return {name: statistics.median(t) for name, t in times.items()}, {n: max(p, default=0) for n, p in peaks.items()}
+    return times, {n: max(p, default=0) for n, p in peaks.items()}
+
+
+def ratio(times, one, other):
+    """The median of the ratios within a turn, and the least and the most."""
+    ratios = sorted(a / b for a, b in zip(times[one], times[other]))
+    return f"{one} / {other} {statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
 
 
 def main():
@@ -74,53 +83,70 @@ def main():
     parser.add_argument("--bytes", type=int, default=1_930_000_000)
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--dir")
+    parser.add_argument("--work", default="zip,legacy,diff", type=lambda text: text.split(","))
     args = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(dir=args.dir))
     try:
-        measure(args, folder)
+        base = str(folder / "base.safetensors")
+        safetensors(base, args.bytes)
+        for kind in args.work:
+            if kind == "diff":
+                compare(args, folder, base)
+            elif kind == "zip" or torch:
+                convert(args, folder, base, kind)
     finally:
         shutil.rmtree(folder)
 
 
-def measure(args, folder):
-    base, out = str(folder / "base.safetensors"), str(folder / "out.bin")
-    safetensors(base, args.bytes)
-    files = {"zip": str(folder / "zip.pth")}
-    if run([args.zoo, "convert", base, files["zip"]])[1] != 0:
+def convert(args, folder, base, kind):
+    path, out = str(folder / f"{kind}.pth"), str(folder / "out.safetensors")
+    if run([args.zoo, "convert", base, path])[1] != 0:
         sys.exit("zoo could not write the zip file")
-    if torch:
-        files["legacy"] = str(folder / "legacy.pth")
-        state = torch.load(files["zip"], weights_only=True)
-        torch.save(state, files["legacy"], _use_new_zipfile_serialization=False)
+    if kind == "legacy":
+        state = torch.load(path, weights_only=True)
+        torch.save(state, path, _use_new_zipfile_serialization=False)
         del state
+    os.sync()
     fresh = lambda: pathlib.Path(out).unlink(missing_ok=True)
-    for kind, path in files.items():
-        jobs = {
-            "cp": (fresh, ["cp", "--reflink=never", path, out], (0,)),
-            "zoo": (fresh, [args.zoo, "convert", path, "-o", out, "--no-sync", "-q"], (0,)),
-            "cp+sync": (fresh, ["sh", "-c", 'cp --reflink=never "$0" "$1" && sync "$1"', path, out], (0,)),
-            "zoo+sync": (fresh, [args.zoo, "convert", path, "-o", out, "-q"], (0,)),
-            "inspect": (lambda: None, [args.zoo, "inspect", path, "-q"], (0,)),
-        }
-        if torch:
-            mapped = "True" if kind == "zip" else "False"
-            code = ("import sys, torch; from safetensors.torch import save_file; torch.set_num_threads(1); "
-                    f"save_file(torch.load(sys.argv[1], weights_only=True, mmap={mapped}), sys.argv[2])")
-            jobs["torch"] = (fresh, [sys.executable, "-c", code, path, out], (0,))
-        medians, peaks = turns(args.turns, jobs)
-        print(f"{kind} .pth of {os.path.getsize(path) / 1e9:.2f} GB, medians of {args.turns}")
-        for name, seconds in medians.items():
-            print(f"  {name:<10} {seconds:8.3f} s   RssAnon {peaks[name]:8.1f} MB")
-        print(f"  zoo / cp {medians['zoo'] / medians['cp']:.2f}, synced {medians['zoo+sync'] / medians['cp+sync']:.2f}")
-        if torch:
-            print(f"  torch / zoo {medians['torch'] / medians['zoo']:.1f}")
+    nothing = lambda: None
+    zoo = [args.zoo, "convert", path, "-o", out, "-q"]
+    jobs = {
+        "cp": (fresh, ["cp", "--reflink=never", path, out], (0,)),
+        "zoo": (fresh, zoo + ["--no-sync"], (0,)),
+        "cp+sync": (fresh, ["sh", "-c", 'cp --reflink=never "$0" "$1" && sync "$1"', path, out], (0,)),
+        "zoo+sync": (fresh, zoo, (0,)),
+        "zoo+sha256": (fresh, zoo + ["--no-sync", "--sha256"], (0,)),
+        "sha256sum": (nothing, ["sha256sum", path], (0,)),
+        "inspect": (nothing, [args.zoo, "inspect", path, "-q"], (0,)),
+    }
+    if torch:
+        mapped = "True" if kind == "zip" else "False"
+        code = ("import sys, torch; from safetensors.torch import save_file; torch.set_num_threads(1); "
+                f"save_file(torch.load(sys.argv[1], weights_only=True, mmap={mapped}), sys.argv[2])")
+        jobs["torch"] = (fresh, [sys.executable, "-c", code, path, out], (0,))
+    times, peaks = turns(args.turns, jobs)
+    print(f"{kind} .pth of {os.path.getsize(path) / 1e9:.2f} GB, medians of {args.turns}, load {os.getloadavg()[0]:.1f}")
+    for name, all in times.items():
+        print(f"  {name:<10} {statistics.median(all):8.3f} s   RssAnon {peaks[name]:8.1f} MB")
+    pairs = [("zoo", "cp"), ("zoo+sync", "cp+sync"), ("zoo+sha256", "sha256sum")] + [("torch", "zoo")] * bool(torch)
+    print("  " + ", ".join(ratio(times, *pair) for pair in pairs))
+    fresh()
+    pathlib.Path(path).unlink()
+
+
+def compare(args, folder, base):
     other = str(folder / "other.safetensors")
     shutil.copyfile(base, other)
-    jobs = {"cmp": (lambda: None, ["cmp", base, other], (0,)), "diff": (lambda: None, [args.zoo, "diff", base, other, "-q"], (0,))}
-    medians, _ = turns(args.turns, jobs)
-    for name, seconds in medians.items():
-        print(f"{name:<10} {seconds:8.3f} s   {os.path.getsize(base) / seconds / 1e9:.2f} GB/s")
-    print(f"diff / cmp {medians['diff'] / medians['cmp']:.2f}")
+    jobs = {
+        "cmp": (lambda: None, ["cmp", base, other], (0,)),
+        "diff": (lambda: None, [args.zoo, "diff", base, other, "-q"], (0,)),
+    }
+    times, peaks = turns(args.turns, jobs)
+    print(f"two files of {os.path.getsize(base) / 1e9:.2f} GB, medians of {args.turns}, load {os.getloadavg()[0]:.1f}")
+    for name, all in times.items():
+        seconds = statistics.median(all)
+        print(f"  {name:<10} {seconds:8.3f} s   {os.path.getsize(base) / seconds / 1e9:.2f} GB/s")
+    print("  " + ratio(times, "diff", "cmp"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Context, Status};
 use crate::error::Result;
 use crate::lint::macs;
-use crate::registry::query::FIELDS;
+use crate::registry::query::{FIELDS, Lookups};
 use crate::registry::{Entry, Registry};
 use crate::render::entry::to_json;
 use crate::render::list::{For, cell};
@@ -34,11 +34,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         let entry = registry.resolve(name)?;
         entries.push(if args.as_published { entry.as_published() } else { entry });
     }
-    let row = |field: &str| entries.iter().map(|e| cell(e, field, For::People, macs)).collect::<Vec<_>>();
+    let levels = context.levels()?;
+    let golden = |e: &Entry| Some(levels.of(e).name());
+    let lookups = Lookups { macs, golden: &golden };
+    let row = |field: &str| entries.iter().map(|e| cell(e, field, For::People, lookups)).collect::<Vec<_>>();
     let differs = |row: &[String]| row.windows(2).any(|pair| pair.first() != pair.last());
     let rows: Vec<_> = FIELDS.iter().map(|(field, _)| (*field, row(field))).collect();
     if args.json {
-        let models: Vec<_> = entries.iter().map(|e| to_json(e, macs(e))).collect();
+        let models: Vec<_> = entries.iter().map(|e| to_json(e, lookups)).collect();
         let different: Vec<_> =
             rows.iter().filter(|(_, row)| differs(row)).map(|(field, _)| *field).collect();
         let document = json!({ "schema": "zoo.compare/1", "models": models, "different": different });

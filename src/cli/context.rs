@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::error::{Class, Classify, Result};
 use crate::store::{self, Store};
+use crate::verify::golden::Levels;
 
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
@@ -97,6 +98,15 @@ impl Context {
             progress: super::progress::sink(&self.globals),
             ..store::Options::from_env()
         })?)
+    }
+
+    /// The golden levels of entries. The store is opened only where its home has records.
+    ///
+    /// # Errors
+    /// As [`Context::store`].
+    pub fn levels(&self) -> Result<Levels> {
+        let kept = store::Options::from_env().home().is_ok_and(|home| Levels::are_kept(&home));
+        Ok(Levels::new(if kept { Some(self.store()?) } else { None }))
     }
 
     /// Writes data to stdout.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::existing::refuse_existing;
 use super::naming::{Naming, Outcome};
 use super::{Context, Status};
 use crate::checkpoint::write::{Narrow, Output, Written};
@@ -135,9 +136,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             output.display()
         )));
     }
-    if !args.force && crate::fs::metadata(&output).is_ok() {
-        return Err(Error::usage(format!("`{}` exists: use --force to replace it", output.display())));
-    }
+    refuse_existing(&output, args.force)?;
     let checkpoint = Checkpoint::open_with(&args.input, &args.reading.options())?;
     let (checkpoint, outcome) = args.naming.apply(checkpoint, args.sha256, context)?;
     let mut options =

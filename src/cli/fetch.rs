@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -68,7 +69,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let entries = args.names.iter().map(|n| Ok(registry.resolve(n)?)).collect::<Result<Vec<_>>>()?;
     if let (Some(folder), false, false) = (&args.to, args.force, args.mirror_layout) {
         for entry in &entries {
-            refuse_existing(&folder.join(handed_out(args.format, entry)))?;
+            refuse_existing(&folder.join(handed_out(args.format, entry)), args.force)?;
         }
     }
     let store = context.store()?;
@@ -194,11 +195,4 @@ fn copy(from: &Path, to: &Path, force: bool) -> Result<()> {
     // Reflinked where the file system can.
     std::io::copy(&mut fs::open(from)?, file.file()).map_err(fs::at("write", to))?;
     Ok(file.commit(force)?)
-}
-
-fn refuse_existing(path: &Path) -> Result<()> {
-    match path.exists() {
-        true => Err(Error::usage(format!("`{}` exists; `--force` overwrites it", path.display()))),
-        false => Ok(()),
-    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::registry::format::{Index, document, to_json};
@@ -92,11 +93,7 @@ fn outputs(files: &[PathBuf], dir: &Path, force: bool) -> Result<Vec<PathBuf>> {
         if !seen.insert(output.clone()) {
             return Err(Error::usage(format!("two inputs would be written to `{}`", output.display())));
         }
-        if output.exists() && !force {
-            let message =
-                format!("`{}` exists; nothing was written (`--force` replaces it)", output.display());
-            return Err(Error::usage(message));
-        }
+        refuse_existing(&output, force)?;
         outputs.push(output);
     }
     Ok(outputs)

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::lint::macs;
-use crate::registry::query::{FIELDS, Query, Row, Sort};
+use crate::registry::query::{FIELDS, Lookups, Query, Row, Sort};
 use crate::registry::{Entry, Registry};
 use crate::render::entry::to_json;
 use crate::render::list::{For, MARK, USUAL, table};
@@ -69,19 +70,26 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let pattern = args.pattern.as_deref().map(pattern).transpose()?;
     let registry = Registry::open(&context.globals.registry)?;
     context.warn(registry.warnings());
+    // A plot that could not be written is told before anything is computed.
+    if let Some(file) = &args.plot {
+        refuse_existing(file, args.force)?;
+    }
+    let levels = context.levels()?;
+    let golden = |e: &Entry| Some(levels.of(e).name());
+    let lookups = Lookups { macs, golden: &golden };
     let shown = |e| if args.as_published { Entry::as_published(e) } else { e };
     let mut entries: Vec<&Entry> = registry.models().iter().map(shown).collect();
     entries.retain(|e| pattern.as_ref().is_none_or(|p| p.is_match(&e.name)));
-    entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));
+    entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, lookups })));
     if let Some(sort) = &sort {
-        sort.apply(&mut entries, macs);
+        sort.apply(&mut entries, lookups);
     }
     entries.truncate(args.limit.unwrap_or(usize::MAX));
     if let Some(file) = &args.plot {
         return plot(&entries, args, file, context);
     }
     if args.json {
-        let document: Vec<_> = entries.iter().map(|e| to_json(e, macs(e))).collect();
+        let document: Vec<_> = entries.iter().map(|e| to_json(e, lookups)).collect();
         context.print_json(&document)?;
         return Ok(Status::Success);
     }
@@ -89,10 +97,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if args.csv {
         let all: Vec<_> = FIELDS.iter().map(|(name, _)| (*name, Column::KEEP)).collect();
         let chosen = columns.as_deref().unwrap_or(&all);
-        context.print(table(&entries, chosen, For::Programs, macs).csv())?;
+        context.print(table(&entries, chosen, For::Programs, lookups).csv())?;
         return Ok(Status::Success);
     }
-    let mut table = table(&entries, chosen, For::People, macs);
+    let mut table = table(&entries, chosen, For::People, lookups);
     if args.md {
         context.print(table.markdown())?;
     } else {
@@ -149,9 +157,6 @@ fn plot(entries: &[&Entry], args: &Args, file: &std::path::Path, context: &Conte
             "`{}` does not end in `.svg`, which is what is drawn",
             file.display()
         )));
-    }
-    if file.exists() && !args.force {
-        return Err(Error::usage(format!("`{}` exists; `--force` replaces it", file.display())));
     }
     let point = |e: &&Entry| {
         let cost = if args.plot_by == Cost::Params { e.params } else { e.flops };

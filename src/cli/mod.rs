@@ -13,6 +13,7 @@ mod dataset;
 mod diff;
 mod doctor;
 mod environment;
+mod existing;
 mod fetch;
 mod golden;
 mod help;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -61,9 +62,7 @@ const MAX_IMAGE: u64 = 1 << 30;
 
 /// Loads the model, then answers image by image.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    if let Some(path) = args.logits.as_deref().filter(|p| p.exists() && !args.force) {
-        return Err(Error::usage(format!("`{}` exists; `--force` overwrites it", path.display())));
-    }
+    args.logits.iter().try_for_each(|path| refuse_existing(path, args.force))?;
     if args.images.iter().filter(|p| is_stdin(p)).count() > 1 {
         return Err(Error::usage("standard input (`-`) can be read once"));
     }

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -124,15 +125,6 @@ impl Outputs {
 fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     KINDS.into_iter().find(|(end, _)| name.ends_with(end) && name.len() > end.len()).map(|(_, kind)| kind)
-}
-
-/// An output that exists is not touched without `--force`; an empty file has nothing to lose.
-pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<()> {
-    let exists = fs::metadata(path).is_ok_and(|m| m.is_dir() || m.len() > 0);
-    match exists && !force {
-        true => Err(Error::usage(format!("`{}` exists; `--force` overwrites it", path.display()))),
-        false => Ok(()),
-    }
 }
 
 /// What the results amount to: a contradiction or a failed gate is no; under `strict` what is undecided is so.

@@ -5,6 +5,7 @@ use crate::error::{Class, Classify, Result};
 use crate::lint::macs;
 use crate::nn::describe::{Description, describe};
 use crate::registry::format::document;
+use crate::registry::query::Lookups;
 use crate::registry::tree::to_yaml;
 use crate::registry::{Entry, Registry, pages};
 use crate::render::entry::{short_bytes, short_count, to_json};
@@ -63,7 +64,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     let entry = if args.as_published { entry.as_published() } else { entry };
     if args.json {
-        context.print_json(&to_json(entry, macs(entry)))?;
+        let levels = context.levels()?;
+        let golden = |e: &Entry| Some(levels.of(e).name());
+        context.print_json(&to_json(entry, Lookups { macs, golden: &golden }))?;
         return Ok(Status::Success);
     }
     let lines = lines(entry);

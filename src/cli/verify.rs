@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use super::reports::{Outputs, print, refuse_existing, status};
+use super::existing::refuse_existing;
+use super::reports::{Outputs, print, status};
 use super::verify_progress::Shown;
 use super::{Context, Status, golden};
 use crate::dataset::{self, Classes, Dataset, Homes, Item, Places, Subset};
@@ -14,7 +15,7 @@ use crate::fs;
 use crate::image::thumbnail::data_url;
 use crate::lint::macs;
 use crate::model::{EngineKind, Loader, Prepared};
-use crate::registry::query::{Query, Row};
+use crate::registry::query::{Lookups, Query, Row};
 use crate::registry::{DatasetEntry, Entry, Registry, Relation};
 use crate::render::verdict;
 use crate::render::verdict_html::Thumbnails;
@@ -184,9 +185,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     // A name that means nothing is told before anything is fetched.
     let named = args.names.iter().map(|n| Ok(registry.resolve(n)?)).collect::<Result<Vec<_>>>()?;
     let store = context.store()?;
+    let levels = context.levels()?;
+    let golden = |e: &Entry| Some(levels.of(e).name());
+    let lookups = Lookups { macs, golden: &golden };
     if args.dataset == GOLDEN {
         let mut entries = chosen(args, named, &registry, &store, context)?;
-        entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));
+        entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, lookups })));
         golden::refuse(&[
             ("--report", !args.report.is_empty()),
             ("--subset", args.subset.is_some()),
@@ -202,7 +206,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let baseline = baseline(args, &mut settings)?;
     let dataset = open(args, registry.dataset(&args.dataset)?, &settings, &store)?;
     let mut entries = chosen(args, named, &registry, &store, context)?;
-    entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, macs })));
+    entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, lookups })));
     if entries.is_empty() {
         return Err(Error::usage("no model is left by `--where`"));
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::entry::{Accuracy, Claim, Entry, ImageSize, Interpolation, Source};
-use super::query::{Query, Row};
+use super::query::{Lookups, Query, Row};
 use super::read::{count, crop_pct, image_size};
 use crate::hash::HashPrefix;
 
@@ -164,7 +164,7 @@ proptest! {
     fn a_query_chooses_what_it_means(meant in meant(), entry in entries()) {
         let text = meant.text();
         let query: Query = text.parse().unwrap();
-        let chosen = query.chooses(&Row { entry: &entry, macs: |_| None });
+        let chosen = query.chooses(&Row { entry: &entry, lookups: Lookups::NONE });
         prop_assert_eq!(chosen, meant.holds(&entry) == Some(true), "{} on {:?}", text, entry);
     }
 }

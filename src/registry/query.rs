@@ -44,6 +44,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("url", "the first place of the weights"),
     ("hash_prefix", "digits of the SHA-256 in the file's name"),
     ("training_data", "what it was trained on"),
+    ("golden", "what timm's logits are on record for: architecture, checkpoint or unknown"),
 ];
 
 /// A value of a field.
@@ -55,13 +56,27 @@ pub enum Value {
     Text(String),
 }
 
-/// One model to be asked about: its entry, and the multiply-adds where somebody computed them.
-#[derive(Clone, Copy, Debug)]
+/// What no page says and others know: how to find it out. Called only for what is asked.
+#[derive(Clone, Copy)]
+pub struct Lookups<'a> {
+    /// Computes the multiply-adds.
+    pub macs: fn(&Entry) -> Option<u64>,
+    /// Names the golden level.
+    pub golden: &'a dyn Fn(&Entry) -> Option<&'static str>,
+}
+
+impl Lookups<'_> {
+    /// Nobody knows.
+    pub const NONE: Lookups<'static> = Lookups { macs: |_| None, golden: &|_| None };
+}
+
+/// One model to be asked about.
+#[derive(Clone, Copy)]
 pub struct Row<'a> {
     /// The entry, corrected or as published.
     pub entry: &'a Entry,
-    /// Computes the multiply-adds; called only when they are asked for.
-    pub macs: fn(&Entry) -> Option<u64>,
+    /// What it does not say itself.
+    pub lookups: Lookups<'a>,
 }
 
 impl Row<'_> {
@@ -78,7 +93,7 @@ impl Row<'_> {
             "params" => count(entry.params),
             "params_exact" => count(entry.zoo.params),
             "flops" => count(entry.flops),
-            "macs" => count((self.macs)(entry)),
+            "macs" => count((self.lookups.macs)(entry)),
             "file_size" => count(entry.zoo.size.or(entry.file_size)),
             "image_size" => entry.image_size.map(|s| Value::Number(s.height.max(s.width) as f64)),
             "crop_pct" => entry.crop_pct.map(Value::Number),
@@ -90,6 +105,7 @@ impl Row<'_> {
             "hash_prefix" => text(entry.hash_prefix().map(|p| p.as_str().to_owned())),
             "training_data" if entry.training_data.is_empty() => None,
             "training_data" => Some(Value::Text(entry.training_data.join(", "))),
+            "golden" => text((self.lookups.golden)(entry).map(str::to_owned)),
             _ => None,
         }
     }
@@ -247,9 +263,9 @@ impl std::str::FromStr for Sort {
 
 impl Sort {
     /// Sorts entries; what is unknown goes last either way, and equal ones keep their order.
-    pub fn apply(&self, entries: &mut [&Entry], macs: fn(&Entry) -> Option<u64>) {
+    pub fn apply(&self, entries: &mut [&Entry], lookups: Lookups<'_>) {
         for (field, down) in self.0.iter().rev() {
-            let key = |e: &&Entry| Row { entry: e, macs }.value(field);
+            let key = |e: &&Entry| Row { entry: e, lookups }.value(field);
             let mut keyed: Vec<_> = entries.iter().map(|e| (key(e), *e)).collect();
             keyed.sort_by(|(a, _), (b, _)| match (a, b) {
                 (None, None) => Ordering::Equal,

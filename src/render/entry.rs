@@ -3,17 +3,19 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::registry::query::Lookups;
 use crate::registry::{Accuracy, Entry, ModelResult};
 
-/// `zoo list --json`'s object: every key there is, null where nothing is known. `macs` are the
-/// architecture's multiply-adds at the entry's size.
-pub fn to_json(entry: &Entry, macs: Option<u64>) -> Value {
+/// `zoo list --json`'s object: every key there is, null where nothing is known.
+pub fn to_json(entry: &Entry, lookups: Lookups<'_>) -> Value {
+    let (macs, golden) = ((lookups.macs)(entry), (lookups.golden)(entry));
     let mut object = values(entry, macs);
     let mut as_published = Map::new();
     if let Some(page) = entry.published.as_deref() {
         let (page, own) = (values(page, macs), &object);
         as_published.extend(page.into_iter().filter(|(key, value)| own.get(key) != Some(value)));
     }
+    object.insert("golden".into(), json!(golden));
     object.insert("as_published".into(), Value::Object(as_published));
     Value::Object(object)
 }

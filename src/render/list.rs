@@ -6,7 +6,7 @@
 use super::entry::{short_bytes, short_count};
 use super::table::{Column, Table};
 use crate::registry::Entry;
-use crate::registry::query::{Row, Value};
+use crate::registry::query::{Lookups, Row, Value};
 
 /// The columns of a table for people without `--columns`, with the rank by which they stay.
 pub const USUAL: &[(&str, u8)] = &[
@@ -20,6 +20,7 @@ pub const USUAL: &[(&str, u8)] = &[
     ("interpolation", 1),
     ("top1", 9),
     ("top5", 3),
+    ("golden", 0),
 ];
 
 /// What is behind a value that is not the page's.
@@ -35,14 +36,9 @@ pub enum For {
 }
 
 /// The table of some entries.
-pub fn table(
-    entries: &[&Entry],
-    columns: &[(&str, u8)],
-    reader: For,
-    macs: fn(&Entry) -> Option<u64>,
-) -> Table {
+pub fn table(entries: &[&Entry], columns: &[(&str, u8)], reader: For, lookups: Lookups<'_>) -> Table {
     let numeric = |field: &str| {
-        let of = |e: &&Entry| Row { entry: e, macs }.value(field);
+        let of = |e: &&Entry| Row { entry: e, lookups }.value(field);
         entries.iter().find_map(of).is_some_and(|v| matches!(v, Value::Number(_)))
     };
     let column = |(field, rank): &(&str, u8)| match numeric(field) {
@@ -51,14 +47,14 @@ pub fn table(
     };
     let mut table = Table { columns: columns.iter().map(column).collect() };
     for entry in entries {
-        table.push(columns.iter().map(|(field, _)| cell(entry, field, reader, macs)));
+        table.push(columns.iter().map(|(field, _)| cell(entry, field, reader, lookups)));
     }
     table
 }
 
 /// One value as its reader wants it; empty where it is unknown.
-pub fn cell(entry: &Entry, field: &str, reader: For, macs: fn(&Entry) -> Option<u64>) -> String {
-    let value = |entry: &Entry| Row { entry, macs }.value(field);
+pub fn cell(entry: &Entry, field: &str, reader: For, lookups: Lookups<'_>) -> String {
+    let value = |entry: &Entry| Row { entry, lookups }.value(field);
     let own = value(entry);
     let text = match (&own, reader) {
         (None, _) => String::new(),
@@ -71,7 +67,8 @@ pub fn cell(entry: &Entry, field: &str, reader: For, macs: fn(&Entry) -> Option<
             _ => n.to_string(),
         },
     };
-    let corrected = entry.published.as_deref().is_some_and(|page| field != "macs" && value(page) != own);
+    let says = !matches!(field, "macs" | "golden");
+    let corrected = entry.published.as_deref().is_some_and(|page| says && value(page) != own);
     match reader == For::People && corrected {
         true => format!("{text}{MARK}"),
         false => text,

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{cite, entry, template};
 use crate::registry::Entry;
 use crate::registry::format::{Index, Record, document};
+use crate::registry::query::Lookups;
 use crate::registry::tree::{Node, View, to_comment};
 
 /// Fields of the metadata that say how the weights were made, in the order of the pages.
@@ -85,7 +86,7 @@ pub(super) fn training(model: &View<'_>) -> Vec<serde_json::Value> {
 /// What templates know of one model: the object of `zoo list --json`, with numbers as people read them and
 /// what timm calls it.
 pub(super) fn model(record: &Record, known: &Entry) -> serde_json::Value {
-    let mut value = entry::to_json(known, None);
+    let mut value = entry::to_json(known, Lookups::NONE);
     let zoo = &known.zoo;
     let url = known.sources.first().map(|s| s.0.as_str());
     let today = record.own.field("zoo").and_then(|z| z.field("today")?.field("name")?.text());

@@ -103,6 +103,22 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The folder that the cache will be in; nothing is made.
+    ///
+    /// # Errors
+    /// No home directory, a working folder that is gone.
+    pub fn home(&self) -> Result<PathBuf> {
+        match &self.home {
+            Some(home) => Ok(std::path::absolute(home).map_err(crate::fs::at("find", home))?),
+            None => {
+                let strategy = etcetera::choose_base_strategy().map_err(|_| Error::NoHome)?;
+                Ok(strategy.cache_dir().join("zoo"))
+            }
+        }
+    }
+}
+
 /// A file that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -220,10 +236,7 @@ impl Store {
     /// # Errors
     /// No home, a folder that cannot be made, a lock file that cannot be read.
     pub fn open(options: Options) -> Result<Self> {
-        let home = match &options.home {
-            Some(home) => std::path::absolute(home).map_err(crate::fs::at("find", home))?,
-            None => default_home()?,
-        };
+        let home = options.home()?;
         let mut locks = vec![Lock::shipped()?];
         for path in &options.locks {
             locks.push(Lock::open(path)?);
@@ -235,9 +248,4 @@ impl Store {
     pub fn home(&self) -> &Path {
         self.cache.home()
     }
-}
-
-fn default_home() -> Result<PathBuf> {
-    let strategy = etcetera::choose_base_strategy().map_err(|_| Error::NoHome)?;
-    Ok(strategy.cache_dir().join("zoo"))
 }

@@ -69,6 +69,15 @@ impl Store {
         Ok(weights(source, path, &derived))
     }
 
+    /// The tensors' digest that is on record of an entry's conversion, where that is here. Nothing is read but
+    /// the record: for telling what is known, not for computing.
+    pub fn recorded_tensors(&self, entry: &Entry) -> Option<Sha256> {
+        let source = self.expected(&Request::of(entry)).ok()?.pinned()?;
+        let text = fs::read(&self.derived(source).with_extension("json"), 1 << 16).ok()?;
+        let derived = serde_json::from_slice::<Derived>(&text).ok()?;
+        (derived.source == source && derived.converter == CONVERTER).then_some(derived.tensors_sha256)
+    }
+
     fn derived(&self, source: Sha256) -> PathBuf {
         self.cache.folder("derived").join(format!("{source}.safetensors"))
     }

@@ -67,6 +67,14 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file that is no plan.
+    #[error("`{}` is no plan of `zoo verify`: {reason}", path.display())]
+    BadPlan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that is no golden record, or one of other weights.
     #[error("`{}` is no golden record: {reason}", path.display())]
     BadRecord {
@@ -193,6 +201,7 @@ impl Classify for Error {
             Error::BadRecord { .. } => {
                 "`zoo golden record NAME` prints the script whose output it takes".into()
             }
+            Error::BadPlan { .. } => "`--plan-out` writes the plan where there is no such file yet".into(),
             Error::BadReport { .. } => "`zoo verify … --report R.json` writes one".into(),
             Error::Baseline { .. } => {
                 "run the baseline on the same images: same dataset, subset and seed".into()

@@ -16,6 +16,7 @@ use crate::model::{Engine, EngineKind, Loader, Prepared};
 use crate::nn::golden::{self, TOLERANCE};
 use crate::nn::seeded::{self, Seeded};
 use crate::registry::Entry;
+use crate::store::Store;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "zoo.golden/1";
@@ -45,6 +46,41 @@ impl Level {
             Level::Architecture => "architecture",
             Level::Checkpoint => "checkpoint",
             Level::Unknown => "unknown",
+        }
+    }
+}
+
+/// The golden levels of entries, told without fetching, hashing or computing anything. Called by `zoo list`.
+pub struct Levels {
+    /// Sorted.
+    archs: Vec<&'static str>,
+    /// Whose home has records.
+    store: Option<Store>,
+}
+
+impl Levels {
+    /// Whether anybody has put a record into a home: only then a store is needed.
+    pub fn are_kept(home: &Path) -> bool {
+        folder(home).is_dir()
+    }
+
+    /// With the records of a store's home, or the embedded ones only.
+    pub fn new(store: Option<Store>) -> Self {
+        let (mut archs, known) = (golden::archs(), crate::arch::names());
+        archs.retain(|arch| known.binary_search(arch).is_ok());
+        Levels { archs, store }
+    }
+
+    /// What `zoo verify NAME --dataset golden` would compare with.
+    pub fn of(&self, entry: &Entry) -> Level {
+        let recorded = |store: &Store| {
+            store.recorded_tensors(entry).is_some_and(|sha256| path(store.home(), sha256).is_file())
+        };
+        let arch = entry.zoo.arch.as_deref().unwrap_or_default();
+        match self.store.as_ref().is_some_and(recorded) {
+            true => Level::Checkpoint,
+            false if self.archs.binary_search(&arch).is_ok() => Level::Architecture,
+            false => Level::Unknown,
         }
     }
 }
@@ -93,7 +129,11 @@ pub struct Record {
 
 /// Where the records of a home are.
 fn path(home: &Path, tensors_sha256: Sha256) -> PathBuf {
-    home.join("golden").join(format!("{tensors_sha256}.json"))
+    folder(home).join(format!("{tensors_sha256}.json"))
+}
+
+fn folder(home: &Path) -> PathBuf {
+    home.join("golden")
 }
 
 impl Record {
@@ -124,7 +164,7 @@ impl Record {
     /// A home that cannot be written.
     pub fn keep(&self, home: &Path) -> Result<PathBuf> {
         let path = path(home, self.tensors_sha256);
-        fs::create_dir_all(&home.join("golden"))?;
+        fs::create_dir_all(&folder(home))?;
         fs::write_atomic(&path, &serde_json::to_vec_pretty(self).unwrap_or_default())?;
         Ok(path)
     }

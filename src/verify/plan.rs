@@ -134,9 +134,15 @@ impl Plan {
             return Ok(Sha256::of(text.as_bytes()));
         }
         let bytes = crate::fs::read(path, MAX_PLAN)?;
-        let bad = |e: serde_json::Error| Error::BadReport { path: path.to_owned(), reason: e.to_string() };
-        let old: serde_json::Value = serde_json::from_slice(&bytes).map_err(bad)?;
-        let new: serde_json::Value = serde_json::from_str(&text).map_err(bad)?;
+        let bad = |reason: String| Error::BadPlan { path: path.to_owned(), reason };
+        let old: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        // Another document is no plan that differs; a plan of another version is one that cannot be compared.
+        match old.get("schema").and_then(serde_json::Value::as_str) {
+            Some(SCHEMA) => {}
+            Some(other) => return Err(bad(format!("its schema is `{other}`, expected `{SCHEMA}`"))),
+            None => return Err(bad(format!("it has no schema, expected `{SCHEMA}`"))),
+        }
+        let new: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
         match difference("", &old, &new) {
             None => Ok(Sha256::of(&bytes)),
             Some((key, theirs, ours)) => Err(Error::OtherPlan { path: path.to_owned(), key, theirs, ours }),

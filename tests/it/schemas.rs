@@ -192,6 +192,11 @@ fn the_checkpoints_outputs_are_what_the_schemas_say() {
         "r.yaml",
         format!("Models: [{{Name: a, Weights: '{}/a-{}.safetensors'}}]\n", server.url, &digest[..8]),
     );
+    let plain =
+        held(&home, &["convert", "a.safetensors", "-o", "c.safetensors", "--json"], "convert-1.json", 0);
+    assert_eq!((&plain["sha256"], &plain["files"]), (&Value::Null, &serde_json::json!(["c.safetensors"])));
+    let narrow = ["convert", "b.safetensors", "-o", "d.safetensors", "--dtype", "f16", "--sha256", "--json"];
+    held(&home, &narrow, "convert-1.json", 0);
     for status in ["fetched", "cached"] {
         let got = held(
             &home,
@@ -201,6 +206,53 @@ fn the_checkpoints_outputs_are_what_the_schemas_say() {
         );
         assert_eq!(got[0]["status"], status);
     }
+    // The cache now has something in it.
+    let listed = held(&home, &["cache", "ls", "--json"], "cache-1.json", 0);
+    assert!(
+        listed.as_array().unwrap().iter().any(|i| i["kind"] == "file" && i["names"][0] == "a"),
+        "{listed}"
+    );
+    let file = listed.as_array().unwrap().iter().find(|i| i["kind"] == "file").unwrap();
+    held(&home, &["cache", "gc", "--sources", "--dry-run", "--json"], "cache-1.json", 0);
+    assert_eq!(held(&home, &["cache", "verify", "--json"], "cache-1.json", 0), serde_json::json!([]));
+    std::fs::write(file["path"].as_str().unwrap(), "damaged").unwrap();
+    assert_eq!(held(&home, &["cache", "verify", "--json"], "cache-1.json", 1)[0]["kind"], "file");
+    let gone = held(&home, &["cache", "rm", "a", "--json"], "cache-1.json", 0);
+    assert!(!gone.as_array().unwrap().is_empty());
+}
+
+#[test]
+fn the_other_verbs_outputs_are_what_the_schemas_say() {
+    let home = Home::new();
+    let ran = home.run(&["doctor", "--json"]);
+    let checks: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(Schemas::check("doctor-1.json", &checks), Vec::<String>::new(), "{checks}");
+    held(&home, &["show", "resnet18", "--tree", "--json"], "show.tree-1.json", 0);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/registry/models/res2net.yaml"))
+        .unwrap();
+    home.write("same.yaml", &page);
+    home.write("other.yaml", page.replacen("Epochs: ", "Epochs: 1", 1));
+    assert_eq!(
+        held(&home, &["import", "--check", "same.yaml", "--json"], "import-check-1.json", 0),
+        serde_json::json!([])
+    );
+    let differs = held(&home, &["import", "--check", "other.yaml", "--json"], "import-check-1.json", 1);
+    assert!(differs[0]["path"].as_str().unwrap().ends_with("Epochs"), "{differs}");
+    held(&home, &["import", "same.yaml", "-o", ".", "--force", "--json"], "import-write-1.json", 0);
+    let datasets = held(&home, &["dataset", "list", "--json"], "dataset-list-1.json", 0);
+    for dataset in datasets.as_array().unwrap() {
+        held(
+            &home,
+            &["dataset", "show", dataset["name"].as_str().unwrap(), "--json"],
+            "dataset-show-1.json",
+            0,
+        );
+    }
+    let photo = crate::lite0::golden("photo.jpg");
+    home.write("val/n01440764/ILSVRC2012_val_00000293.jpg", std::fs::read(photo).unwrap());
+    let check = ["dataset", "check", "imagenet-val", "--data-dir", "val", "--json"];
+    let checked = held(&home, &check, "dataset-check-1.json", 0);
+    assert_eq!((&checked["images"], &checked["missing"]["count"]), (&1.into(), &49_999.into()));
 }
 
 #[test]
@@ -222,7 +274,7 @@ fn the_validator_finds_what_is_wrong() {
 #[test]
 fn no_schema_is_idle() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tests: String = ["schemas.rs", "predict.rs"]
+    let tests: String = ["schemas.rs", "predict.rs", "verify.rs", "verify_refusals.rs", "bench.rs"]
         .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
         .concat();
     for file in std::fs::read_dir(folder.join("schemas")).unwrap() {

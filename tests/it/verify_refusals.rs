@@ -149,6 +149,13 @@ Models:
     let kept = verify(&["broken", "proud", "honest"], &["--keep-going", "--report", "kept.json"]);
     says(&kept, 3, &["/no/such/file.pth", "contradicted", "consistent"]);
     assert_eq!(case.json("kept.json")["failed"][0]["model"], "broken");
+    for report in ["board.json", "kept.json"] {
+        assert_eq!(
+            crate::schemas::wrong("verify-1.json", &case.json(report)),
+            Vec::<String>::new(),
+            "{report}"
+        );
+    }
     assert_eq!(case.json("kept.json")["results"].as_array().unwrap().len(), 2);
     // Without a name, those in the store are meant, in the order of their names.
     let here = verify(&[], &["--report", "here.json"]);
@@ -166,7 +173,24 @@ fn the_bar_is_fixed_before_the_run() {
     assert!(!case.home.cache("runs").exists(), "a plan runs nothing");
     says(&case.verify(&["--plan-out", "p.json", "--report", "r.json"]), 0, &["consistent"]);
     let sha256 = zoo::Sha256::of(&std::fs::read(case.path("p.json")).unwrap()).to_string();
-    assert_eq!(case.json("r.json")["run"]["plan_sha256"], sha256);
+    let report = case.json("r.json");
+    assert_eq!(report["run"]["plan_sha256"], sha256);
+    assert_eq!(crate::schemas::wrong("verify-1.json", &report), Vec::<String>::new());
+    assert_eq!(crate::schemas::wrong("plan-1.json", &case.json("p.json")), Vec::<String>::new());
+    // What is no plan is told so, whatever else it may be.
+    for (text, says_too) in
+        [("not even JSON", "expected"), ("{}", "zoo.plan/1"), ("{\"schema\": \"zoo.plan/9\"}", "zoo.plan/9")]
+    {
+        case.home.write("no.json", text);
+        says(
+            &case.verify(&["--plan-out", "no.json"]),
+            3,
+            &["`no.json` is no plan of `zoo verify`", says_too],
+        );
+    }
+    // Nor is an empty report overwritten, as nothing that exists is.
+    case.home.write("empty.json", "");
+    says(&case.verify(&["--report", "empty.json"]), 2, &["`empty.json` exists", "--force"]);
     says(
         &case.verify(&["--plan-out", "p.json", "--tolerance", "3"]),
         2,
@@ -180,6 +204,9 @@ fn golden_says_its_level_and_takes_records() {
     let golden =
         |more: &[&str]| case.home.run(&[&["verify"], more, &["--dataset", "golden", "--offline"]].concat());
     says(&golden(&["tf_efficientnet_b0_ns"]), 0, &["architecture", "timm's: "]);
+    let json = golden(&["tf_efficientnet_b0_ns", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(crate::schemas::wrong("golden-1.json", &json), Vec::<String>::new());
     says(&golden(&["tf_efficientnet_b0_ns", "--shard", "1/2"]), 2, &["--shard"]);
     let weights = ["--weights", "w.safetensors"];
     let script = case.home.run(&[&["golden", "record", MODEL][..], &weights].concat());
@@ -209,6 +236,20 @@ fn golden_says_its_level_and_takes_records() {
     says(&golden(&[&[MODEL][..], &weights].concat()), 0, &["checkpoint", "timm's: "]);
     says(&put("wrong.json", &sha256, 0.5), 0, &["kept as"]);
     says(&golden(&[&[MODEL][..], &weights].concat()), 1, &["checkpoint", "NOT timm's"]);
+    // `zoo list` tells the level that would be found: a record counts once the weights it is of are here.
+    let w = case.path("w.safetensors").display().to_string();
+    let page = format!(
+        "Models:\n- {{Name: mine, Weights: 'file://{w}', zoo: {{arch: tf_efficientnet_lite0}}}}\n- {{Name: mine-bare}}\n"
+    );
+    case.home.write("mine.yaml", page);
+    let level =
+        || case.home.run(&["list", "mine", "--columns", "golden", "--csv", "--registry", "mine.yaml"]).out;
+    assert_eq!(level(), "golden\narchitecture\nunknown\n");
+    says(&case.home.run(&["fetch", "mine", "--registry", "mine.yaml"]), 0, &[]);
+    assert_eq!(level(), "golden\ncheckpoint\nunknown\n");
+    let chosen =
+        ["list", "--where", "golden = checkpoint", "--columns", "name", "--csv", "--registry", "mine.yaml"];
+    assert_eq!(case.home.run(&chosen).out, "name\nmine\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::*;
 fn chosen(text: &str) -> Vec<String> {
     let query: Query = text.parse().unwrap();
     let registry = Registry::builtin().unwrap();
-    let row = |entry| Row { entry, macs: |_| None };
+    let row = |entry| Row { entry, lookups: Lookups::NONE };
     registry.models().iter().filter(|e| query.chooses(&row(e))).map(|e| e.name.clone()).collect()
 }
 
@@ -62,7 +62,7 @@ fn unknown_values_sort_last_either_way() {
     let registry = Registry::builtin().unwrap();
     for order in ["flops", "-flops"] {
         let mut entries: Vec<_> = registry.models().iter().collect();
-        order.parse::<Sort>().unwrap().apply(&mut entries, |_| None);
+        order.parse::<Sort>().unwrap().apply(&mut entries, Lookups::NONE);
         assert!(entries.last().unwrap().flops.is_none());
     }
     assert_eq!("top1,-pars".parse::<Sort>().unwrap_err().column, 6);
