@@ -145,7 +145,7 @@ fn many_files_and_much_text_end_somewhere() {
         |name: &str, text: &str| crate::fs::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
     // Twelve times six megabytes: each file may be read, all of them together may not.
     write("big.yml", &format!("Name: a\nCode: c\n# {}\n", "x".repeat(6 << 20)));
-    let imports = vec!["big.yml"; 12].join(", ");
+    let imports = ["big.yml"; 12].join(", ");
     write("i.yml", &format!("Import: [{imports}]\nModels: [{{Name: b, Code: c}}]\n"));
     let index = load(&dir.path().join("i.yml")).unwrap();
     assert!(index.models.len() < 12, "{}", index.models.len());
