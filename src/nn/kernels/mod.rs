@@ -26,6 +26,7 @@ pub mod roofline;
 pub(crate) mod simd;
 pub(crate) mod team;
 pub(crate) mod vector;
+pub(crate) mod winograd;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ use crate::error::{Class, Classify};
 use simd::{Kernel, Simd};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 2;
+pub const ALGORITHMS_VERSION: u32 = 3;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,13 @@ use crate::nn::kernels::conv::Taps;
 use crate::nn::kernels::depthwise::Ring;
 use crate::nn::kernels::memory::LINE;
 use crate::nn::kernels::pack;
+use crate::nn::kernels::winograd::{self, Tiling};
 use crate::nn::weights::Weights;
 
 use super::arena::{self, Need};
 use super::lower::{Conv, Kind, Layer, Lowered, Norm, Pass, Value};
 use super::steps::{Action, Block, Dense, Depthwise, Expand, Map, Stem, Step};
+use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 
 /// What a plan is made of.
@@ -56,6 +58,7 @@ pub(super) fn build(
     let output = maps.of(lowered.layers.last().map_or(0, |l| l.output));
     let zeros = builder.steps.iter().map(|step| match &step.action {
         Action::Dense(dense) => dense.input.channels,
+        Action::Winograd(w) => w.input.vectors.max(w.output.vectors) * isa.lanes(),
         Action::Stem(stem) => stem.block.inputs,
         Action::Depthwise(Depthwise { expand: Some(expand), .. }) => expand.block.inputs,
         _ => 0,
@@ -351,6 +354,9 @@ impl<'a> Builder<'a> {
             }
             return Ok(());
         }
+        if let Some(side) = winograd_side(conv, output.size) {
+            return self.winograd(index, conv, [input, output], side, maps);
+        }
         let blocks = self.blocks(conv, false)?;
         let residual = conv.residual.map(|v| maps.of(v).at);
         if let ([block], true, [1, 1], [1, 1], None, None) =
@@ -400,6 +406,50 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    fn winograd(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+        [input, output]: [Map; 2],
+        side: usize,
+        maps: &Maps,
+    ) -> Result<(), Error> {
+        let weight = self.tensor(conv.weight)?;
+        let Affine { scale, shift } = self.folded(conv)?;
+        let [top, _, left, _] = conv.window.pads(input.size);
+        let tiling = Tiling { side, input: input.size, output: output.size, pad: [top, left] };
+        let matrices = tiling.matrices();
+        let mut transformed = vec![0.0; matrices * weight.len() / 9];
+        let mut all = [0.0; 36];
+        for (i, window) in weight.chunks_exact(9).enumerate() {
+            winograd::filter(side, window, &mut all);
+            let factor = scale.get(i / conv.inputs.max(1)).copied().unwrap_or(0.0);
+            for (to, value) in transformed.iter_mut().skip(i).step_by(weight.len() / 9).zip(all) {
+                *to = (value * f64::from(factor)) as f32;
+            }
+        }
+        let weights = self.align();
+        for matrix in transformed.chunks_exact(weight.len() / 9) {
+            let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
+            pack::pack(conv.outputs, conv.inputs, self.lanes, &mut self.packed, value);
+        }
+        let bias = self.align();
+        pack::pad(&shift, self.lanes, &mut self.packed);
+        let action = Action::Winograd(Winograd {
+            input,
+            output,
+            tiling,
+            weights,
+            bias,
+            matrix: pack::packed_len(conv.outputs, conv.inputs, self.lanes),
+            activation: conv.activation,
+            residual: conv.residual.map(|v| maps.of(v).at),
+            after: conv.after,
+        });
+        self.push(index, action);
+        Ok(())
+    }
+
     fn depthwise(
         &mut self,
         index: usize,
@@ -444,6 +494,14 @@ impl<'a> Builder<'a> {
         self.push(index, action);
         Ok(())
     }
+}
+
+/// The side of Winograd's tiles where a convolution is to be computed so.
+fn winograd_side(conv: &Conv, output: [usize; 2]) -> Option<usize> {
+    let w = &conv.window;
+    let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
+    let side = winograd::side(conv.inputs, conv.outputs, output);
+    (fits && conv.gate.is_none() && side > 0).then_some(side)
 }
 
 /// Multiply-adds of a layer's convolutions.

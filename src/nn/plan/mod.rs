@@ -12,6 +12,7 @@ mod arena;
 mod build;
 mod lower;
 mod steps;
+mod winograd;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,6 +14,8 @@ use crate::nn::kernels::pool::{Mean, Pool};
 use crate::nn::kernels::simd::PANEL;
 use crate::nn::kernels::vector::Vector;
 
+use super::winograd::Winograd;
+
 /// A map in the arena: NHWC, its pixels filled up to whole vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Map {
@@ -104,6 +106,7 @@ pub(super) enum Action {
     Stem(Stem),
     Dense(Dense),
     Depthwise(Depthwise),
+    Winograd(Winograd),
     Vector {
         input: usize,
         depth: usize,
@@ -172,15 +175,15 @@ impl<'a> Env<'a> {
         self.isa.lanes()
     }
 
-    fn read(&self, at: usize) -> Src<'a> {
+    pub(super) fn read(&self, at: usize) -> Src<'a> {
         self.write(at).read()
     }
 
-    fn write(&self, at: usize) -> Dst<'a> {
+    pub(super) fn write(&self, at: usize) -> Dst<'a> {
         self.arena.part(at, self.arena.len() - at)
     }
 
-    fn weight(&self, at: usize) -> Src<'a> {
+    pub(super) fn weight(&self, at: usize) -> Src<'a> {
         self.weights.part(at, self.weights.len() - at)
     }
 }
@@ -189,6 +192,7 @@ impl Action {
     /// Values of scratch that a thread needs.
     pub(super) fn scratch(&self, lanes: usize) -> usize {
         match self {
+            Action::Winograd(winograd) => winograd.scratch(lanes),
             Action::Depthwise(d) => d.ring.len(PANEL, lanes),
             Action::Stem(stem) => stem.output.size[1] * stem.block.inputs,
             _ => 0,
@@ -202,6 +206,7 @@ impl Action {
             Action::Image(map) => image(env, map, part, parts),
             Action::Stem(stem) => stem.run(env, part, parts),
             Action::Dense(dense) => dense.run(env, part, parts),
+            Action::Winograd(winograd) => winograd.run(env, part, parts),
             Action::Depthwise(depthwise) => depthwise.run(env, part, parts),
             Action::Vector { input, depth, output, block, activation } => {
                 let layer = Vector {
