@@ -180,7 +180,7 @@ struct Spot {
     x: usize,
 }
 
-/// Weights to ask for while others are used.
+/// Memory to ask for while other is used.
 #[derive(Clone, Copy)]
 struct Ahead {
     at: *const f32,
@@ -220,9 +220,18 @@ impl ConvPart<'_> {
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
-                // The next panel's weights, a share of them a tile.
-                let ahead =
-                    Ahead { at: weights.wrapping_add(values + i * (values / tiles)), step: width / tiles };
+                let ahead = match self.simple && panel == self.panels[0] {
+                    // The next tile's inputs, which this panel is the first to read.
+                    true => {
+                        let next = rows * c.taps.stride[1] * c.input_pitch;
+                        Ahead { at: spots[at].from.wrapping_add(next), step: next / c.channels.max(1) }
+                    }
+                    // The next panel's weights, a share of them a tile.
+                    false => {
+                        let share = values / tiles;
+                        Ahead { at: weights.wrapping_add(values + i * share), step: width / tiles }
+                    }
+                };
                 let spots = &spots[at..at + rows];
                 match rows {
                     1 => self.tile::<S, 1, NV>(s, spots, channel, ahead),
@@ -300,6 +309,12 @@ impl ConvPart<'_> {
         // SAFETY: `run` checked the views against the geometry; the spots are inside the output, `channel`
         // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
+            for spot in spots {
+                s.prefetch(spot.to);
+                if let Some(residual) = c.epilogue.residual {
+                    s.prefetch(residual.ptr().offset(spot.to.offset_from(c.output.ptr())));
+                }
+            }
             let mut weights = c.weights.ptr().add(channel * depth);
             let mut ahead = ahead;
             let mut sums = [[s.splat(0.0); NV]; MR];
@@ -362,6 +377,7 @@ unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     for k in 0..depth {
         // SAFETY: as the caller vouches.
         unsafe {
+            s.prefetch(weights.wrapping_add(AHEAD));
             s.prefetch(next);
             next = next.wrapping_add(ahead.step);
             let mut w = [s.splat(0.0); NV];
@@ -379,6 +395,9 @@ unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     }
     *sums = local;
 }
+
+/// Values between the weights in use and those asked for from a cache further away.
+const AHEAD: usize = 256;
 
 /// Activation, residual, activation, and the store.
 ///

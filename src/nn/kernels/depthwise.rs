@@ -256,6 +256,12 @@ impl Depthwise<'_> {
                     sum[v] = bias;
                 }
             }
+            let [_, ow] = self.output_size;
+            let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
+            for i in 0..N {
+                // The outputs below: each is a line of its own, and the cache is to have it by the next row.
+                s.prefetch(output.wrapping_add((ow + i) * self.output_pitch));
+            }
             let mut slot = y * t.stride[0] % slots;
             for _ in 0..kh {
                 let mut from = input.add(slot * row);
@@ -280,8 +286,6 @@ impl Depthwise<'_> {
                     slot -= slots;
                 }
             }
-            let [_, ow] = self.output_size;
-            let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
             let mut to = [output; N];
             for i in 0..N {
                 to[i] = output.add(i * self.output_pitch);

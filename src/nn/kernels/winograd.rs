@@ -101,7 +101,7 @@ impl Kernel for Scatter<'_> {
     fn run<S: Simd>(self, s: S) {
         let [h, w] = self.tiling.input;
         let ([first, count], apart) = (self.tiles, apart(self.tiles[1], self.pitch));
-        assert!(self.pitch % S::LANES == 0 && first + count <= self.tiling.tiles());
+        assert!(self.pitch.is_multiple_of(S::LANES) && first + count <= self.tiling.tiles());
         assert!(self.input.len() >= h * w * self.pitch && self.zeros.len() >= self.pitch);
         assert!(self.output.len() >= self.tiling.matrices() * apart);
         for tile in 0..count {
@@ -205,7 +205,7 @@ impl Kernel for Gather<'_> {
         let [h, w] = self.tiling.output;
         let ([first, count], apart) = (self.tiles, apart(self.tiles[1], self.pitch));
         let values = h * w * self.pitch;
-        assert!(self.pitch % S::LANES == 0 && first + count <= self.tiling.tiles());
+        assert!(self.pitch.is_multiple_of(S::LANES) && first + count <= self.tiling.tiles());
         assert!(self.output.len() >= values && self.bias.len() >= self.pitch);
         assert!(self.epilogue.residual.is_none_or(|r| r.len() >= values));
         assert!(self.input.len() >= self.tiling.matrices() * apart);
@@ -213,12 +213,8 @@ impl Kernel for Gather<'_> {
             // SAFETY: the views were just checked for every pixel of the map and every row of a matrix.
             unsafe {
                 match self.tiling.side {
-                    2 => {
-                        self.tile::<S, 2, 4>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
-                    }
-                    _ => {
-                        self.tile::<S, 4, 6>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
-                    }
+                    2 => self.tile::<S, 2, 4>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart),
+                    _ => self.tile::<S, 4, 6>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart),
                 }
             }
         }
