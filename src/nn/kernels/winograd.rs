@@ -213,8 +213,12 @@ impl Kernel for Gather<'_> {
             // SAFETY: the views were just checked for every pixel of the map and every row of a matrix.
             unsafe {
                 match self.tiling.side {
-                    2 => self.tile::<S, 2, 4>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart),
-                    _ => self.tile::<S, 4, 6>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart),
+                    2 => {
+                        self.tile::<S, 2, 4>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
+                    }
+                    _ => {
+                        self.tile::<S, 4, 6>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
+                    }
                 }
             }
         }
