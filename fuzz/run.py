@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Runs every fuzz target until it has had so many minutes of the processor, and prints a line for each.
+"""Fuzzes every reader until it has had so many minutes of the processor, and prints a line for each target.
 
+    export TMPDIR=/dev/shm    # or another folder in memory: what is converted is synced, and the disk would take the time
     cargo test --release --no-run
     python3 fuzz/run.py target/release/deps/it-* [--minutes 10] [--only NAME...] | tee fuzz/last-run.txt
 
-Every slice begins with another seed. A failure prints bolero's seed, is counted, and ends the run with code 1.
+The targets of one reader (the word before the first `_` of their names) share its minutes. Every slice of a minute begins
+with another seed. A failure prints bolero's seed, ends its target, and the run then ends with code 1.
 """
 import argparse
 import os
@@ -22,19 +24,23 @@ def used():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", nargs="+")
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--minutes", type=float, default=10, help="for each reader")
+    parser.add_argument("--only", nargs="*", default=[], help="these readers")
     a = parser.parse_args()
     program = max((p for p in a.programs if os.access(p, os.X_OK) and not p.endswith(".d")), key=os.path.getmtime)
     listed = subprocess.run([program, "--list", "fuzz::"], check=True, capture_output=True, text=True).stdout
     targets = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
-    targets = [t for t in targets if not t.endswith("found_again") and (not a.only or t.split("::")[-1] in a.only)]
-    environment = {**os.environ, "BOLERO_RANDOM_TEST_TIME_MS": "60000", "BOLERO_RANDOM_ITERATIONS": "1000000000"}
-    print(f"# {time.strftime('%Y-%m-%dT%H:%MZ', time.gmtime())}, {a.minutes:g} minutes of the processor a target", flush=True)
-    failed = 0
+    readers = {}
     for target in targets:
+        if not target.endswith("found_again"):
+            readers.setdefault(target.split("::")[-1].split("_")[0], []).append(target)
+    shares = [(t, 60 * a.minutes / len(of)) for name, of in readers.items() if name in (a.only or readers) for t in of]
+    environment = {**os.environ, "BOLERO_RANDOM_TEST_TIME_MS": "60000", "BOLERO_RANDOM_ITERATIONS": "1000000000"}
+    print(f"# {time.strftime('%Y-%m-%dT%H:%MZ', time.gmtime())}, {a.minutes:g} minutes of the processor a reader", flush=True)
+    failed = 0
+    for target, share in shares:
         spent, slices, broken = 0.0, 0, 0
-        while spent < 60 * a.minutes:
+        while spent < share:
             before = used()
             ran = subprocess.run([program, "--exact", target, "--test-threads", "1"], env=environment, capture_output=True, text=True)
             spent, slices = spent + used() - before, slices + 1

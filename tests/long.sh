@@ -73,4 +73,16 @@ echo "== every planted mistake is named, and none where there is none"
 [ -s "$work/variants/faults/faults.json" ] || PYTHONPATH=tests/oracle "$python" tests/oracle/faults.py "$work/variants"
 python3 -I tests/diagnose.py "$zoo" "$work/variants/faults"
 
+echo "== the HTML report in headless Chromium"
+if "$python" -c 'import selenium' 2> /dev/null && command -v chromedriver > /dev/null; then
+    "$python" tests/browser.py "$zoo" "$work/variants/folders" "$work/browser"
+else
+    echo "not run here: selenium, chromium, chromium-driver"
+fi
+echo "== four shards and a merge on SLURM"
+if command -v slurmctld munged > /dev/null && [ "$(id -u)" = 0 ]; then
+    bash tests/slurm.sh "$work/slurm" efficientnet_lite0_pypi "--dataset imagenet-val --data-dir $work/variants/folders"
+else
+    echo "not run here: slurm-wlm, munge, as root"
+fi
 echo "== all of it holds"

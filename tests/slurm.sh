@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 work=${1:-$(mktemp -d)}
 export MODELS=${2:-efficientnet_lite0_pypi} DATASET=${3:---dataset sample} SHARDS=4 OUT=$work/out
 export ZOO=$PWD/target/release/zoo ZOO_HOME=${ZOO_HOME:-$work/home} SLURM_CONF=$work/slurm.conf
+rm -rf "$OUT" "$work/state"
 mkdir -p "$work"/{state,spool,munge}
-rm -rf "$OUT"
 
 # What a node says of itself must be what the configuration says of it.
 node=$(hostname -s)
