@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""diagnose.py ZOO DIR: every planted mistake is named, and none where there is none (tests/oracle/faults.py).
+"""diagnose.py ZOO DIR [MODEL...]: every planted mistake is named, and none where there is none (tests/oracle/faults.py).
 
 Needs nothing but Python's standard library. Exits 1 when a case is wrong.
 """
@@ -22,11 +22,13 @@ def found(zoo, folder, model, data, seed):
         return diagnosis
 
 
-def main(zoo, folder):
+def main(zoo, folder, *only):
     folder = pathlib.Path(folder).resolve()
     wrong = 0
     for case in json.loads((folder / "faults.json").read_text()):
         models = case["model"] if isinstance(case["model"], list) else [case["model"]]
+        if only and not set(only) & set(models):
+            continue
         diagnoses = [found(zoo, folder, m, case["data"], case["seed"]) for m in models]
         names = [(d["finding"] or {"hypothesis": None})["hypothesis"] for d in diagnoses]
         # Of two files one is in order.

@@ -71,6 +71,7 @@ def main(folder):
         if name.startswith("blocks.5.") and name.endswith("running_var"):
             half[name].fill_(1)
     torch.save(half, out / "half.pth")
+    torch.save(state, out / "copy.pth")
     generator = torch.Generator().manual_seed(0)
     raw = {k: v + 0.6 * v.std() * torch.randn(v.shape, generator=generator) if v.dim() == 4 else v for k, v in state.items()}
     torch.save({"state_dict": raw, "state_dict_ema": state, "epoch": 7}, out / "raw-first.pth")
@@ -81,6 +82,9 @@ def main(folder):
         page("wrong_mean_std", **default),
         page("wrong_crop", **{"Crop Pct": "'1.0'"}),
         page("wrong_interpolation", Interpolation="nearest"),
+        # Of these the registry knows nothing: the images alone must tell.
+        page("tight_crop", weights=(out / "copy.pth").resolve().as_uri(), **{"Crop Pct": "'0.6'"}),
+        page("wrong_filter", weights=(out / "copy.pth").resolve().as_uri(), Interpolation="bilinear"),
         page("proud", claim="84.3%"),
         page("half", weights=(out / "half.pth").resolve().as_uri()),
         page("raw_first", weights=(out / "raw-first.pth").resolve().as_uri()),
@@ -93,6 +97,7 @@ def main(folder):
               for d in ("labels-by-name", "labels-from-1", "labels-order", "one-class", "bgr")]
     cases += [{"model": m, "data": "clean", "seed": 0, "finds": f} for m, f in [
         ("wrong_mean_std", "mean-std"), ("wrong_crop", "crop"), ("wrong_interpolation", "interpolation"),
+        ("tight_crop", "crop"), ("wrong_filter", "interpolation"),
         ("proud", "another-model"), ("half", "half-loaded")]]
     # Whichever of the two zoo reads, one of these files has the spoilt one there; the other is in order.
     cases.append({"model": ["raw_first", "ema_first"], "data": "clean", "seed": 0, "finds": "other-state-dict"})

@@ -81,6 +81,17 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
     for s in seen {
         by_label.entry(s.label).or_default().push(s.guess);
     }
+    // What a label is mostly taken for. A model that sees the same few classes everywhere is broken, and its labels are
+    // not in another order: there every label is taken for a class of its own.
+    let mode = |guesses: &[usize]| {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        guesses.iter().for_each(|g| *counts.entry(*g).or_default() += 1);
+        counts.into_iter().map(|(g, n)| (n, std::cmp::Reverse(g))).max().map(|(n, std::cmp::Reverse(g))| (n, g))
+    };
+    let mut taken_for: HashMap<usize, usize> = HashMap::new();
+    for (_, guess) in by_label.values().filter_map(|g| mode(g)) {
+        *taken_for.entry(guess).or_default() += 1;
+    }
     // Each guess against the most frequent of the others under its label: by luck they hardly ever agree.
     let (mut alike, mut compared) = (0_usize, 0_usize);
     let mut example: Option<(usize, usize, usize, usize)> = None;
@@ -91,10 +102,9 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
             let others = counts.iter().map(|(&g, &n)| (n - usize::from(g == *guess), std::cmp::Reverse(g)));
             let most = others.max().map(|(_, std::cmp::Reverse(g))| g);
             compared += 1;
-            alike += usize::from(most == Some(*guess));
+            alike += usize::from(most == Some(*guess) && taken_for.get(guess).is_none_or(|&labels| labels == 1));
         }
-        let most = counts.iter().map(|(&g, &n)| (n, std::cmp::Reverse(g))).max();
-        if let Some((n, std::cmp::Reverse(guess))) = most.filter(|(_, g)| g.0 != *label)
+        if let Some((n, guess)) = mode(guesses).filter(|(_, guess)| guess != label)
             && example.as_ref().is_none_or(|(before, ..)| n > *before)
         {
             example = Some((n, guesses.len(), *label, guess));
@@ -152,5 +162,7 @@ mod tests {
         let weak: Vec<Seen> =
             (0..200).map(|i| Seen { label: i % 20, guess: (i * 37) % 1000, log_prob: -6.0 }).collect();
         assert_eq!(explain(&weak), None);
+        let few: Vec<Seen> = (0..200).map(|i| Seen { label: i % 20, guess: 400 + i % 4, log_prob: -6.0 }).collect();
+        assert_eq!(explain(&few), None, "a broken model that sees four classes in everything");
     }
 }

@@ -87,8 +87,9 @@ pub struct Patient<'a> {
     pub engine: EngineKind,
 }
 
-/// Tries the hypotheses: labels, weights, then preprocessing. The first kind that explains the data ends it, since a
-/// fault of labels or weights makes every comparison of settings meaningless.
+/// Tries the hypotheses: what the weights file itself shows, its other state dicts, labels, then preprocessing. The first
+/// kind that explains the data ends it, since a fault of weights or labels makes every comparison of settings
+/// meaningless, and one of weights every comparison of labels.
 ///
 /// # Errors
 /// What running the model brings.
@@ -106,10 +107,13 @@ pub fn diagnose(patient: &Patient<'_>) -> Result<Diagnosis> {
         images: seen.len(),
         top1: Percent::of(right, seen.len() as u64),
         tried: Vec::new(),
-        finding: labels::explain(&seen).or(suspicion),
+        finding: suspicion,
     };
     if diagnosis.finding.is_none() {
         diagnosis.finding = weights::other_keys(patient, &look, &seen, &mut diagnosis.tried)?;
+    }
+    if diagnosis.finding.is_none() {
+        diagnosis.finding = labels::explain(&seen);
     }
     if diagnosis.finding.is_none() {
         diagnosis.finding = settings::explain(patient, &look, &preprocess, &seen, &mut diagnosis.tried)?;

@@ -1,7 +1,8 @@
 //! Preprocessing that is not the weights': channels swapped, mean and deviation, crop, filter.
 //!
 //! Other settings are tried on the same images, and the log-probability of the label compared image by image: far more
-//! sensitive than counting right ones.
+//! sensitive than counting right ones. Where the images cannot tell, the registry may: it knows some files by their
+//! hash, and its claims were made with its settings.
 
 use super::super::Result;
 use super::look::{Look, Seen, compare};
@@ -37,11 +38,33 @@ struct Change {
     fix: String,
     preprocess: Preprocess,
     swapped: bool,
-    /// Whether the registry's own entry of these weights says otherwise than this.
-    doubted: bool,
+    /// What the registry's own entry of these weights says of it.
+    registry: Word,
 }
 
-/// Tries other settings; the one that gains most, if it gains enough, is the finding.
+/// What the registry's own entry of the same weights says of a change.
+#[derive(Clone, Copy, PartialEq)]
+enum Word {
+    /// It has no entry of these weights.
+    Nothing,
+    /// That this is how it should be.
+    So,
+    /// Something else.
+    Otherwise,
+}
+
+impl Word {
+    fn of<T: PartialEq>(known: Option<&Preprocess>, key: impl Fn(&Preprocess) -> T, changed: &Preprocess) -> Word {
+        match known.map(|k| key(k) == key(changed)) {
+            None => Word::Nothing,
+            Some(true) => Word::So,
+            Some(false) => Word::Otherwise,
+        }
+    }
+}
+
+/// Tries other settings; the one that gains most, if it gains enough, is the finding. Else one in which the entry
+/// differs from the registry's own of the same weights, whatever it gains: claims were made with that one's settings.
 pub(super) fn explain(
     patient: &Patient<'_>,
     look: &Look<'_>,
@@ -52,34 +75,53 @@ pub(super) fn explain(
     // What the registry says of the same weights, where it is not this entry that says it.
     let sha256 = look.model.provenance().file_sha256;
     let same = |e: &&Entry| !e.added && has_weights(e, sha256);
-    let known = patient.others.iter().find(same).and_then(|e| Preprocess::of(e).ok());
+    let known = patient.others.iter().find(same).and_then(|e| Some((e, Preprocess::of(e).ok()?)));
     let mut best: Option<(f64, Finding)> = None;
-    for change in changes(now, known.as_ref()) {
+    let mut recorded: Option<(f64, Finding)> = None;
+    let right = seen.iter().filter(|s| s.guess == s.label).count() as f64 / seen.len().max(1) as f64;
+    for change in changes(now, known.as_ref().map(|(_, k)| k)) {
         let after = look.with(&change.preprocess, change.swapped)?;
         let outcome = compare(change.hypothesis, change.says.clone(), seen, &after);
-        let least = if change.doubted { GAIN_AGAINST_REGISTRY } else { GAIN };
-        let explains = outcome.z >= Z && outcome.gain >= least;
-        if explains && best.as_ref().is_none_or(|(gain, _)| outcome.gain > *gain) {
-            let right = seen.iter().filter(|s| s.guess == s.label).count() as f64 / seen.len().max(1) as f64;
-            let finding = Finding {
-                hypothesis: change.hypothesis.into(),
-                says: change.says,
-                evidence: format!(
-                    "on {} images the label's log-probability rises by {} nats ({} standard errors), and top-1 goes from \
-                     {:.1} to {:.1} %",
-                    seen.len(),
-                    outcome.gain,
-                    outcome.z,
-                    100.0 * right,
-                    outcome.top1
-                ),
-                fix: change.fix,
-            };
-            best = Some((outcome.gain, finding));
+        let least = if change.registry == Word::Otherwise { GAIN_AGAINST_REGISTRY } else { GAIN };
+        let finding = |evidence| Finding {
+            hypothesis: change.hypothesis.into(),
+            says: change.says.clone(),
+            evidence,
+            fix: change.fix.clone(),
+        };
+        if outcome.z >= Z && outcome.gain >= least {
+            let evidence = format!(
+                "on {} images the label's log-probability rises by {} nats ({} standard errors), and top-1 goes from \
+                 {:.1} to {:.1} %",
+                seen.len(),
+                outcome.gain,
+                outcome.z,
+                100.0 * right,
+                outcome.top1
+            );
+            keep(&mut best, outcome.gain, finding(evidence));
+        }
+        if let (Word::So, Some((entry, _))) = (change.registry, &known) {
+            let evidence = format!(
+                "the file's SHA-256 is {sha256}, which the registry has as `{}`, with that setting; on {} images top-1 goes \
+                 from {:.1} to {:.1} % with it",
+                entry.name,
+                seen.len(),
+                100.0 * right,
+                outcome.top1
+            );
+            keep(&mut recorded, outcome.gain, finding(evidence));
         }
         tried.push(outcome);
     }
-    Ok(best.map(|(_, finding)| finding))
+    Ok(best.or(recorded).map(|(_, finding)| finding))
+}
+
+/// The finding that gains more.
+fn keep(best: &mut Option<(f64, Finding)>, gain: f64, finding: Finding) {
+    if best.as_ref().is_none_or(|(most, _)| gain > *most) {
+        *best = Some((gain, finding));
+    }
 }
 
 fn changes(now: &Preprocess, known: Option<&Preprocess>) -> Vec<Change> {
@@ -89,44 +131,42 @@ fn changes(now: &Preprocess, known: Option<&Preprocess>) -> Vec<Change> {
         fix: "store images as RGB: OpenCV reads and writes BGR".into(),
         preprocess: now.clone(),
         swapped: true,
-        doubted: false,
+        registry: Word::Nothing,
     }];
-    let mut add = |hypothesis, says: String, key: &str, preprocess: Preprocess, doubted: bool| {
+    let mut add = |hypothesis, says: String, key: &str, preprocess: Preprocess, registry: Word| {
         let fix = format!("set `{key}` in the entry to what the weights were trained with");
-        changes.push(Change { hypothesis, says, fix, preprocess, swapped: false, doubted });
+        changes.push(Change { hypothesis, says, fix, preprocess, swapped: false, registry });
     };
-    for (name, mean, std) in
-        MEAN_STD.into_iter().filter(|(_, mean, std)| (*mean, *std) != (now.mean, now.std))
-    {
-        let doubted = known.is_some_and(|k| (k.mean, k.std) != (mean, std));
+    let usual = MEAN_STD.iter().any(|(_, mean, std)| known.is_some_and(|k| (k.mean, k.std) == (*mean, *std)));
+    let own = known.filter(|_| !usual).map(|k| ("their own", k.mean, k.std));
+    let all = MEAN_STD.into_iter().chain(own);
+    for (name, mean, std) in all.filter(|(_, mean, std)| (*mean, *std) != (now.mean, now.std)) {
+        let preprocess = Preprocess { mean, std, ..now.clone() };
+        let word = Word::of(known, |p| (p.mean, p.std), &preprocess);
         let says = format!("the weights want {name} mean and deviation: {mean:?}, {std:?}");
-        add("mean-std", says, "zoo.mean` and `zoo.std", Preprocess { mean, std, ..now.clone() }, doubted);
+        add("mean-std", says, "zoo.mean` and `zoo.std", preprocess, word);
     }
-    for crop_pct in CROPS.into_iter().filter(|&c| c != now.crop_pct) {
-        let doubted = known.is_some_and(|k| k.crop_pct != crop_pct);
+    let own = known.map(|k| k.crop_pct).filter(|c| !CROPS.contains(c));
+    for crop_pct in CROPS.into_iter().chain(own).filter(|&c| c != now.crop_pct) {
         let preprocess = Preprocess { crop_pct, ..now.clone() };
-        add(
-            "crop",
-            format!("the weights want a crop of {crop_pct}, not {}", now.crop_pct),
-            "Crop Pct",
-            preprocess,
-            doubted,
-        );
+        let word = Word::of(known, |p| p.crop_pct, &preprocess);
+        let says = format!("the weights want a crop of {crop_pct}, not {}", now.crop_pct);
+        add("crop", says, "Crop Pct", preprocess, word);
     }
     for crop_mode in [CropMode::Center, CropMode::Squash].into_iter().filter(|&m| m != now.crop_mode) {
-        let doubted = known.is_some_and(|k| k.crop_mode != crop_mode);
         let preprocess = Preprocess { crop_mode, ..now.clone() };
+        let word = Word::of(known, |p| p.crop_mode, &preprocess);
         let says = format!("the weights want the crop mode {crop_mode:?}, not {:?}", now.crop_mode);
-        add("crop", says, "zoo.crop_mode", preprocess, doubted);
+        add("crop", says, "zoo.crop_mode", preprocess, word);
     }
     let filters =
         [Interpolation::Bicubic, Interpolation::Bilinear, Interpolation::Nearest, Interpolation::Lanczos];
     for interpolation in filters.into_iter().filter(|&f| f != now.interpolation) {
-        let doubted = known.is_some_and(|k| k.interpolation != interpolation);
         let preprocess = Preprocess { interpolation, ..now.clone() };
+        let word = Word::of(known, |p| p.interpolation, &preprocess);
         let says =
             format!("the weights want {} resizing, not {}", interpolation.name(), now.interpolation.name());
-        add("interpolation", says, "Interpolation", preprocess, doubted);
+        add("interpolation", says, "Interpolation", preprocess, word);
     }
     changes
 }
