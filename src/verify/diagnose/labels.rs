@@ -86,7 +86,11 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
     let mode = |guesses: &[usize]| {
         let mut counts: HashMap<usize, usize> = HashMap::new();
         guesses.iter().for_each(|g| *counts.entry(*g).or_default() += 1);
-        counts.into_iter().map(|(g, n)| (n, std::cmp::Reverse(g))).max().map(|(n, std::cmp::Reverse(g))| (n, g))
+        counts
+            .into_iter()
+            .map(|(g, n)| (n, std::cmp::Reverse(g)))
+            .max()
+            .map(|(n, std::cmp::Reverse(g))| (n, g))
     };
     let mut taken_for: HashMap<usize, usize> = HashMap::new();
     for (_, guess) in by_label.values().filter_map(|g| mode(g)) {
@@ -102,7 +106,8 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
             let others = counts.iter().map(|(&g, &n)| (n - usize::from(g == *guess), std::cmp::Reverse(g)));
             let most = others.max().map(|(_, std::cmp::Reverse(g))| g);
             compared += 1;
-            alike += usize::from(most == Some(*guess) && taken_for.get(guess).is_none_or(|&labels| labels == 1));
+            alike +=
+                usize::from(most == Some(*guess) && taken_for.get(guess).is_none_or(|&labels| labels == 1));
         }
         if let Some((n, guess)) = mode(guesses).filter(|(_, guess)| guess != label)
             && example.as_ref().is_none_or(|(before, ..)| n > *before)
@@ -162,7 +167,8 @@ mod tests {
         let weak: Vec<Seen> =
             (0..200).map(|i| Seen { label: i % 20, guess: (i * 37) % 1000, log_prob: -6.0 }).collect();
         assert_eq!(explain(&weak), None);
-        let few: Vec<Seen> = (0..200).map(|i| Seen { label: i % 20, guess: 400 + i % 4, log_prob: -6.0 }).collect();
+        let few: Vec<Seen> =
+            (0..200).map(|i| Seen { label: i % 20, guess: 400 + i % 4, log_prob: -6.0 }).collect();
         assert_eq!(explain(&few), None, "a broken model that sees four classes in everything");
     }
 }

@@ -54,7 +54,11 @@ enum Word {
 }
 
 impl Word {
-    fn of<T: PartialEq>(known: Option<&Preprocess>, key: impl Fn(&Preprocess) -> T, changed: &Preprocess) -> Word {
+    fn of<T: PartialEq>(
+        known: Option<&Preprocess>,
+        key: impl Fn(&Preprocess) -> T,
+        changed: &Preprocess,
+    ) -> Word {
         match known.map(|k| key(k) == key(changed)) {
             None => Word::Nothing,
             Some(true) => Word::So,
