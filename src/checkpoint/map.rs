@@ -32,6 +32,18 @@ pub(super) fn map(file: &File, len: u64) -> io::Result<Option<Mmap>> {
     Ok(Some(map))
 }
 
+/// Takes a map's pages out of this process; reading them again maps them anew. Without it they would count as
+/// this process's memory, beside whatever the tensors were copied into.
+#[cfg(target_os = "linux")]
+pub(super) fn forget(map: &Mmap) {
+    // SAFETY: the map is read-only and of a file, so dropped pages come back with the file's bytes. A refusal
+    // changes nothing.
+    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn forget(_: &Mmap) {}
+
 #[cfg(target_os = "linux")]
 fn on_a_network(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|stat| REMOTE.contains(&(stat.f_type as u64 & 0xffff_ffff)))

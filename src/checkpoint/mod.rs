@@ -74,6 +74,13 @@ pub struct Details {
 }
 
 impl Checkpoint {
+    /// Gives back the memory of what was read of mapped files; it is read again where it is asked for again.
+    pub fn forget(&self) {
+        for source in &self.sources {
+            source.forget();
+        }
+    }
+
     /// Opens a checkpoint with the default options.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ pub trait Source: Send + Sync {
     /// What the system or network says; `UnexpectedEof` beyond the end.
     fn bytes(&self, at: u64, len: usize) -> io::Result<Cow<'_, [u8]>>;
 
+    /// What was read may leave this process's memory, where it can be read again.
+    fn forget(&self) {}
+
     /// Everything at once, where that costs nothing.
     fn whole(&self) -> Option<&[u8]> {
         None
@@ -86,6 +89,12 @@ impl Source for LocalFile {
                 read_exact_at(&self.file, &mut bytes, at)?;
                 Ok(Cow::Owned(bytes))
             }
+        }
+    }
+
+    fn forget(&self) {
+        if let Some(map) = &self.map {
+            super::map::forget(map);
         }
     }
 

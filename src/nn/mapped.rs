@@ -55,6 +55,10 @@ impl Weights for Mapped {
         Some(View { shape: Cow::Borrowed(&tensor.shape), values })
     }
 
+    fn forget(&self) {
+        self.checkpoint.forget();
+    }
+
     fn names(&self) -> Vec<(String, Vec<usize>)> {
         let mut names: Vec<_> =
             self.checkpoint.tensors().iter().map(|t| (t.name.clone(), t.shape.clone())).collect();

@@ -23,6 +23,10 @@ pub trait Weights: Send + Sync {
     /// Every name and shape, sorted by name.
     fn names(&self) -> Vec<(String, Vec<usize>)>;
 
+    /// All values were copied that were asked for until now: memory that can be had again, such as a mapped
+    /// file's, may be given back.
+    fn forget(&self) {}
+
     /// Why a tensor that is there cannot be used, such as its type; `None` where it can.
     fn unusable(&self, _name: &str) -> Option<String> {
         None

@@ -4,18 +4,18 @@
 //! packed weights, which lie in the order in which a pass reads them. Called by [`super::Plan::new`],
 //! once a plan.
 
-use crate::nn::graph::{Graph, Shape, WeightId, Window};
-use crate::nn::kernels::Isa;
+use crate::nn::graph::{Graph, Shape};
 use crate::nn::kernels::conv::Taps;
 use crate::nn::kernels::depthwise::Ring;
-use crate::nn::kernels::memory::LINE;
-use crate::nn::kernels::pack;
 use crate::nn::kernels::winograd::{self, Tiling};
+use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;
 
-use super::arena::{self, Need};
-use super::lower::{Conv, Kind, Layer, Lowered, Norm, Pass, Value};
-use super::steps::{Action, Block, Dense, Depthwise, Expand, Map, Stem, Step};
+use super::lower::{Conv, Kind, Layer, Lowered, Pass, Value};
+use super::maps::{Maps, gate_on_weights, is_stem};
+use super::packer::{Affine, Packer};
+use super::sizes::{macs, packed_values, taps, weight_values, winograd_side};
+use super::steps::{Action, Dense, Depthwise, Expand, Map, Stem, Step};
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 
@@ -44,9 +44,17 @@ pub(super) fn build(
 ) -> Result<Built, Error> {
     let mut maps = Maps::new(lowered, shapes, isa.lanes());
     let extra = maps.place(lowered);
-    let mut builder = Builder { graph, weights, lanes: isa.lanes(), packed: Vec::new(), steps: Vec::new() };
+    let mut packed = Vec::new();
+    // All at once: a copy into more memory would be held together with the old.
+    let values = lowered.layers.iter().map(|layer| packed_values(layer, &maps)).sum();
+    packed
+        .try_reserve_exact(values)
+        .map_err(|_| Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) })?;
+    let mut builder =
+        Builder { packer: Packer { graph, weights, lanes: isa.lanes(), packed }, steps: Vec::new() };
     for (index, layer) in lowered.layers.iter().enumerate() {
         builder.layer(index, layer, &maps, extra.get(index).copied().unwrap_or(0))?;
+        weights.forget();
     }
     let info = |layer: &Layer| {
         let maps_of: usize =
@@ -65,214 +73,16 @@ pub(super) fn build(
     });
     let zeros = zeros.max().unwrap_or(0);
     let scratch = builder.steps.iter().map(|step| step.action.scratch(isa.lanes())).max().unwrap_or(0);
-    let (steps, weights, arena) = (builder.steps, builder.packed, maps.total);
+    let (steps, weights, arena) = (builder.steps, builder.packer.packed, maps.total);
     Ok(Built { steps, weights, arena, scratch, zeros, output, layers })
 }
 
-/// The maps of all values.
-struct Maps {
-    maps: Vec<Map>,
-    lanes: usize,
-    total: usize,
-    /// The image, and whether it must become a map.
-    image: Option<Value>,
-    image_map: bool,
-}
-
-impl Maps {
-    fn new(lowered: &Lowered, shapes: &[Shape], lanes: usize) -> Self {
-        let map = |&node: &usize| {
-            let [_, channels, h, w] = shapes.get(node).copied().unwrap_or_default();
-            Map { at: 0, size: [h, w], channels, vectors: pack::vectors(channels, lanes) }
-        };
-        let image = lowered.layers.iter().find(|l| l.kind == Kind::Image).map(|l| l.output);
-        let image_map = image.is_some_and(|i| image_needed(lowered, i));
-        Maps { maps: lowered.shape_of.iter().map(map).collect(), lanes, total: 0, image, image_map }
-    }
-
-    fn of(&self, value: Value) -> Map {
-        self.maps.get(value).copied().unwrap_or(Map { at: 0, size: [0; 2], channels: 0, vectors: 0 })
-    }
-
-    /// Places every value that some layer writes, and what a layer needs besides while it runs (the
-    /// scaled map or weights behind a gate), whose offsets are returned.
-    fn place(&mut self, lowered: &Lowered) -> Vec<usize> {
-        let mut needs: Vec<(Value, Need)> = Vec::new();
-        for (index, layer) in lowered.layers.iter().enumerate() {
-            for value in layer.writes() {
-                let used = layer.kind != Kind::Image || self.image_map;
-                let len = if used { self.of(value).len(self.lanes) } else { 0 };
-                needs.push((value, Need { first: index, last: index, len }));
-            }
-            for value in layer.reads() {
-                if let Some((_, need)) = needs.iter_mut().find(|(v, _)| *v == value) {
-                    need.last = index;
-                }
-            }
-        }
-        if let Some((_, need)) = needs.last_mut() {
-            need.last = lowered.layers.len();
-        }
-        let values = needs.len();
-        let mut all: Vec<Need> = needs.iter().map(|(_, need)| *need).collect();
-        for (index, layer) in lowered.layers.iter().enumerate() {
-            all.push(Need { first: index, last: index, len: self.extra(layer) });
-        }
-        let (offsets, total) = arena::place(&all, LINE);
-        for ((value, _), offset) in needs.iter().zip(&offsets) {
-            if let Some(map) = self.maps.get_mut(*value) {
-                map.at = *offset;
-            }
-        }
-        self.total = total;
-        offsets.into_iter().skip(values).collect()
-    }
-
-    /// What a layer behind a gate needs: the smaller of its scaled input and its scaled weights.
-    fn extra(&self, layer: &Layer) -> usize {
-        match &layer.kind {
-            Kind::Conv(conv @ Conv { gate: Some(_), .. }) => {
-                let input = self.of(layer.input);
-                match gate_on_weights(conv, &input) {
-                    true => pack::packed_len(conv.outputs, conv.inputs, self.lanes),
-                    false => input.len(self.lanes),
-                }
-            }
-            _ => 0,
-        }
-    }
-}
-
-/// Whether a gate scales the weights rather than the map.
-fn gate_on_weights(conv: &Conv, input: &Map) -> bool {
-    input.pixels() > conv.outputs
-}
-
-/// Whether the image must become a map: some layer other than an ordinary convolution reads it.
-fn image_needed(lowered: &Lowered, image: Value) -> bool {
-    lowered.layers.iter().any(|layer| {
-        let stem = matches!(&layer.kind, Kind::Conv(conv) if layer.input == image && is_stem(conv));
-        layer.kind != Kind::Image && !stem && layer.reads().contains(&image)
-    })
-}
-
-/// A convolution that can be computed from the image as it comes.
-fn is_stem(conv: &Conv) -> bool {
-    conv.groups == 1 && conv.residual.is_none() && conv.gate.is_none()
-}
-
-/// A factor and an addend for each output channel.
-struct Affine {
-    scale: Vec<f32>,
-    shift: Vec<f32>,
-}
-
 struct Builder<'a> {
-    graph: &'a Graph,
-    weights: &'a dyn Weights,
-    lanes: usize,
-    packed: Vec<f32>,
+    packer: Packer<'a>,
     steps: Vec<Step>,
 }
 
-impl<'a> Builder<'a> {
-    /// A tensor's values, of the shape that the graph says.
-    fn tensor(&self, id: WeightId) -> Result<std::borrow::Cow<'a, [f32]>, Error> {
-        let Some(weight) = self.graph.weights.get(id.0) else {
-            return Err(Error::Missing {
-                model: self.graph.name.clone(),
-                tensor: format!("weight {}", id.0),
-            });
-        };
-        let missing = || Error::Missing { model: self.graph.name.clone(), tensor: weight.name.clone() };
-        let view = self.weights.get(&weight.name).ok_or_else(missing)?;
-        if *view.shape != *weight.shape || view.values.len() as u64 != weight.elements() {
-            return Err(Error::Shape {
-                model: self.graph.name.clone(),
-                tensor: weight.name.clone(),
-                expected: weight.shape.clone(),
-                found: view.shape.to_vec(),
-            });
-        }
-        Ok(view.values)
-    }
-
-    /// Batch norm with running statistics as a factor and an addend, worked out in double.
-    fn affine(&self, norm: &Norm) -> Result<Affine, Error> {
-        let (weight, bias) = (self.tensor(norm.weight)?, self.tensor(norm.bias)?);
-        let (mean, var) = (self.tensor(norm.mean)?, self.tensor(norm.var)?);
-        let mut affine = Affine { scale: Vec::new(), shift: Vec::new() };
-        for (((w, b), m), v) in weight.iter().zip(&*bias).zip(&*mean).zip(&*var) {
-            let scale = f64::from(*w) / (f64::from(*v) + f64::from(norm.eps)).sqrt();
-            affine.scale.push(scale as f32);
-            affine.shift.push((f64::from(*b) - f64::from(*m) * scale) as f32);
-        }
-        Ok(affine)
-    }
-
-    /// What norm and bias of a convolution come to together.
-    fn folded(&self, conv: &Conv) -> Result<Affine, Error> {
-        let mut affine = match &conv.norm {
-            Some(norm) => self.affine(norm)?,
-            None => Affine { scale: vec![1.0; conv.outputs], shift: vec![0.0; conv.outputs] },
-        };
-        if let Some(bias) = conv.bias {
-            for ((shift, scale), b) in affine.shift.iter_mut().zip(&affine.scale).zip(&*self.tensor(bias)?) {
-                *shift += scale * b;
-            }
-        }
-        Ok(affine)
-    }
-
-    /// Starts a new cache line in the packed weights, and says where.
-    fn align(&mut self) -> usize {
-        self.packed.resize(self.packed.len().next_multiple_of(LINE), 0.0);
-        self.packed.len()
-    }
-
-    /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole
-    /// vectors (what a group does not read is multiplied by zero).
-    fn blocks(&mut self, conv: &Conv, torch_order: bool) -> Result<Vec<Block>, Error> {
-        let weight = self.tensor(conv.weight)?;
-        let Affine { scale, shift } = self.folded(conv)?;
-        let [kh, kw] = conv.window.kernel;
-        let taps = kh * kw;
-        let (gi, go) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
-        let joined = (lcm(go, self.lanes) / go.max(1)).min(conv.groups).max(1);
-        let mut blocks = Vec::new();
-        for first in (0..conv.groups).step_by(joined) {
-            let groups = joined.min(conv.groups - first);
-            let (inputs, outputs) = (groups * gi, groups * go);
-            let value = |o: usize, tap: usize, i: usize| {
-                let output = first * go + o;
-                let own = o / go.max(1) == i / gi.max(1);
-                let at = (output * gi + i % gi.max(1)) * taps + tap;
-                match (own, weight.get(at), scale.get(output)) {
-                    (true, Some(w), Some(s)) => w * s,
-                    _ => 0.0,
-                }
-            };
-            let weights = self.align();
-            let depth = inputs * taps;
-            pack::pack(outputs, depth, self.lanes, &mut self.packed, |o, d| match torch_order {
-                true => value(o, d % taps, d / taps),
-                false => value(o, d / inputs, d % inputs),
-            });
-            let bias = self.align();
-            let shift = shift.get(first * go..first * go + outputs).unwrap_or_default();
-            pack::pad(shift, self.lanes, &mut self.packed);
-            blocks.push(Block {
-                first_input: first * gi,
-                inputs: if torch_order { depth } else { inputs },
-                first_output: first * go,
-                vectors: pack::vectors(outputs, self.lanes),
-                weights,
-                bias,
-            });
-        }
-        Ok(blocks)
-    }
-
+impl Builder<'_> {
     fn push(&mut self, layer: usize, action: Action) {
         self.steps.push(Step { layer, action });
     }
@@ -316,11 +126,11 @@ impl<'a> Builder<'a> {
         let at = |value: &Option<Value>| value.map(|v| maps.of(v).at);
         let (mut scale, mut shift) = (None, None);
         if let Some(norm) = &pass.norm {
-            let affine = self.affine(norm)?;
-            scale = Some(self.align());
-            pack::pad(&affine.scale, self.lanes, &mut self.packed);
-            shift = Some(self.align());
-            pack::pad(&affine.shift, self.lanes, &mut self.packed);
+            let affine = self.packer.affine(norm)?;
+            scale = Some(self.packer.align());
+            pack::pad(&affine.scale, self.packer.lanes, &mut self.packer.packed);
+            shift = Some(self.packer.align());
+            pack::pad(&affine.shift, self.packer.lanes, &mut self.packer.packed);
         }
         let action = Action::Pass {
             map,
@@ -348,7 +158,7 @@ impl<'a> Builder<'a> {
         if Some(layer.input) == maps.image && is_stem(conv) {
             let taps = taps(&conv.window, input.size);
             let image = [input.channels, input.size[0], input.size[1]];
-            if let Some(block) = self.blocks(conv, true)?.pop() {
+            if let Some(block) = self.packer.blocks(conv, true)?.pop() {
                 let activation = conv.activation;
                 self.push(index, Action::Stem(Stem { image, output, taps, block, activation }));
             }
@@ -357,7 +167,7 @@ impl<'a> Builder<'a> {
         if let Some(side) = winograd_side(conv, output.size) {
             return self.winograd(index, conv, [input, output], side, maps);
         }
-        let blocks = self.blocks(conv, false)?;
+        let blocks = self.packer.blocks(conv, false)?;
         let residual = conv.residual.map(|v| maps.of(v).at);
         if let ([block], true, [1, 1], [1, 1], None, None) =
             (blocks.as_slice(), conv.point(), input.size, output.size, conv.gate, residual)
@@ -414,8 +224,8 @@ impl<'a> Builder<'a> {
         side: usize,
         maps: &Maps,
     ) -> Result<(), Error> {
-        let weight = self.tensor(conv.weight)?;
-        let Affine { scale, shift } = self.folded(conv)?;
+        let weight = self.packer.tensor(conv.weight)?;
+        let Affine { scale, shift } = self.packer.folded(conv)?;
         let [top, _, left, _] = conv.window.pads(input.size);
         let tiling = Tiling { side, input: input.size, output: output.size, pad: [top, left] };
         let matrices = tiling.matrices();
@@ -428,20 +238,20 @@ impl<'a> Builder<'a> {
                 *to = (value * f64::from(factor)) as f32;
             }
         }
-        let weights = self.align();
+        let weights = self.packer.align();
         for matrix in transformed.chunks_exact(weight.len() / 9) {
             let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
-            pack::pack(conv.outputs, conv.inputs, self.lanes, &mut self.packed, value);
+            pack::pack(conv.outputs, conv.inputs, self.packer.lanes, &mut self.packer.packed, value);
         }
-        let bias = self.align();
-        pack::pad(&shift, self.lanes, &mut self.packed);
+        let bias = self.packer.align();
+        pack::pad(&shift, self.packer.lanes, &mut self.packer.packed);
         let action = Action::Winograd(Winograd {
             input,
             output,
             tiling,
             weights,
             bias,
-            matrix: pack::packed_len(conv.outputs, conv.inputs, self.lanes),
+            matrix: pack::packed_len(conv.outputs, conv.inputs, self.packer.lanes),
             activation: conv.activation,
             residual: conv.residual.map(|v| maps.of(v).at),
             after: conv.after,
@@ -459,7 +269,7 @@ impl<'a> Builder<'a> {
         maps: &Maps,
     ) -> Result<(), Error> {
         let expand = match &conv.expand {
-            Some((expand, value)) => match self.blocks(expand, false)?.pop() {
+            Some((expand, value)) => match self.packer.blocks(expand, false)?.pop() {
                 Some(block) => {
                     let from = maps.of(*value);
                     Some(Expand { input: from, block, activation: expand.activation })
@@ -468,24 +278,24 @@ impl<'a> Builder<'a> {
             },
             None => None,
         };
-        let weight = self.tensor(conv.weight)?;
-        let Affine { scale, shift } = self.folded(conv)?;
+        let weight = self.packer.tensor(conv.weight)?;
+        let Affine { scale, shift } = self.packer.folded(conv)?;
         let taps = taps(&conv.window, input.size);
-        let weights = self.align();
+        let weights = self.packer.align();
         let count = taps.count();
         let value = |o: usize, tap: usize| match (weight.get(o * count + tap), scale.get(o)) {
             (Some(w), Some(s)) => w * s,
             _ => 0.0,
         };
-        pack::pack(conv.outputs, count, self.lanes, &mut self.packed, value);
-        let bias = self.align();
-        pack::pad(&shift, self.lanes, &mut self.packed);
+        pack::pack(conv.outputs, count, self.packer.lanes, &mut self.packer.packed, value);
+        let bias = self.packer.align();
+        pack::pad(&shift, self.packer.lanes, &mut self.packer.packed);
         let action = Action::Depthwise(Depthwise {
             expand,
             input,
             output,
             taps,
-            ring: Ring::new(input.size, output.size, &taps, self.lanes),
+            ring: Ring::new(input.size, output.size, &taps, self.packer.lanes),
             weights,
             bias,
             activation: conv.activation,
@@ -494,54 +304,4 @@ impl<'a> Builder<'a> {
         self.push(index, action);
         Ok(())
     }
-}
-
-/// The side of Winograd's tiles where a convolution is to be computed so.
-fn winograd_side(conv: &Conv, output: [usize; 2]) -> Option<usize> {
-    let w = &conv.window;
-    let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
-    let side = winograd::side(conv.inputs, conv.outputs, output);
-    (fits && conv.gate.is_none() && side > 0).then_some(side)
-}
-
-/// Multiply-adds of a layer's convolutions.
-fn macs(layer: &Layer, maps: &Maps) -> u64 {
-    let of = |conv: &Conv, pixels: usize| {
-        let [kh, kw] = conv.window.kernel;
-        (pixels * conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw) as u64
-    };
-    match &layer.kind {
-        Kind::Conv(conv) => {
-            let expand =
-                conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).pixels()));
-            of(conv, maps.of(layer.output).pixels()) + expand
-        }
-        _ => 0,
-    }
-}
-
-/// Values of a layer's filters.
-fn weight_values(layer: &Layer) -> usize {
-    let of = |conv: &Conv| {
-        let [kh, kw] = conv.window.kernel;
-        conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
-    };
-    match &layer.kind {
-        Kind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
-        _ => 0,
-    }
-}
-
-/// A window with its padding resolved.
-fn taps(window: &Window, input: [usize; 2]) -> Taps {
-    let [top, _, left, _] = window.pads(input);
-    Taps { kernel: window.kernel, stride: window.stride, dilation: window.dilation, pad: [top, left] }
-}
-
-fn lcm(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a.max(1), b.max(1));
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a.max(1) / x * b.max(1)
 }

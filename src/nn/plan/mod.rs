@@ -3,7 +3,8 @@
 //! In: a [`Graph`], its weights, the size of the image, an [`Isa`]. Out: a [`Plan`], and from it a
 //! [`Worker`] for each thread, which turns an image into logits and allocates nothing while it does.
 //! Called by whoever runs a network; an architecture file knows nothing of it. `lower` holds the
-//! fusions, `build` resolves sizes and packs weights, `steps` says what a pass does.
+//! fusions, `build` makes the steps of a pass with `maps` (what lies where), `packer` (the weights) and `sizes`,
+//! `steps` says what a step does.
 //!
 //! The packed weights are shared by all workers of a plan. The bits of a result depend on the network,
 //! the size and the instruction set, never on the number of threads.
@@ -11,6 +12,9 @@
 mod arena;
 mod build;
 mod lower;
+mod maps;
+mod packer;
+mod sizes;
 mod steps;
 mod winograd;
 
@@ -122,7 +126,7 @@ struct Shared {
     image: [usize; 3],
     steps: Vec<Step>,
     layers: Vec<LayerInfo>,
-    weights: Buffer,
+    weights: Vec<f32>,
     arena: usize,
     scratch: usize,
     output: Map,
@@ -145,17 +149,13 @@ impl Plan {
         let built = build::build(graph, weights, &lowered, &shapes, isa)?;
         let memory = |len: usize| Error::Memory { model: graph.name.clone(), bytes: len.saturating_mul(4) };
         let buffer = |len: usize| Buffer::zeroed(len).ok_or_else(|| memory(len));
-        let mut packed = buffer(built.weights.len())?;
-        if let Some(to) = packed.values_mut().get_mut(..built.weights.len()) {
-            to.copy_from_slice(&built.weights);
-        }
         let shared = Shared {
             model: graph.name.clone(),
             isa,
             image,
             steps: built.steps,
             layers: built.layers,
-            weights: packed,
+            weights: built.weights,
             arena: built.arena,
             scratch: built.scratch,
             output: built.output,
@@ -274,7 +274,7 @@ impl Worker {
         let env = Env {
             isa: shared.isa,
             image: Src::new(image),
-            weights: Src::new(shared.weights.values()),
+            weights: Src::new(&shared.weights),
             arena: Dst::new(self.arena.values_mut()),
             scratch: Dst::new(self.scratch.values_mut()),
             zeros: Src::new(shared.zeros.values()),

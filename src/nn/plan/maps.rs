@@ -1,0 +1,104 @@
+//! The maps that layers exchange, and where in the arena each lies.
+//!
+//! In: layers (`lower`), the shapes of nodes. Out: a [`Map`] for every value. Called by `build`.
+
+use crate::nn::graph::Shape;
+use crate::nn::kernels::memory::LINE;
+use crate::nn::kernels::pack;
+
+use super::arena::{self, Need};
+use super::lower::{Conv, Kind, Layer, Lowered, Value};
+use super::steps::Map;
+
+/// The maps of all values.
+pub(super) struct Maps {
+    maps: Vec<Map>,
+    pub(super) lanes: usize,
+    /// Values of the arena.
+    pub(super) total: usize,
+    /// The image, and whether it must become a map.
+    pub(super) image: Option<Value>,
+    pub(super) image_map: bool,
+}
+
+impl Maps {
+    pub(super) fn new(lowered: &Lowered, shapes: &[Shape], lanes: usize) -> Self {
+        let map = |&node: &usize| {
+            let [_, channels, h, w] = shapes.get(node).copied().unwrap_or_default();
+            Map { at: 0, size: [h, w], channels, vectors: pack::vectors(channels, lanes) }
+        };
+        let image = lowered.layers.iter().find(|l| l.kind == Kind::Image).map(|l| l.output);
+        let image_map = image.is_some_and(|i| image_needed(lowered, i));
+        Maps { maps: lowered.shape_of.iter().map(map).collect(), lanes, total: 0, image, image_map }
+    }
+
+    pub(super) fn of(&self, value: Value) -> Map {
+        self.maps.get(value).copied().unwrap_or(Map { at: 0, size: [0; 2], channels: 0, vectors: 0 })
+    }
+
+    /// Places every value that some layer writes, and what a layer needs besides while it runs (the
+    /// scaled map or weights behind a gate), whose offsets are returned.
+    pub(super) fn place(&mut self, lowered: &Lowered) -> Vec<usize> {
+        let mut needs: Vec<(Value, Need)> = Vec::new();
+        for (index, layer) in lowered.layers.iter().enumerate() {
+            for value in layer.writes() {
+                let used = layer.kind != Kind::Image || self.image_map;
+                let len = if used { self.of(value).len(self.lanes) } else { 0 };
+                needs.push((value, Need { first: index, last: index, len }));
+            }
+            for value in layer.reads() {
+                if let Some((_, need)) = needs.iter_mut().find(|(v, _)| *v == value) {
+                    need.last = index;
+                }
+            }
+        }
+        if let Some((_, need)) = needs.last_mut() {
+            need.last = lowered.layers.len();
+        }
+        let values = needs.len();
+        let mut all: Vec<Need> = needs.iter().map(|(_, need)| *need).collect();
+        for (index, layer) in lowered.layers.iter().enumerate() {
+            all.push(Need { first: index, last: index, len: self.extra(layer) });
+        }
+        let (offsets, total) = arena::place(&all, LINE);
+        for ((value, _), offset) in needs.iter().zip(&offsets) {
+            if let Some(map) = self.maps.get_mut(*value) {
+                map.at = *offset;
+            }
+        }
+        self.total = total;
+        offsets.into_iter().skip(values).collect()
+    }
+
+    /// What a layer behind a gate needs: the smaller of its scaled input and its scaled weights.
+    fn extra(&self, layer: &Layer) -> usize {
+        match &layer.kind {
+            Kind::Conv(conv @ Conv { gate: Some(_), .. }) => {
+                let input = self.of(layer.input);
+                match gate_on_weights(conv, &input) {
+                    true => pack::packed_len(conv.outputs, conv.inputs, self.lanes),
+                    false => input.len(self.lanes),
+                }
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Whether a gate scales the weights rather than the map.
+pub(super) fn gate_on_weights(conv: &Conv, input: &Map) -> bool {
+    input.pixels() > conv.outputs
+}
+
+/// Whether the image must become a map: some layer other than an ordinary convolution reads it.
+pub(super) fn image_needed(lowered: &Lowered, image: Value) -> bool {
+    lowered.layers.iter().any(|layer| {
+        let stem = matches!(&layer.kind, Kind::Conv(conv) if layer.input == image && is_stem(conv));
+        layer.kind != Kind::Image && !stem && layer.reads().contains(&image)
+    })
+}
+
+/// A convolution that can be computed from the image as it comes.
+pub(super) fn is_stem(conv: &Conv) -> bool {
+    conv.groups == 1 && conv.residual.is_none() && conv.gate.is_none()
+}

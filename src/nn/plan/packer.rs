@@ -1,0 +1,128 @@
+//! A layer's tensors: checked against the graph, batch norm folded into filters and biases, packed in the
+//! order in which a pass reads them.
+//!
+//! In: the graph's weights by name. Out: places in one long run of values. Called by `build`.
+
+use crate::nn::graph::{Graph, WeightId};
+use crate::nn::kernels::memory::LINE;
+use crate::nn::kernels::pack;
+use crate::nn::weights::Weights;
+
+use super::Error;
+use super::lower::{Conv, Norm};
+use super::sizes::joined;
+use super::steps::Block;
+
+/// A factor and an addend for each output channel.
+pub(super) struct Affine {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+/// The packed weights as they grow.
+pub(super) struct Packer<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) weights: &'a dyn Weights,
+    pub(super) lanes: usize,
+    pub(super) packed: Vec<f32>,
+}
+
+impl<'a> Packer<'a> {
+    /// A tensor's values, of the shape that the graph says.
+    pub(super) fn tensor(&self, id: WeightId) -> Result<std::borrow::Cow<'a, [f32]>, Error> {
+        let Some(weight) = self.graph.weights.get(id.0) else {
+            return Err(Error::Missing {
+                model: self.graph.name.clone(),
+                tensor: format!("weight {}", id.0),
+            });
+        };
+        let missing = || Error::Missing { model: self.graph.name.clone(), tensor: weight.name.clone() };
+        let view = self.weights.get(&weight.name).ok_or_else(missing)?;
+        if *view.shape != *weight.shape || view.values.len() as u64 != weight.elements() {
+            return Err(Error::Shape {
+                model: self.graph.name.clone(),
+                tensor: weight.name.clone(),
+                expected: weight.shape.clone(),
+                found: view.shape.to_vec(),
+            });
+        }
+        Ok(view.values)
+    }
+
+    /// Batch norm with running statistics as a factor and an addend, worked out in double.
+    pub(super) fn affine(&self, norm: &Norm) -> Result<Affine, Error> {
+        let (weight, bias) = (self.tensor(norm.weight)?, self.tensor(norm.bias)?);
+        let (mean, var) = (self.tensor(norm.mean)?, self.tensor(norm.var)?);
+        let mut affine = Affine { scale: Vec::new(), shift: Vec::new() };
+        for (((w, b), m), v) in weight.iter().zip(&*bias).zip(&*mean).zip(&*var) {
+            let scale = f64::from(*w) / (f64::from(*v) + f64::from(norm.eps)).sqrt();
+            affine.scale.push(scale as f32);
+            affine.shift.push((f64::from(*b) - f64::from(*m) * scale) as f32);
+        }
+        Ok(affine)
+    }
+
+    /// What norm and bias of a convolution come to together.
+    pub(super) fn folded(&self, conv: &Conv) -> Result<Affine, Error> {
+        let mut affine = match &conv.norm {
+            Some(norm) => self.affine(norm)?,
+            None => Affine { scale: vec![1.0; conv.outputs], shift: vec![0.0; conv.outputs] },
+        };
+        if let Some(bias) = conv.bias {
+            for ((shift, scale), b) in affine.shift.iter_mut().zip(&affine.scale).zip(&*self.tensor(bias)?) {
+                *shift += scale * b;
+            }
+        }
+        Ok(affine)
+    }
+
+    /// Starts a new cache line in the packed weights, and says where.
+    pub(super) fn align(&mut self) -> usize {
+        let over = (self.packed.as_ptr().addr() / size_of::<f32>() + self.packed.len()) % LINE;
+        self.packed.resize(self.packed.len() + (LINE - over) % LINE, 0.0);
+        self.packed.len()
+    }
+
+    /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole
+    /// vectors (what a group does not read is multiplied by zero).
+    pub(super) fn blocks(&mut self, conv: &Conv, torch_order: bool) -> Result<Vec<Block>, Error> {
+        let weight = self.tensor(conv.weight)?;
+        let Affine { scale, shift } = self.folded(conv)?;
+        let [kh, kw] = conv.window.kernel;
+        let taps = kh * kw;
+        let (gi, go) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
+        let (joined, _) = joined(conv, self.lanes);
+        let mut blocks = Vec::new();
+        for first in (0..conv.groups).step_by(joined) {
+            let groups = joined.min(conv.groups - first);
+            let (inputs, outputs) = (groups * gi, groups * go);
+            let value = |o: usize, tap: usize, i: usize| {
+                let output = first * go + o;
+                let own = o / go.max(1) == i / gi.max(1);
+                let at = (output * gi + i % gi.max(1)) * taps + tap;
+                match (own, weight.get(at), scale.get(output)) {
+                    (true, Some(w), Some(s)) => w * s,
+                    _ => 0.0,
+                }
+            };
+            let weights = self.align();
+            let depth = inputs * taps;
+            pack::pack(outputs, depth, self.lanes, &mut self.packed, |o, d| match torch_order {
+                true => value(o, d % taps, d / taps),
+                false => value(o, d / inputs, d % inputs),
+            });
+            let bias = self.align();
+            let shift = shift.get(first * go..first * go + outputs).unwrap_or_default();
+            pack::pad(shift, self.lanes, &mut self.packed);
+            blocks.push(Block {
+                first_input: first * gi,
+                inputs: if torch_order { depth } else { inputs },
+                first_output: first * go,
+                vectors: pack::vectors(outputs, self.lanes),
+                weights,
+                bias,
+            });
+        }
+        Ok(blocks)
+    }
+}

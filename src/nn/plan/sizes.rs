@@ -1,0 +1,95 @@
+//! What follows from a layer's shape alone: multiply-adds, sizes of weights, which algorithm it gets.
+//!
+//! In: a layer (`lower`) and the maps it works on. Out: numbers. Called by `build` and `packer`.
+
+use crate::nn::graph::Window;
+use crate::nn::kernels::conv::Taps;
+use crate::nn::kernels::memory::LINE;
+use crate::nn::kernels::{pack, winograd};
+
+use super::lower::{Conv, Kind, Layer, Pass};
+use super::maps::Maps;
+
+/// The side of Winograd's tiles where a convolution is to be computed so.
+pub(super) fn winograd_side(conv: &Conv, output: [usize; 2]) -> Option<usize> {
+    let w = &conv.window;
+    let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
+    let side = winograd::side(conv.inputs, conv.outputs, output);
+    (fits && conv.gate.is_none() && side > 0).then_some(side)
+}
+
+/// Multiply-adds of a layer's convolutions.
+pub(super) fn macs(layer: &Layer, maps: &Maps) -> u64 {
+    let of = |conv: &Conv, pixels: usize| {
+        let [kh, kw] = conv.window.kernel;
+        (pixels * conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw) as u64
+    };
+    match &layer.kind {
+        Kind::Conv(conv) => {
+            let expand =
+                conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).pixels()));
+            of(conv, maps.of(layer.output).pixels()) + expand
+        }
+        _ => 0,
+    }
+}
+
+/// Values, at most, that a layer's packed weights take.
+pub(super) fn packed_values(layer: &Layer, maps: &Maps) -> usize {
+    let lanes = maps.lanes;
+    let of = |conv: &Conv, output: [usize; 2]| {
+        let [kh, kw] = conv.window.kernel;
+        let taps = match winograd_side(conv, output) {
+            Some(side) => (side + 2) * (side + 2),
+            None => kh * kw,
+        };
+        let outside = pack::packed_len(conv.outputs, 1, lanes) + 2 * LINE;
+        if conv.depthwise() {
+            return pack::packed_len(conv.outputs, taps, lanes) + outside;
+        }
+        let (joined, blocks) = joined(conv, lanes);
+        let (inputs, outputs) = (conv.inputs / conv.groups * joined, conv.outputs / conv.groups * joined);
+        blocks * (pack::packed_len(outputs, inputs * taps, lanes) + outside)
+    };
+    match &layer.kind {
+        Kind::Conv(conv) => {
+            let expand = conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).size));
+            of(conv, maps.of(layer.output).size) + expand
+        }
+        Kind::Pass(Pass { norm: Some(_), .. }) => 2 * (maps.of(layer.input).vectors * lanes + LINE),
+        _ => 0,
+    }
+}
+
+/// How many groups of a convolution are joined, until their outputs fill whole vectors, and how often.
+pub(super) fn joined(conv: &Conv, lanes: usize) -> (usize, usize) {
+    let outputs = conv.outputs / conv.groups;
+    let joined = (lcm(outputs, lanes) / outputs.max(1)).min(conv.groups).max(1);
+    (joined, conv.groups.div_ceil(joined))
+}
+
+/// Values of a layer's filters.
+pub(super) fn weight_values(layer: &Layer) -> usize {
+    let of = |conv: &Conv| {
+        let [kh, kw] = conv.window.kernel;
+        conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
+    };
+    match &layer.kind {
+        Kind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
+        _ => 0,
+    }
+}
+
+/// A window with its padding resolved.
+pub(super) fn taps(window: &Window, input: [usize; 2]) -> Taps {
+    let [top, _, left, _] = window.pads(input);
+    Taps { kernel: window.kernel, stride: window.stride, dilation: window.dilation, pad: [top, left] }
+}
+
+pub(super) fn lcm(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a.max(1), b.max(1));
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a.max(1) / x * b.max(1)
+}
