@@ -83,7 +83,8 @@ fn residual(b: &mut Builder, x: NodeId, name: &str, block: Block, planes: usize,
         let last = i + 1 == convs.len();
         y = conv(b, y, &path(&format!("conv{}", i + 1)), channels, geometry);
         y = b.batch_norm(&path(&format!("bn{}", i + 1)), y, EPS, last);
-        if !last {
+        // timm's basic block rectifies what squeeze-excite looks at, too.
+        if !last || block == Block::Basic {
             y = b.activation(&path(&format!("relu{}", i + 1)), y, Activation::Relu);
         }
     }
