@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +32,8 @@ import onnxruntime
 import openvino
 import timm
 import torch
+
+warnings.filterwarnings("ignore", category=DeprecationWarning)  # torch, on the exporter that needs no more packages
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = [

@@ -30,6 +30,8 @@ pub(crate) mod winograd;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;
 
 use std::fmt;
 use std::str::FromStr;

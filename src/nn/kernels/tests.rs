@@ -1,4 +1,4 @@
-//! Every kernel against a naive twin, on every instruction set of the machine, over random shapes.
+//! The exponential against its bound, on every instruction set of the machine.
 
 #![allow(unsafe_code)]
 

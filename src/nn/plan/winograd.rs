@@ -105,3 +105,106 @@ impl Winograd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::nn::kernels::memory::{Dst, Src};
+    use crate::nn::kernels::{Isa, pack, winograd};
+
+    /// Numbers in ±1.
+    fn numbers(seed: u64, count: usize) -> Vec<f32> {
+        let next = |z: &mut u64| {
+            *z = z.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            Some((*z >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        };
+        std::iter::repeat_n((), count).scan(seed, |z, ()| next(z)).collect()
+    }
+
+    /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
+    fn run(isa: Isa, [side, h, w, inputs, outputs, pad, parts]: [usize; 7], residual: bool) -> f64 {
+        let lanes = isa.lanes();
+        let map = |at, size, channels| Map { at, size, channels, vectors: pack::vectors(channels, lanes) };
+        let input = map(0, [h, w], inputs);
+        let size = [h + 2 * pad - 2, w + 2 * pad - 2];
+        let output = map(input.len(lanes), size, outputs);
+        let plus = map(output.at + output.len(lanes), size, outputs);
+        let mut arena = numbers(7, plus.at + plus.len(lanes));
+        let before = arena.clone();
+        let (filters, bias) = (numbers(8, outputs * inputs * 9), numbers(9, outputs));
+        let tiling = Tiling { side, input: input.size, output: size, pad: [pad; 2] };
+        let mut weights = Vec::new();
+        for matrix in 0..tiling.matrices() {
+            pack::pack(outputs, inputs, lanes, &mut weights, |o, i| {
+                let mut all = [0.0; 36];
+                winograd::filter(side, &filters[(o * inputs + i) * 9..][..9], &mut all);
+                all[matrix] as f32
+            });
+        }
+        let at = weights.len();
+        pack::pad(&bias, lanes, &mut weights);
+        let step = Winograd {
+            input,
+            output,
+            tiling,
+            weights: 0,
+            bias: at,
+            matrix: pack::packed_len(outputs, inputs, lanes),
+            activation: residual.then_some(Activation::Silu),
+            residual: residual.then_some(plus.at),
+            after: Some(Activation::Relu),
+        };
+        let zeros = vec![0.0; input.vectors.max(output.vectors) * lanes];
+        let mut scratch = vec![f32::NAN; step.scratch(lanes)];
+        for part in 0..parts {
+            let env = Env {
+                isa,
+                image: Src::new(&[]),
+                weights: Src::new(&weights),
+                arena: Dst::new(&mut arena),
+                scratch: Dst::new(&mut scratch),
+                zeros: Src::new(&zeros),
+            };
+            step.run(&env, part, parts);
+        }
+        let mut worst = 0f64;
+        for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
+            for o in 0..outputs {
+                let mut sum = f64::from(bias[o]);
+                for (ky, kx) in (0..3).flat_map(|a| (0..3).map(move |b| (a, b))) {
+                    let (iy, ix) = ((y + ky).wrapping_sub(pad), (x + kx).wrapping_sub(pad));
+                    for i in 0..if iy < h && ix < w { inputs } else { 0 } {
+                        let value = before[(iy * w + ix) * input.vectors * lanes + i];
+                        sum += f64::from(value) * f64::from(filters[(o * inputs + i) * 9 + ky * 3 + kx]);
+                    }
+                }
+                let place = (y * size[1] + x) * output.vectors * lanes + o;
+                if residual {
+                    sum = (sum / (1.0 + (-sum).exp()) + f64::from(before[plus.at + place])).max(0.0);
+                }
+                worst = worst.max((f64::from(arena[output.at + place]) - sum).abs());
+            }
+        }
+        worst
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn winograd_is_its_twin(
+            four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20, outputs in 1usize..20,
+            pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY,
+        ) {
+            prop_assume!(h + 2 * pad > 2 && w + 2 * pad > 2);
+            let side = if four { 4 } else { 2 };
+            for isa in Isa::available() {
+                let far = run(isa, [side, h, w, inputs, outputs, pad, parts], residual);
+                // Sums of up to 180 products of numbers below 1; F(4×4) multiplies roundings by some ten.
+                prop_assert!(far <= if four { 1e-4 } else { 2e-5 }, "F({side}) on {isa}: {far:e}");
+            }
+        }
+    }
+}
