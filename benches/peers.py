@@ -172,6 +172,7 @@ def main():
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     print(f"# onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}, load {os.getloadavg()[0]:.1f}")
+    rows = []
     for work in a.work:
         name, _, seconds = work.partition(":")
         arch, _, size = name.partition("@")
@@ -181,6 +182,18 @@ def main():
         if a.json:
             with open(a.json, "a") as out:
                 out.write(json.dumps(result) + "\n")
+        rows += [row(result, "throughput", "images/s"), row(result, "latency", "ms")]
+    print("| work | zoo | best peer | ratio: median (least to most) |\n| --- | ---: | ---: | --- |")
+    print("\n".join(rows))
+
+
+def row(result, what, unit):
+    """A line of the table in benches/README.md: medians over the turns, and the ratio's."""
+    r = result[what]
+    others = {n: v for n, v in r.items() if n not in ("ratio", "least", "most", "zoo")}
+    best = (max if what == "throughput" else min)(others, key=others.get)
+    figures = f"{r['zoo']:.1f} {unit} | {others[best]:.1f} ({best})"
+    return f"| {result['work']}, {what} | {figures} | {r['ratio']:.2f} ({r['least']:.2f} to {r['most']:.2f}) |"
 
 
 main()
