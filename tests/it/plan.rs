@@ -89,7 +89,7 @@ fn agrees_with_timm(arch: &str, isa: Isa, largest: usize) {
         let plan = Plan::new(&graph, &weights, [3, row.size, row.size], isa).unwrap();
         let mut out = vec![f32::NAN; plan.outputs()];
         plan.worker().unwrap().logits(&image, &mut out).unwrap();
-        let (far, bound) = (row.distance(&out), (5.0 * row.noise).max(BOUND).min(golden::TOLERANCE));
+        let (far, bound) = (row.distance(&out), (5.0 * row.noise).clamp(BOUND, golden::TOLERANCE));
         assert!(far <= bound, "{arch} at {} on {isa}: {far:e}", row.size);
     }
 }

@@ -32,7 +32,6 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 struct Map {
     values: Vec<f32>,
     size: [usize; 2],
-    channels: usize,
     pitch: usize,
 }
 
@@ -42,7 +41,7 @@ impl Map {
         let value = |i: usize| {
             if i % pitch < channels { number(seed, i / pitch * channels + i % pitch) } else { f32::NAN }
         };
-        Map { values: (0..size[0] * size[1] * pitch).map(value).collect(), size, channels, pitch }
+        Map { values: (0..size[0] * size[1] * pitch).map(value).collect(), size, pitch }
     }
 
     /// A value, or zero beyond the border (which wraps round to huge numbers).
