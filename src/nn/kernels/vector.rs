@@ -109,4 +109,4 @@ impl Vector<'_> {
 }
 
 /// Values between the weights in use and those asked for: a classifier's come from memory, once.
-const AHEAD: usize = 512;
+const AHEAD: usize = 1536;
