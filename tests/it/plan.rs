@@ -121,6 +121,20 @@ fn efficientnet_l2_agrees_with_timm() {
 }
 
 #[test]
+#[ignore = "two gigabytes of weights, a minute"]
+fn efficientnet_l2_runs_at_800_pixels_within_six_gigabytes() {
+    let graph = zoo::arch::build("tf_efficientnet_l2", 1000).unwrap();
+    let plan = Plan::new(&graph, &Seeded::new(&graph, 0), [3, 800, 800], Isa::best()).unwrap();
+    let mut out = vec![f32::NAN; plan.outputs()];
+    plan.worker().unwrap().logits(&seeded::input(0, [1, 3, 800, 800]), &mut out).unwrap();
+    assert!(out.iter().all(|logit| logit.is_finite()));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    assert!(peak.is_none_or(|kb: u64| kb <= 6_000_000), "{peak:?} kB");
+}
+
+#[test]
 fn threads_do_not_change_a_bit() {
     for name in ["tf_efficientnet_b0", "resnet50"] {
         let graph = zoo::arch::build(name, 1000).unwrap();
