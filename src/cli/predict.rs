@@ -8,8 +8,7 @@ use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
-use crate::image;
-use crate::model::{EngineKind, Guess, Loader, Model};
+use crate::model::{self, EngineKind, Guess, Loader, Model, guesses};
 use crate::registry::Registry;
 use crate::render::{npy, safe};
 
@@ -79,19 +78,21 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         context.note(&format!("note: {renamed}"));
     }
 
-    let mut runner = model.runner()?;
+    let mut predictor = model.predictor()?;
     let mut answers = Vec::with_capacity(args.images.len());
     let mut rows = Vec::with_capacity(args.images.len());
     for path in &args.images {
         let name = if is_stdin(path) { "-".to_owned() } else { path.display().to_string() };
-        let pixels = image::decode(&bytes(path)?).map_err(|e| e.of(&name))?;
-        let prediction = model.predict(&mut runner, &pixels, args.top)?;
+        let logits = predictor.file(&bytes(path)?).map_err(|e| match e {
+            model::Error::Image(e) => Error::from(e.of(&name)),
+            other => other.into(),
+        })?;
         answers.push(Answer {
             image: name,
             model: entry.name.clone(),
-            top: prediction.top.iter().map(|g| named(&model, g)).collect(),
+            top: guesses(&logits, args.top).iter().map(|g| named(&model, g)).collect(),
         });
-        rows.push(prediction.logits);
+        rows.push(logits);
     }
     if let Some(path) = &args.logits {
         let shape = [rows.len(), model.classes()];

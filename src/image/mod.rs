@@ -30,6 +30,7 @@ mod isa;
 mod jpeg;
 mod normalize;
 mod others;
+mod part;
 mod png;
 mod preparer;
 mod preprocess;
@@ -38,6 +39,8 @@ mod rgb;
 pub mod thumbnail;
 
 use std::path::Path;
+
+use part::{Part, Wanted};
 
 pub use error::Error;
 pub use preparer::Preparer;
@@ -54,13 +57,13 @@ const MAX_FILE: u64 = 1 << 30;
 /// # Errors
 /// Class `BadInput`: unknown or unsupported format, truncated or broken data, more than [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
-    decode_into(bytes, Vec::new())
-}
-
-/// [`decode`] into a buffer whose memory is used again, where the format allows it.
-fn decode_into(bytes: &[u8], buffer: Vec<u8>) -> Result<Rgb, Error> {
     match bytes {
-        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, buffer),
+        [0xff, 0xd8, 0xff, ..] => {
+            let Part { pixels, whole: (width, height), .. } =
+                jpeg::decode(bytes, Vec::new(), &mut part::all)?;
+            let found = pixels.len();
+            Rgb::new(width, height, pixels).ok_or(Error::Buffer { expected: 3 * width * height, found })
+        }
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(bytes),
         [b'B', b'M', ..] => others::bmp(bytes),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => others::gif(bytes),
@@ -71,6 +74,15 @@ fn decode_into(bytes: &[u8], buffer: Vec<u8>) -> Result<Rgb, Error> {
             let head = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect();
             Err(Error::UnknownFormat { head })
         }
+    }
+}
+
+/// At least what is `wanted` of an image, in a buffer whose memory is used again, where the format allows it. What
+/// is wrong with a file is wrong however little of it is wanted.
+fn decode_part(bytes: &[u8], buffer: Vec<u8>, wanted: &mut Wanted<'_>) -> Result<Part, Error> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, buffer, wanted),
+        _ => decode(bytes).map(Part::from),
     }
 }
 

@@ -5,7 +5,8 @@
 use super::geometry::Geometry;
 use super::isa::Isa;
 use super::normalize::Normalizer;
-use super::resize::{Resizer, Target};
+use super::part::{self, Window};
+use super::resize::{Resizer, Source, Target};
 use super::rgb::Rgb;
 use super::{Error, Preprocess};
 
@@ -42,10 +43,19 @@ impl Preparer {
     /// # Errors
     /// As [`super::decode`] and [`Preparer::tensor`].
     pub fn file(&mut self, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
-        let image = super::decode_into(bytes, std::mem::take(&mut self.decoded))?;
-        let result = self.tensor(&image, out);
-        self.decoded = image.into_pixels();
+        let buffer = std::mem::take(&mut self.decoded);
+        let image = super::decode_part(bytes, buffer, &mut |width, height| self.window(width, height))?;
+        let source = Source::part(&image);
+        let result = self.fill(source, out);
+        self.decoded = image.pixels;
         result
+    }
+
+    /// What of an image the crop looks at.
+    fn window(&mut self, width: usize, height: usize) -> Window {
+        // An image that cannot be prepared is refused when it is known to be one.
+        let Ok((_, target)) = self.target(width, height) else { return part::all(width, height) };
+        self.resizer.window(width, height, &target, self.preprocess.interpolation)
     }
 
     /// Fills `out`, `[3, height, width]`, with what the model takes.
@@ -54,6 +64,10 @@ impl Preparer {
     /// [`Error::Vanishes`] for an image so narrow that `border` cropping leaves nothing of it;
     /// [`Error::Buffer`] when `out` has another length than [`Preprocess::len`].
     pub fn tensor(&mut self, image: &Rgb, out: &mut [f32]) -> Result<(), Error> {
+        self.fill(Source::whole(image), out)
+    }
+
+    fn fill(&mut self, image: Source<'_>, out: &mut [f32]) -> Result<(), Error> {
         let (expected, found) = (self.preprocess.len(), out.len());
         if expected != found {
             return Err(Error::Buffer { expected, found });
@@ -89,7 +103,7 @@ impl Preparer {
     /// # Errors
     /// As [`Preparer::tensor`].
     pub fn pixels(&mut self, image: &Rgb) -> Result<Rgb, Error> {
-        let geometry = self.resize(image)?;
+        let geometry = self.resize(Source::whole(image))?;
         let size = self.preprocess.size;
         let pixels = if geometry.fills(size) {
             self.kept.clone()
@@ -109,17 +123,23 @@ impl Preparer {
     }
 
     /// Leaves the window that is kept in `self.kept`.
-    fn resize(&mut self, image: &Rgb) -> Result<Geometry, Error> {
-        let Preprocess { size, crop_pct, crop_mode, interpolation, .. } = self.preprocess;
-        let g = Geometry::new(image.height(), image.width(), size, crop_pct, crop_mode)?;
+    fn resize(&mut self, image: Source<'_>) -> Result<Geometry, Error> {
+        let (geometry, target) = self.target(image.width, image.height)?;
+        self.resizer.resize(image, &target, self.preprocess.interpolation, &mut self.kept);
+        Ok(geometry)
+    }
+
+    /// What an image of some size is resized to, and which part of that is kept.
+    fn target(&self, width: usize, height: usize) -> Result<(Geometry, Target), Error> {
+        let Preprocess { size, crop_pct, crop_mode, .. } = self.preprocess;
+        let g = Geometry::new(height, width, size, crop_pct, crop_mode)?;
         let target = Target {
             height: g.height,
             width: g.width,
             rows: g.rows.skip..g.rows.skip + g.rows.keep,
             columns: g.columns.skip..g.columns.skip + g.columns.keep,
         };
-        self.resizer.resize(image, &target, interpolation, &mut self.kept);
-        Ok(g)
+        Ok((g, target))
     }
 }
 

@@ -32,6 +32,9 @@ pub enum Error {
         /// What does not fit.
         source: Box<nn::load::Error>,
     },
+    /// An image that cannot be read or prepared.
+    #[error(transparent)]
+    Image(Box<image::Error>),
     /// The entry's preprocessing cannot be done.
     #[error("`{name}`: {source}")]
     Preprocess {
@@ -92,6 +95,7 @@ impl Classify for Error {
             Error::Architecture { source, .. } => source.class(),
             Error::Weights { source, .. } => source.class(),
             Error::Preprocess { source, .. } => source.class(),
+            Error::Image(e) => e.class(),
             Error::Shape(_) => Class::BadInput,
             Error::Reference(e) => e.class(),
             Error::Plan(e) => e.class(),
@@ -111,6 +115,7 @@ impl Classify for Error {
             Error::Architecture { source, .. } => source.hint(),
             Error::Weights { source, .. } => source.hint(),
             Error::Preprocess { source, .. } => source.hint(),
+            Error::Image(e) => e.hint(),
             Error::Shape(_) => None,
             Error::Reference(e) => e.hint(),
             Error::Plan(e) => e.hint(),

@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CLASSES, Engine, EngineKind, Error, Prediction, Renamed, Runner, guesses, name_as};
+use super::{CLASSES, Engine, EngineKind, Error, Renamed, Runner, name_as};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
 use crate::fs;
 use crate::hash::Sha256;
-use crate::image::{Preprocess, Rgb};
+use crate::image::Preprocess;
 use crate::nn::graph::Graph;
 use crate::nn::load;
 use crate::nn::mapped::Mapped;
@@ -287,19 +287,5 @@ impl Model {
     /// No memory for the activations.
     pub fn runner(&self) -> Result<Runner, Error> {
         self.engine.runner()
-    }
-
-    /// Prepares an image, runs the network and ranks the `k` best classes.
-    ///
-    /// # Errors
-    /// An image that cannot be prepared.
-    pub fn predict(&self, runner: &mut Runner, image: &Rgb, k: usize) -> Result<Prediction, Error> {
-        let tensor = self
-            .preprocess
-            .tensor(image)
-            .map_err(|e| Error::Preprocess { name: self.entry.name.clone(), source: Box::new(e) })?;
-        let logits = runner.logits(&tensor)?;
-        let top = guesses(&logits, k);
-        Ok(Prediction { logits, top })
     }
 }

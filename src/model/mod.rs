@@ -10,13 +10,15 @@ mod error;
 mod load;
 mod names;
 mod predict;
+mod predictor;
 
 pub use bench::{Bench, Latency, LayerTime};
 pub use engine::{Engine, EngineKind, Runner};
 pub use error::Error;
 pub use load::{Fit, Loader, Model, Prepared, Provenance, fit};
 pub use names::{Renamed, name_as};
-pub use predict::{Guess, Prediction, guesses};
+pub use predict::{Guess, guesses};
+pub use predictor::Predictor;
 
 /// Classes that an architecture is built with before its weights are seen.
 pub const CLASSES: usize = 1000;

@@ -11,15 +11,6 @@ pub struct Guess {
     pub logit: f32,
 }
 
-/// What a network says of one image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Prediction {
-    /// One logit a class.
-    pub logits: Vec<f32>,
-    /// The best guesses, best first; equal logits in order of class index,.
-    pub top: Vec<Guess>,
-}
-
 /// The `k` best guesses of some logits. A NaN ranks last.
 ///
 /// The softmax is taken in double precision: its rounding is below what float32 logits can tell.

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use super::{Error, Result};
 use crate::dataset::{Dataset, Item};
-use crate::image::Preparer;
-use crate::model::{Model, Runner, guesses};
+use crate::model::{self, Model, Predictor, guesses};
 
 /// Guesses that are kept of an image.
 const KEPT: usize = 5;
@@ -51,13 +50,13 @@ pub(super) fn measure(
     let batch = crew.batch.max(1);
     let threads = crew.threads.clamp(1, todo.len().div_ceil(batch).max(1));
     // Made here, so that want of memory is told before an image is read.
-    let runners = (0..threads).map(|_| model.runner()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let predictors = (0..threads).map(|_| model.predictor()).collect::<std::result::Result<Vec<_>, _>>()?;
     let (sender, receiver) = sync_channel(4 * threads * batch);
     let mut failed: Option<(usize, Error)> = None;
     std::thread::scope(|scope| {
-        for runner in runners {
+        for predictor in predictors {
             let sender = sender.clone();
-            let mut worker = Worker::new(model, dataset, runner);
+            let mut worker = Worker { dataset, predictor };
             let (next, stop) = (&next, &stop);
             scope.spawn(move || worker.work(todo, batch, next, stop, &sender));
         }
@@ -93,22 +92,13 @@ pub(super) fn measure(
 
 type Told = (usize, usize, Result<Measured>);
 
-/// One thread's buffers.
+/// One thread.
 struct Worker<'a> {
-    model: &'a Model,
     dataset: &'a Dataset,
-    runner: Runner,
-    preparer: Preparer,
-    tensor: Vec<f32>,
+    predictor: Predictor<'a>,
 }
 
-impl<'a> Worker<'a> {
-    fn new(model: &'a Model, dataset: &'a Dataset, runner: Runner) -> Self {
-        let preparer = Preparer::new(model.preprocess());
-        let tensor = vec![0.0; model.preprocess().len()];
-        Worker { model, dataset, runner, preparer, tensor }
-    }
-
+impl Worker<'_> {
     fn work(
         &mut self,
         todo: &[usize],
@@ -136,12 +126,12 @@ impl<'a> Worker<'a> {
 
     fn one(&mut self, item: &Item) -> Result<Measured> {
         let bytes = self.dataset.bytes(item).map_err(|e| Error::Source(Box::new(e)))?;
-        if let Err(error) = self.preparer.file(&bytes, &mut self.tensor) {
-            return Ok(Measured::Unreadable(error.to_string()));
-        }
-        let mut logits = self.runner.logits(&self.tensor)?;
+        let mut logits = match self.predictor.file(&bytes) {
+            Err(model::Error::Image(error)) => return Ok(Measured::Unreadable(error.to_string())),
+            other => other?,
+        };
         if let Some(&found) = logits.iter().find(|v| !v.is_finite()) {
-            let model = self.model.entry().name.clone();
+            let model = self.predictor.model().entry().name.clone();
             return Err(Error::NotFinite { model, path: item.path.clone(), found });
         }
         let mut kept = KEPT.min(logits.len());

@@ -16,6 +16,7 @@ mod weights;
 use std::ops::Range;
 
 use super::isa::Isa;
+use super::part::{self, Part, Window};
 use super::rgb::Rgb;
 use crate::registry::Interpolation;
 use cache::{Axis, Cache};
@@ -59,29 +60,44 @@ impl Resizer {
         }
     }
 
+    /// The rows and columns of an image that [`Resizer::resize`] will look at.
+    pub(super) fn window(
+        &mut self,
+        width: usize,
+        height: usize,
+        target: &Target,
+        interpolation: Interpolation,
+    ) -> Window {
+        let Some(filter) = filter(interpolation) else { return part::all(width, height) };
+        let mut reach = |from, to, window: &Range<usize>| match from == to {
+            true => window.clone(),
+            false => {
+                let axis = Axis { from, to, window: (window.start, window.end), filter };
+                self.cache.weights(axis).reach()
+            }
+        };
+        let columns = reach(width, target.width, &target.columns);
+        Window { rows: reach(height, target.height, &target.rows), columns }
+    }
+
     /// Fills `out` with the pixels of the window `target.rows`×`target.columns`, three bytes each.
     pub(super) fn resize(
         &mut self,
-        image: &Rgb,
+        image: Source<'_>,
         target: &Target,
         interpolation: Interpolation,
         out: &mut Vec<u8>,
     ) {
         let (rows, columns) = (target.rows.clone(), target.columns.clone());
         out.resize(3 * rows.len() * columns.len(), 0);
-        let filter = match interpolation {
-            Interpolation::Nearest => return nearest(image, target, out),
-            Interpolation::Bilinear => Filter::Bilinear,
-            Interpolation::Bicubic => Filter::Bicubic,
-            Interpolation::Lanczos => Filter::Lanczos,
-        };
+        let Some(filter) = filter(interpolation) else { return nearest(image, target, out) };
         // An axis whose size stays is not filtered.
         let axis = |from, to, window: &Range<usize>| {
             (from != to).then_some(Axis { from, to, window: (window.start, window.end), filter })
         };
-        let across = axis(image.width(), target.width, &columns).map(|axis| self.cache.weights(axis));
-        let down = axis(image.height(), target.height, &rows).map(|axis| self.cache.weights(axis));
-        let whole = Plane { pixels: image.pixels(), width: image.width(), left: 0, top: 0 };
+        let across = axis(image.width, target.width, &columns).map(|axis| self.cache.weights(axis));
+        let down = axis(image.height, target.height, &rows).map(|axis| self.cache.weights(axis));
+        let whole = image.plane;
         match (across, down) {
             (None, None) => whole.copy(rows, columns, out),
             (Some(across), None) => self.horizontal(whole, rows, &across, out),
@@ -126,14 +142,14 @@ impl Resizer {
 }
 
 /// Whether Pillow 13 would do the vertical pass first.
-fn vertical_first(image: &Rgb, target: &Target) -> bool {
+fn vertical_first(image: Source<'_>, target: &Target) -> bool {
     let fewer = |from: usize, to: usize| from as i64 - to as i64;
-    let (rows, columns) = (fewer(image.height(), target.height), fewer(image.width(), target.width));
+    let (rows, columns) = (fewer(image.height, target.height), fewer(image.width, target.width));
     rows > 0 && rows > 2 * columns
 }
 
 /// Pillow's nearest neighbour (`ImagingScaleAffine`), whose positions are running sums.
-fn nearest(image: &Rgb, target: &Target, out: &mut [u8]) {
+fn nearest(image: Source<'_>, target: &Target, out: &mut [u8]) {
     let positions = |from: usize, to: usize, window: &Range<usize>| -> Vec<usize> {
         let step = from as f64 / to as f64;
         let mut at = step * 0.5;
@@ -146,15 +162,47 @@ fn nearest(image: &Rgb, target: &Target, out: &mut [u8]) {
         }
         all
     };
-    let columns = positions(image.width(), target.width, &target.columns);
-    let rows = positions(image.height(), target.height, &target.rows);
-    let whole = Plane { pixels: image.pixels(), width: image.width(), left: 0, top: 0 };
+    let columns = positions(image.width, target.width, &target.columns);
+    let rows = positions(image.height, target.height, &target.rows);
+    let whole = image.plane;
     for (to, y) in out.chunks_exact_mut(3 * columns.len()).zip(rows) {
-        let (from, _) = whole.row(y, 0..image.width()).as_chunks::<3>();
+        let (from, _) = whole.row(y, 0..image.width).as_chunks::<3>();
         for (to, &x) in to.as_chunks_mut::<3>().0.iter_mut().zip(&columns) {
             // A sum may drift past the last pixel; Pillow leaves such pixels black.
             *to = from.get(x).copied().unwrap_or_default();
         }
+    }
+}
+
+/// The filter of an interpolation; none for the nearest neighbour.
+fn filter(interpolation: Interpolation) -> Option<Filter> {
+    match interpolation {
+        Interpolation::Nearest => None,
+        Interpolation::Bilinear => Some(Filter::Bilinear),
+        Interpolation::Bicubic => Some(Filter::Bicubic),
+        Interpolation::Lanczos => Some(Filter::Lanczos),
+    }
+}
+
+/// An image to resize, of which at least the window is there that [`Resizer::window`] tells.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    plane: Plane<'a>,
+    /// Of the whole.
+    pub(super) width: usize,
+    /// Of the whole.
+    pub(super) height: usize,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn whole(image: &'a Rgb) -> Self {
+        let (width, height) = (image.width(), image.height());
+        Source { plane: Plane { pixels: image.pixels(), width, left: 0, top: 0 }, width, height }
+    }
+
+    pub(super) fn part(part: &'a Part) -> Self {
+        let &Part { width, left, top, whole: (whole_width, height), .. } = part;
+        Source { plane: Plane { pixels: &part.pixels, width, left, top }, width: whole_width, height }
     }
 }
 

@@ -23,7 +23,7 @@ fn noise(width: usize, height: usize, seed: u64) -> Rgb {
 fn agree(image: &Rgb, target: &Target, interpolation: Interpolation) -> Result<(), TestCaseError> {
     let resized = |isa| {
         let mut out = Vec::new();
-        Resizer::new(isa).resize(image, target, interpolation, &mut out);
+        Resizer::new(isa).resize(Source::whole(image), target, interpolation, &mut out);
         out
     };
     let plain = resized(Isa::Portable);
@@ -72,8 +72,8 @@ fn a_window_is_a_part_of_the_whole() {
     for isa in Isa::available() {
         let mut resizer = Resizer::new(isa);
         let (mut all, mut some) = (Vec::new(), Vec::new());
-        resizer.resize(&image, &whole, Interpolation::Lanczos, &mut all);
-        resizer.resize(&image, &part, Interpolation::Lanczos, &mut some);
+        resizer.resize(Source::whole(&image), &whole, Interpolation::Lanczos, &mut all);
+        resizer.resize(Source::whole(&image), &part, Interpolation::Lanczos, &mut some);
         let expected: Vec<u8> =
             part.rows.clone().flat_map(|y| all[3 * (90 * y + 40)..3 * (90 * y + 83)].to_vec()).collect();
         assert_eq!(some, expected, "{isa:?}");
