@@ -4,8 +4,9 @@
 # The registry may be out of reach for a moment: exit 4 is tried again, three times at most.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-report=$(mktemp --suffix=.json)
-trap 'rm -f "$report"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+report=$work/report.json # zoo writes over no report that is there
 
 for try in 1 2 3; do
     code=0
