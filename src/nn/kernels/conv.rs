@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::nn::graph::Activation;
 
 use super::math::{activate, is_heavy, rework};
-use super::memory::{Dst, Src};
+use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, PANEL, Simd};
 
 /// The window of a convolution over a map whose border is zeros.
@@ -61,6 +61,9 @@ pub(crate) struct Conv<'a> {
     pub(crate) input_size: [usize; 2],
     /// Channels that are read.
     pub(crate) channels: usize,
+    /// Whether the input is far away, for this thread to ask for: in front of a depthwise convolution one panel
+    /// after the other reads it, and only the first has to.
+    pub(crate) fresh: bool,
     /// The window.
     pub(crate) taps: Taps,
     /// `[height, width]` of the output.
@@ -220,7 +223,7 @@ impl ConvPart<'_> {
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
-                let ahead = match self.simple && panel == self.panels[0] {
+                let ahead = match self.simple && c.fresh && panel == self.panels[0] {
                     // The next tile's inputs, which this panel is the first to read.
                     true => {
                         let next = rows * c.taps.stride[1] * c.input_pitch;
@@ -310,9 +313,11 @@ impl ConvPart<'_> {
         // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
             for spot in spots {
-                s.prefetch(spot.to);
-                if let Some(residual) = c.epilogue.residual {
-                    s.prefetch(residual.ptr().offset(spot.to.offset_from(c.output.ptr())));
+                for line in (0..NV * S::LANES).step_by(LINE) {
+                    s.prefetch(spot.to.add(line));
+                    if let Some(residual) = c.epilogue.residual {
+                        s.prefetch(residual.ptr().offset(spot.to.offset_from(c.output.ptr())).add(line));
+                    }
                 }
             }
             let mut weights = c.weights.ptr().add(channel * depth);
@@ -377,7 +382,9 @@ unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     for k in 0..depth {
         // SAFETY: as the caller vouches.
         unsafe {
-            s.prefetch(weights.wrapping_add(AHEAD));
+            for line in (0..NV * S::LANES).step_by(LINE) {
+                s.prefetch(weights.wrapping_add(AHEAD + line));
+            }
             s.prefetch(next);
             next = next.wrapping_add(ahead.step);
             let mut w = [s.splat(0.0); NV];
@@ -405,7 +412,7 @@ const AHEAD: usize = 256;
 /// Each of `to` lies in the output that starts at `base`, and is writable for `NV` vectors; the residual
 /// is laid out like the output.
 #[inline(always)]
-unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+pub(super) unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     epilogue: &Epilogue<'_>,
     sums: [[S::V; NV]; MR],

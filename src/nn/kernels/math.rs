@@ -9,12 +9,12 @@ use crate::nn::graph::Activation;
 
 use super::simd::{Kernel, Simd};
 
-/// Largest relative error of [`exp`] on `[-87, 87]`, on every instance: 1.1e-7 of the polynomial (a minimax fit
-/// of degree 5 that is 1 at 0), some roundings of 0.6e-7 each, and of x what rounding `x · log2 e` leaves,
-/// 0.6e-7, and what rounding the constant `log2 e` itself leaves, 0.13e-7.
+/// Largest relative error of [`exp`] on `[-87, 87]`: 1.1e-7 of the polynomial (a minimax fit of degree 5 that is 1 at
+/// 0), some roundings of 0.6e-7 each, and of x what rounding the constant `log2 e` leaves, 0.133e-7; where multiply and
+/// add are not fused, also what rounding `x · log2 e` leaves, 0.6e-7.
 #[cfg(test)]
-pub(crate) fn exp_error(x: f64) -> f64 {
-    2.5e-7 + 0.73e-7 * x.abs()
+pub(crate) fn exp_error(x: f64, fused: bool) -> f64 {
+    2.5e-7 + if fused { 0.133e-7 } else { 0.733e-7 } * x.abs()
 }
 
 /// 1.5·2²³: adding it leaves the nearest integer in the low bits of the mantissa.
@@ -22,31 +22,34 @@ const ROUND: f32 = 12_582_912.0;
 /// 2ˣ over ±½, minimax in relative error among those that are exact at 0, highest power first.
 #[expect(clippy::approx_constant, reason = "near ln 2, and better than it for five terms")]
 const POLYNOMIAL: [f32; 6] = [0.001_326_472_7, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
-/// Largest power of two that activations take; its inverse, and a little less, are normal numbers too.
-const POWER: f32 = 126.0;
-/// Largest power of two that is a number.
-const MOST: f32 = 127.0;
+/// Where eˣ is a normal number, and so is all that leads to it: no power of two below −126 or above 127 is met.
+const EXP: [f32; 2] = [-87.3, 88.3];
+/// The same of e⁻ˣ, and of its sum with 1.
+const EXP_OF_MINUS: [f32; 2] = [-87.3, 87.3];
 
-/// 2ˣ, with x held to −[`POWER`] and `most`. NaN stays NaN.
+/// e to the power of x or −x, by `factor`, which is ± log2 e; x is held to `range`. NaN stays NaN.
 ///
-/// The exponential of the activations is 2 to the power of `x · log2 e`, rounded once: reducing by ln 2 in
-/// two parts would be exact for large x too, but there the exponential is either nothing beside 1 or
-/// makes a result of nothing; and it would need more constants than AVX2 has registers. A few vectors go
-/// abreast: the chain of one is some fifty cycles long, more than a processor looks ahead.
+/// It is 2 to the power of `x · factor`, whose whole part `t` and rest `r` come of one rounding each where multiply and
+/// add are fused; the constant `log2 e` has its own error, which only tells for large x, and there the exponential is either nothing
+/// beside 1 or makes a result of nothing. A few vectors go abreast: the chain of one is some fifty cycles
+/// long, more than a processor looks ahead.
 #[inline(always)]
-fn exp2<S: Simd, const W: usize>(s: S, x: [S::V; W], most: f32) -> [S::V; W] {
-    let (mut r, mut t) = (x, x);
+fn power<S: Simd, const W: usize>(s: S, x: [S::V; W], factor: f32, range: [f32; 2]) -> [S::V; W] {
+    let (mut x, mut t, mut r) = (x, x, x);
     for i in 0..W {
-        r[i] = s.max(s.splat(-POWER), r[i]);
+        x[i] = s.max(s.splat(range[0]), x[i]);
     }
     for i in 0..W {
-        r[i] = s.min(s.splat(most), r[i]);
+        x[i] = s.min(s.splat(range[1]), x[i]);
     }
     for i in 0..W {
-        t[i] = s.add(r[i], s.splat(ROUND));
+        t[i] = s.fma(x[i], s.splat(factor), s.splat(ROUND));
     }
     for i in 0..W {
-        r[i] = s.sub(r[i], s.sub(t[i], s.splat(ROUND)));
+        r[i] = s.sub(s.splat(ROUND), t[i]);
+    }
+    for i in 0..W {
+        r[i] = s.fma(x[i], s.splat(factor), r[i]);
     }
     let mut p = [s.splat(POLYNOMIAL[0]); W];
     for c in &POLYNOMIAL[1..] {
@@ -60,25 +63,16 @@ fn exp2<S: Simd, const W: usize>(s: S, x: [S::V; W], most: f32) -> [S::V; W] {
     p
 }
 
-/// eˣ, with x held to −87.3 and 88.
+/// eˣ, with x held to [`EXP`].
 #[inline(always)]
 pub(crate) fn exp<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
-    exp2(s, times(s, x, std::f32::consts::LOG2_E), MOST)
-}
-
-#[inline(always)]
-fn times<S: Simd, const W: usize>(s: S, x: [S::V; W], factor: f32) -> [S::V; W] {
-    let mut x = x;
-    for i in 0..W {
-        x[i] = s.mul(x[i], s.splat(factor));
-    }
-    x
+    power(s, x, std::f32::consts::LOG2_E, EXP)
 }
 
 /// `1 + exp(-x)`.
 #[inline(always)]
 fn one_and_exp_of_minus<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
-    let mut e = exp2(s, times(s, x, -std::f32::consts::LOG2_E), POWER);
+    let mut e = power(s, x, -std::f32::consts::LOG2_E, EXP_OF_MINUS);
     for i in 0..W {
         e[i] = s.add(s.splat(1.0), e[i]);
     }

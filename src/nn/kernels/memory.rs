@@ -8,7 +8,6 @@
 
 use std::marker::PhantomData;
 
-use super::conv::Taps;
 use super::simd::Simd;
 
 /// A cache line of values: what [`Buffer`] is made of, and so its alignment.
@@ -163,47 +162,6 @@ impl Dst<'_> {
         for i in 0..from.len {
             // SAFETY: read inside `from`, and written inside, as just checked.
             unsafe { *self.at.add(i * step) = *from.at.add(i) }
-        }
-    }
-
-    /// Gathers the windows of one output row of an image (CHW, `[channels, height, width]`): `columns`
-    /// windows, each its values in torch's order (channel, row, column), zeros beyond the border.
-    ///
-    /// # Panics
-    /// Where the image or this memory is too small.
-    pub(crate) fn gather(self, image: Src<'_>, shape: [usize; 3], taps: &Taps, y: usize, columns: usize) {
-        let [channels, height, width] = shape;
-        let depth = channels * taps.count();
-        assert!(image.len >= channels * height * width && self.len >= columns * depth);
-        let [stride, dilation, pad] = [taps.stride[1], taps.dilation[1], taps.pad[1]];
-        let mut place = 0;
-        for channel in 0..channels {
-            for ky in 0..taps.kernel[0] {
-                // A row above the border wraps round to a huge number.
-                let iy = (y * taps.stride[0] + ky * taps.dilation[0]).wrapping_sub(taps.pad[0]);
-                for kx in 0..taps.kernel[1] {
-                    // Columns whose tap is inside: `pad <= x · stride + kx · dilation < pad + width`.
-                    let shift = kx * dilation;
-                    let end = (pad + width).saturating_sub(shift).div_ceil(stride).min(columns);
-                    let start = pad.saturating_sub(shift).div_ceil(stride).min(end);
-                    let (start, end) = if iy < height { (start, end) } else { (columns, columns) };
-                    // SAFETY: read only inside the image; written below `columns · depth`.
-                    unsafe {
-                        let to = self.at.add(place);
-                        for x in (0..start).chain(end..columns) {
-                            *to.add(x * depth) = 0.0;
-                        }
-                        if start < end {
-                            let first = (channel * height + iy) * width + start * stride + shift - pad;
-                            let from = image.at.add(first);
-                            for x in 0..end - start {
-                                *to.add((start + x) * depth) = *from.add(x * stride);
-                            }
-                        }
-                    }
-                    place += 1;
-                }
-            }
         }
     }
 }

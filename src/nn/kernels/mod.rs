@@ -24,6 +24,7 @@ pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub mod roofline;
 pub(crate) mod simd;
+pub(crate) mod stem;
 pub(crate) mod team;
 pub(crate) mod vector;
 pub(crate) mod winograd;
@@ -44,7 +45,7 @@ use crate::error::{Class, Classify};
 use simd::{Kernel, Simd};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 3;
+pub const ALGORITHMS_VERSION: u32 = 4;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,8 +39,9 @@ fn exp_keeps_its_bound() {
         let inputs: Vec<f32> = (0..1_600_000).map(|i| -87.0 + i as f32 * (174.0 / 1_600_000.0)).collect();
         let mut values = inputs.clone();
         isa.run(Exp(&mut values));
+        let fused = !matches!(isa, Isa::Portable(_));
         let relative = |(x, y): (&f32, &f32)| {
-            (f64::from(*y) / f64::from(*x).exp() - 1.0).abs() / exp_error(f64::from(*x))
+            (f64::from(*y) / f64::from(*x).exp() - 1.0).abs() / exp_error(f64::from(*x), fused)
         };
         let worst = inputs.iter().zip(&values).map(relative).fold(0.0, f64::max);
         assert!(worst <= 1.0, "{isa}: {worst} times the bound");

@@ -162,6 +162,7 @@ proptest! {
             let (bias_padded, zeros) = (padded(&bias, isa), vec![0.0; inputs]);
             let mut out = vec![f32::NAN; plus.values.len()];
             let conv = Conv {
+                fresh: true,
                 input: Src::new(&map.values),
                 input_pitch: map.pitch,
                 input_size: g.input,

@@ -67,7 +67,6 @@ pub(super) fn build(
     let zeros = builder.steps.iter().map(|step| match &step.action {
         Action::Dense(dense) => dense.input.channels,
         Action::Winograd(w) => w.input.vectors.max(w.output.vectors) * isa.lanes(),
-        Action::Stem(stem) => stem.block.inputs,
         Action::Depthwise(Depthwise { expand: Some(expand), .. }) => expand.block.inputs,
         _ => 0,
     });
@@ -157,14 +156,17 @@ impl Builder<'_> {
         let (mut input, output) = (maps.of(layer.input), maps.of(layer.output));
         if Some(layer.input) == maps.image && is_stem(conv) {
             let taps = taps(&conv.window, input.size);
-            let image = [input.channels, input.size[0], input.size[1]];
+            let planes = Maps::planes(conv, input, output);
+            let places = planes.places(&taps);
             if let Some(block) = self.packer.blocks(conv, true)?.pop() {
                 let activation = conv.activation;
-                self.push(index, Action::Stem(Stem { image, output, taps, block, activation }));
+                self.push(index, Action::Planes(planes, extra));
+                let stem = Stem { planes, at: extra, places, output, taps, block, activation };
+                self.push(index, Action::Stem(stem));
             }
             return Ok(());
         }
-        if let Some(side) = winograd_side(conv, output.size) {
+        if let Some(side) = winograd_side(conv, output.size, self.packer.lanes) {
             return self.winograd(index, conv, [input, output], side, maps);
         }
         let blocks = self.packer.blocks(conv, false)?;

@@ -5,9 +5,11 @@
 use crate::nn::graph::Shape;
 use crate::nn::kernels::memory::LINE;
 use crate::nn::kernels::pack;
+use crate::nn::kernels::stem::Planes;
 
 use super::arena::{self, Need};
 use super::lower::{Conv, Kind, Layer, Lowered, Value};
+use super::sizes::taps;
 use super::steps::Map;
 
 /// The maps of all values.
@@ -70,7 +72,17 @@ impl Maps {
         offsets.into_iter().skip(values).collect()
     }
 
-    /// What a layer behind a gate needs: the smaller of its scaled input and its scaled weights.
+    /// The image inside the border that the first convolution needs.
+    pub(super) fn planes(conv: &Conv, image: Map, output: Map) -> Planes {
+        Planes::new(
+            [image.channels, image.size[0], image.size[1]],
+            output.size,
+            &taps(&conv.window, image.size),
+        )
+    }
+
+    /// What a layer behind a gate needs, the smaller of its scaled input and its scaled weights; and what the first
+    /// convolution does, the image's planes.
     fn extra(&self, layer: &Layer) -> usize {
         match &layer.kind {
             Kind::Conv(conv @ Conv { gate: Some(_), .. }) => {
@@ -79,6 +91,9 @@ impl Maps {
                     true => pack::packed_len(conv.outputs, conv.inputs, self.lanes),
                     false => input.len(self.lanes),
                 }
+            }
+            Kind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
+                Self::planes(conv, self.of(layer.input), self.of(layer.output)).len()
             }
             _ => 0,
         }

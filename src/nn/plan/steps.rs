@@ -12,6 +12,7 @@ use crate::nn::kernels::memory::{Dst, Src};
 use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
 use crate::nn::kernels::pool::{Mean, Pool};
 use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::stem::{self, Planes};
 use crate::nn::kernels::vector::Vector;
 
 use super::winograd::Winograd;
@@ -88,10 +89,14 @@ pub(super) struct Depthwise {
     pub(super) mean: Option<usize>,
 }
 
-/// The first convolution, on the image itself: its windows are gathered row by row, then multiplied.
-#[derive(Clone, Copy, Debug)]
+/// The first convolution, on the image's own planes.
+#[derive(Clone, Debug)]
 pub(super) struct Stem {
-    pub(super) image: [usize; 3],
+    pub(super) planes: Planes,
+    /// Where in the arena they are.
+    pub(super) at: usize,
+    /// How far a window's taps are from its first.
+    pub(super) places: Vec<usize>,
     pub(super) output: Map,
     pub(super) taps: Taps,
     pub(super) block: Block,
@@ -103,6 +108,8 @@ pub(super) struct Stem {
 pub(super) enum Action {
     /// The image, from CHW, into a map.
     Image(Map),
+    /// The image's planes inside a border, at a place in the arena.
+    Planes(Planes, usize),
     Stem(Stem),
     Dense(Dense),
     Depthwise(Depthwise),
@@ -194,7 +201,6 @@ impl Action {
         match self {
             Action::Winograd(winograd) => winograd.scratch(lanes),
             Action::Depthwise(d) => d.ring.len(PANEL, lanes),
-            Action::Stem(stem) => stem.output.size[1] * stem.block.inputs,
             _ => 0,
         }
     }
@@ -204,6 +210,9 @@ impl Action {
         let isa = env.isa;
         match self {
             Action::Image(map) => image(env, map, part, parts),
+            Action::Planes(planes, at) => {
+                planes.fill(env.image, env.write(*at), share(planes.rows(), parts, part));
+            }
             Action::Stem(stem) => stem.run(env, part, parts),
             Action::Dense(dense) => dense.run(env, part, parts),
             Action::Winograd(winograd) => winograd.run(env, part, parts),
@@ -292,27 +301,21 @@ fn image(env: &Env<'_>, map: &Map, part: usize, parts: usize) {
 
 impl Stem {
     fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
-        let pitch = self.output.vectors * env.lanes();
         let columns = self.output.size[1];
+        let row = columns * self.output.vectors * env.lanes();
         for y in share(self.output.size[0], parts, part) {
-            env.scratch.gather(env.image, self.image, &self.taps, y, columns);
-            let product = conv::Conv {
-                input: env.scratch.read(),
-                input_pitch: self.block.inputs,
-                input_size: [1, columns],
-                channels: self.block.inputs,
-                taps: Taps::POINT,
-                output_size: [1, columns],
+            let first = y * self.taps.stride[0] * self.planes.pitch();
+            env.isa.run(stem::Stem {
+                planes: env.read(self.at).part(first, self.planes.len() - first),
+                places: &self.places,
+                stride: self.taps.stride[1],
+                columns,
                 weights: env.weight(self.block.weights),
                 bias: env.weight(self.block.bias),
-                output: env.write(self.output.at + y * columns * pitch),
-                output_pitch: pitch,
-                output_row: columns * pitch,
+                output: env.write(self.output.at + y * row),
                 vectors: self.block.vectors,
-                epilogue: Epilogue { activation: self.activation, residual: None, after: None },
-                zeros: env.zeros,
-            };
-            env.isa.run(product.part(0..columns, 0..self.block.vectors.div_ceil(PANEL)));
+                activation: self.activation,
+            });
         }
     }
 }
@@ -327,6 +330,7 @@ impl Dense {
                 input_pitch: self.input.vectors * lanes,
                 input_size: self.input.size,
                 channels: block.inputs,
+                fresh: true,
                 taps: self.taps,
                 output_size: self.output.size,
                 weights: match self.scaled {
@@ -364,7 +368,8 @@ impl Depthwise {
         let pitch = self.output.vectors * lanes;
         let [rows, _] = self.output.size;
         let mut cleared = 0;
-        for panel in share(self.output.vectors.div_ceil(PANEL), parts, part) {
+        let panels = share(self.output.vectors.div_ceil(PANEL), parts, part);
+        for panel in panels.clone() {
             let vectors = PANEL.min(self.output.vectors - panel * PANEL);
             let channel = panel * PANEL * lanes;
             let width = vectors * lanes;
@@ -381,7 +386,9 @@ impl Depthwise {
                 for (slot, row, count) in runs {
                     match row {
                         None => self.ring.blank(env.scratch, width, slot, count),
-                        Some(row) => self.fill(env, channel, vectors, (slot, row, count)),
+                        Some(row) => {
+                            self.fill(env, channel, vectors, panel == panels.start, (slot, row, count))
+                        }
                     }
                 }
                 env.isa.run(depthwise::Depthwise {
@@ -403,7 +410,7 @@ impl Depthwise {
     }
 
     /// Makes a panel's input rows: by the convolution in front, or from the map.
-    fn fill(&self, env: &Env<'_>, channel: usize, vectors: usize, run: (usize, usize, usize)) {
+    fn fill(&self, env: &Env<'_>, channel: usize, vectors: usize, fresh: bool, run: (usize, usize, usize)) {
         let lanes = env.lanes();
         let width = vectors * lanes;
         let Some(expand) = &self.expand else {
@@ -419,6 +426,7 @@ impl Depthwise {
             input_pitch: pitch,
             input_size: [rows, columns],
             channels: expand.block.inputs,
+            fresh,
             taps: Taps::POINT,
             output_size: [rows, columns],
             weights: env.weight(expand.block.weights + channel * expand.block.inputs),

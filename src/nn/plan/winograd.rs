@@ -76,6 +76,7 @@ impl Winograd {
                     input_pitch: from,
                     input_size: [1, count],
                     channels: self.input.channels,
+                    fresh: false,
                     taps: Taps::POINT,
                     output_size: [1, count],
                     weights: env.weight(self.weights + matrix * self.matrix),
