@@ -22,6 +22,16 @@ def run(command):
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def machine():
+    """The processor and the widest instructions it has."""
+    with open("/proc/cpuinfo") as file:
+        lines = dict(line.split(":", 1) for line in file if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = facts.get("flags", "").split()
+    isa = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "neither AVX2 nor AVX-512"
+    return f"{facts.get('model name', 'unknown processor')} (family {facts.get('cpu family')}, model {facts.get('model')}; {isa})"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("zoo")
@@ -50,6 +60,7 @@ def main():
         # Seconds each: a few turns tell enough.
         for name, command in slow.items() if turn < 5 else ():
             times[name].append(run(command))
+    print(f"{time.strftime('%Y-%m-%d')}, {machine()}")
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, medians of {args.turns} turns")
     print(f"{'':45}  {'clock ms':>9}  {'processor ms':>12}")
     for name, all in times.items():
