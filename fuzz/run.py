@@ -28,11 +28,11 @@ def main():
     parser.add_argument("--only", nargs="*", default=[], help="these readers")
     a = parser.parse_args()
     program = max((p for p in a.programs if os.access(p, os.X_OK) and not p.endswith(".d")), key=os.path.getmtime)
-    listed = subprocess.run([program, "--list", "fuzz::"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run([program, "--list", "fuzz"], check=True, capture_output=True, text=True).stdout
     targets = [line.removesuffix(": test") for line in listed.splitlines() if line.endswith(": test")]
     readers = {}
     for target in targets:
-        if not target.endswith("found_again"):
+        if target.startswith(("fuzz::", "fuzz_pages::")) and not target.endswith("found_again"):
             readers.setdefault(target.split("::")[-1].split("_")[0], []).append(target)
     shares = [(t, 60 * a.minutes / len(of)) for name, of in readers.items() if name in (a.only or readers) for t in of]
     environment = {**os.environ, "BOLERO_RANDOM_TEST_TIME_MS": "60000", "BOLERO_RANDOM_ITERATIONS": "1000000000"}

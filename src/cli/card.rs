@@ -56,7 +56,8 @@ impl Classify for NoReport {
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
     let entry = registry.resolve(&args.name)?;
-    let index = pages::with(&context.globals.registry)?;
+    // What the card claims is what is right, where the page is corrected.
+    let index = pages::with_corrected(&context.globals.registry)?;
     let record = page::record(&index, entry).ok_or_else(|| NoPage(entry.name.clone()))?;
     let mut verified = Vec::new();
     for path in &args.report {

@@ -2,7 +2,7 @@
 
 use super::{Context, Status};
 use crate::error::{Class, Classify, Result};
-use crate::registry::{Entry, Registry};
+use crate::registry::Registry;
 use crate::render::cite;
 
 /// Arguments of `zoo cite`.
@@ -33,11 +33,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     context.warn(registry.warnings());
     let mut cited = Vec::new();
     for name in &args.names {
-        let entry = find(&registry, name)?;
         // Models of one collection share its paper, and then its name is the key.
-        let collection = entry.collection.as_deref().filter(|c| crate::registry::tree::same_field(c, name));
-        let key = collection.unwrap_or(&entry.name);
-        let paper = entry.paper.as_ref();
+        let (key, paper) = match (registry.resolve(name), registry.collection(name)) {
+            (Ok(entry), _) => (entry.name.as_str(), entry.paper.as_ref()),
+            (Err(_), Some(collection)) => (collection.name, collection.paper),
+            (Err(unknown), None) => return Err(unknown.into()),
+        };
         let (title, url) = (paper.and_then(|p| p.title.as_deref()), paper.and_then(|p| p.url.as_deref()));
         let text = cite::bibtex(key, title, url).ok_or_else(|| NoPaper(name.clone()))?;
         let twice = |(_, t, u, _): &(&str, _, _, String)| (*t, *u) == (title, url);
@@ -53,13 +54,4 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let texts: Vec<_> = cited.into_iter().map(|(.., text)| text).collect();
     context.println(texts.join("\n\n"))?;
     Ok(Status::Success)
-}
-
-/// The model of that name, else any of the collection.
-fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Entry> {
-    let of = |e: &&Entry| e.collection.as_deref().is_some_and(|c| crate::registry::tree::same_field(c, name));
-    match registry.resolve(name) {
-        Ok(entry) => Ok(entry),
-        Err(unknown) => registry.models().iter().find(of).ok_or_else(|| unknown.into()),
-    }
 }

@@ -56,6 +56,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         let known = row.iter().map(|c| if c.is_empty() { "-" } else { c.as_str() });
         table.push([mark, *field].into_iter().chain(known));
     }
-    context.print(table.terminal(context.color))?;
+    context.print(table.folded(context.width, context.color))?;
     Ok(Status::Success)
 }

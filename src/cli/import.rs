@@ -14,6 +14,7 @@ use crate::registry::import::check::{Difference, differences};
 use crate::registry::import::{self, facts::Facts};
 use crate::registry::pages;
 use crate::registry::tree::{Malformed, Problems, Schema, to_yaml};
+use crate::render::safe;
 
 /// Arguments of `zoo import`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +53,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if problems.has_errors() {
         return Err(Malformed { problems }.into());
     }
-    problems.iter().for_each(|warning| context.note(&format!("warning: {warning}")));
+    // Values that are not of their key's type are taken as they are, and told.
+    for page in &pages {
+        page.models.iter().for_each(|model| problems.extend(crate::registry::entry(page, model).1));
+    }
+    context.warn(&problems);
     if let Some(path) = &args.facts {
         let facts = Facts::read(path)?;
         for page in &mut pages {
@@ -67,7 +72,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         None => {
             let whole = document(&together(pages));
             match args.json {
-                true => context.println(to_json(&whole, Schema::Core).to_string())?,
+                true => context.println(safe::json(&to_json(&whole, Schema::Core).to_string()).as_bytes())?,
                 false => context.print(to_yaml(&whole))?,
             }
             Ok(Status::Success)
@@ -108,11 +113,11 @@ fn write(pages: &[Index], outputs: &[PathBuf], args: &Args, context: &mut Contex
         crate::fs::write_atomic(output, to_yaml(&document(page)).as_bytes())?;
         written.push(json!({"path": output.display().to_string(), "models": page.models.len()}));
         if !args.json {
-            context.println(crate::render::safe::terminal(&output.display().to_string()).as_bytes())?;
+            context.println(safe::terminal(&output.display().to_string()).as_bytes())?;
         }
     }
     if args.json {
-        context.println(serde_json::Value::Array(written).to_string())?;
+        context.println(safe::json(&serde_json::Value::Array(written).to_string()).as_bytes())?;
     }
     Ok(Status::Success)
 }
@@ -125,10 +130,10 @@ fn check(page: &Index, as_json: bool, context: &mut Context) -> Result<Status> {
             .iter()
             .map(|d| json!({"model": d.model, "path": d.path, "registry": d.registry, "page": d.page}))
             .collect();
-        context.println(serde_json::Value::Array(rows).to_string())?;
+        context.println(safe::json(&serde_json::Value::Array(rows).to_string()).as_bytes())?;
     } else {
         for difference in &found {
-            context.println(crate::render::safe::terminal(&line(difference)).as_bytes())?;
+            context.println(safe::terminal(&line(difference)).as_bytes())?;
         }
         let same = if found.is_empty() { "nothing differs" } else { "they differ" };
         context.note(&format!("{} models compared with the registry: {same}", page.models.len()));

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::existing::refuse_existing;
 use super::{Context, Status};
-use crate::error::{Error, Result};
+use crate::error::{Classify, Error, Result};
 use crate::lint::macs;
-use crate::registry::query::{FIELDS, Lookups, Query, Row, Sort};
-use crate::registry::{Entry, Registry};
+use crate::registry::query::{FIELDS, Lookups, Pattern, Query, Row, Sort, field};
+use crate::registry::{Entry, Error as RegistryError, Registry};
 use crate::render::entry::to_json;
 use crate::render::list::{For, MARK, USUAL, table};
 use crate::render::plot::{Point, svg};
@@ -19,6 +19,11 @@ pub(super) struct Args {
     /// Only models whose name contains this, or matches it where it has `*`, `?` or `[…]`
     pattern: Option<String>,
     /// Only models of which this is true, such as 'params < 10M and top1 >= 80 and collection ~ "Noisy"'
+    ///
+    /// FIELD <, <=, >, >=, =, != or ~ VALUE, joined by `and`, `or`, `not` and parentheses; `~` is 'contains', or a
+    /// glob for the whole where VALUE has `*`, `?` or `[…]`; `!~` the opposite; `FIELD is null`: not known. Numbers
+    /// may have a unit (10M, 20MB, 80%). What is unknown for a model makes no comparison true. The fields are those
+    /// of `--columns all`.
     #[arg(long = "where", value_name = "QUERY")]
     query: Option<String>,
     /// Order by these fields, `-` in front for descending: -top1,params
@@ -67,7 +72,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let query = args.query.as_deref().map(str::parse::<Query>).transpose()?;
     let sort = args.sort.as_deref().map(str::parse::<Sort>).transpose()?;
     let columns = args.columns.as_deref().map(columns).transpose()?;
-    let pattern = args.pattern.as_deref().map(pattern).transpose()?;
+    let pattern = args.pattern.as_deref().map(|p| p.parse::<Pattern>().map_err(Error::usage)).transpose()?;
     let registry = Registry::open(&context.globals.registry)?;
     context.warn(registry.warnings());
     // A plot that could not be written is told before anything is computed.
@@ -79,8 +84,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let lookups = Lookups { macs, golden: &golden };
     let shown = |e| if args.as_published { Entry::as_published(e) } else { e };
     let mut entries: Vec<&Entry> = registry.models().iter().map(shown).collect();
-    entries.retain(|e| pattern.as_ref().is_none_or(|p| p.is_match(&e.name)));
+    entries.retain(|e| pattern.as_ref().is_none_or(|p| p.matches(&e.name)));
     entries.retain(|entry| query.as_ref().is_none_or(|q| q.chooses(&Row { entry, lookups })));
+    if entries.is_empty() {
+        context.note(&nothing(args, &registry));
+    }
     if let Some(sort) = &sort {
         sort.apply(&mut entries, lookups);
     }
@@ -116,39 +124,30 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     Ok(Status::Success)
 }
 
+/// What is said when no model is chosen, with names like the one that was asked for.
+fn nothing(args: &Args, registry: &Registry) -> String {
+    let none = format!("none of {} models", registry.models().len());
+    let near = match (&args.pattern, &args.query) {
+        (Some(pattern), None) => match registry.resolve(pattern) {
+            Err(RegistryError::Unknown { near, .. }) if near.is_empty() => None,
+            other => other.err().and_then(|e| e.hint()),
+        },
+        _ => None,
+    };
+    near.map_or_else(|| none.clone(), |hint| format!("{none}; {hint}"))
+}
+
 /// `--columns`, each kept however narrow the terminal is.
 fn columns(names: &[String]) -> Result<Vec<(&'static str, u8)>> {
     let mut chosen = Vec::new();
     for name in names {
-        match FIELDS.iter().find(|(field, _)| *field == name.trim().replace('-', "_")) {
-            Some((field, _)) => chosen.push((*field, Column::KEEP)),
-            None if name == "all" => chosen.extend(FIELDS.iter().map(|(field, _)| (*field, Column::KEEP))),
-            None => {
-                let known: Vec<_> = FIELDS.iter().map(|(field, _)| *field).collect();
-                let known = known.join(", ");
-                return Err(Error::usage(format!("`{name}` is no column; there are {known}, and `all`")));
-            }
+        match field(name.trim()) {
+            Ok(field) => chosen.push((field, Column::KEEP)),
+            Err(_) if name == "all" => chosen.extend(FIELDS.iter().map(|(field, _)| (*field, Column::KEEP))),
+            Err(hint) => return Err(Error::usage(format!("`{name}` is no column: {hint}"))),
         }
     }
     Ok(chosen)
-}
-
-/// A glob where it has a glob's signs, else a part of the name; case does not matter.
-fn pattern(text: &str) -> Result<regex::Regex> {
-    let glob = text.contains(['*', '?', '[']);
-    let mut body = String::new();
-    for c in text.chars() {
-        match c {
-            '*' if glob => body.push_str(".*"),
-            '?' if glob => body.push('.'),
-            '[' | ']' if glob => body.push(c),
-            '!' if glob && body.ends_with('[') => body.push('^'),
-            '-' if glob => body.push('-'),
-            _ => body.push_str(&regex::escape(&c.to_string())),
-        }
-    }
-    let whole = if glob { format!("(?i)^{body}$") } else { format!("(?i){body}") };
-    regex::Regex::new(&whole).map_err(|_| Error::usage(format!("`{text}` is no pattern such as `*_b?_ns`")))
 }
 
 fn plot(entries: &[&Entry], args: &Args, file: &std::path::Path, context: &Context) -> Result<Status> {
@@ -159,7 +158,7 @@ fn plot(entries: &[&Entry], args: &Args, file: &std::path::Path, context: &Conte
         )));
     }
     let point = |e: &&Entry| {
-        let cost = if args.plot_by == Cost::Params { e.params } else { e.flops };
+        let cost = if args.plot_by == Cost::Params { e.params.map(|n| n.0) } else { e.flops.map(|n| n.0) };
         let x = cost.filter(|n| *n > 0)? as f64;
         Some(Point { name: e.name.clone(), x, y: e.claim.as_ref()?.top1.value })
     };
@@ -168,21 +167,4 @@ fn plot(entries: &[&Entry], args: &Args, file: &std::path::Path, context: &Conte
     crate::fs::write_atomic(file, svg(&points, title).as_bytes())?;
     context.note(&format!("{} models drawn into `{}`", points.len(), file.display()));
     Ok(Status::Success)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_are_parts_or_globs() {
-        let fits = |p: &str, name: &str| pattern(p).unwrap().is_match(name);
-        assert!(fits("b0", "tf_efficientnet_b0_ns") && fits("B0", "tf_efficientnet_b0_ns"));
-        assert!(
-            fits("*_b[0-3]_ns", "tf_efficientnet_b0_ns") && !fits("*_b[0-3]_ns", "tf_efficientnet_b4_ns")
-        );
-        assert!(fits("resnet?8", "resnet18") && !fits("resnet?8", "resnet18d"));
-        assert!(!fits("a.c", "abc") && !fits("*.c", "abc"));
-        assert!(pattern("[").is_err());
-    }
 }

@@ -4,13 +4,14 @@ use super::{Context, Status};
 use crate::error::{Class, Classify, Result};
 use crate::lint::macs;
 use crate::nn::describe::{Description, describe};
-use crate::registry::format::document;
+use crate::registry::format::{Record, document, fields};
 use crate::registry::query::Lookups;
-use crate::registry::tree::to_yaml;
+use crate::registry::training::{Training, texts};
+use crate::registry::tree::{same_field, to_yaml};
 use crate::registry::{Entry, Registry, pages};
 use crate::render::entry::{short_bytes, short_count, to_json};
 use crate::render::list::MARK;
-use crate::render::{safe, tree};
+use crate::render::{fold, safe, tree};
 
 /// Arguments of `zoo show`.
 #[derive(Debug, clap::Args)]
@@ -69,12 +70,26 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         context.print_json(&to_json(entry, Lookups { macs, golden: &golden }))?;
         return Ok(Status::Success);
     }
-    let lines = lines(entry);
-    let width = lines.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    for (key, value) in lines {
-        context.println(format!("{key:width$}  {}", safe::terminal(&value)))?;
-    }
+    let record = pages::record(entry, &context.globals.registry)?;
+    context.print(sheet(&lines(entry, record.as_ref()), context.width))?;
     Ok(Status::Success)
+}
+
+/// Keys and values in two columns; long values go on below, as far as the terminal is wide.
+fn sheet(lines: &[(String, String)], most: Option<usize>) -> String {
+    let keys: Vec<_> = lines.iter().map(|(key, _)| safe::terminal(key)).collect();
+    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0).min(26);
+    let mut out = String::new();
+    for (key, (_, value)) in keys.iter().zip(lines) {
+        // The words of the value are folded; the spaces that make the column are not words.
+        let mut folded = String::new();
+        let head = width.max(key.chars().count()) + 2;
+        let text = format!("{}{}", "x".repeat(head), safe::terminal(value));
+        fold::words(&text, most, width + 2, &mut folded);
+        out += &format!("{key:width$}  ");
+        out += folded.get(head..).unwrap_or_default();
+    }
+    out
 }
 
 /// The entry and its collections as a model-index of their own.
@@ -106,30 +121,56 @@ fn network(registry: &Registry, name: &str) -> Result<Description> {
 }
 
 /// What is known, in reading order; corrected values are marked, and at the end it says why.
-fn lines(entry: &Entry) -> Vec<(&'static str, String)> {
+fn lines(entry: &Entry, record: Option<&Record>) -> Vec<(String, String)> {
     let page = facts(entry.as_published());
     let mark = |(key, value): (&'static str, Option<String>), page: &Option<String>| {
         let corrected = value != *page;
         let value = value.or_else(|| corrected.then(|| "unknown".into()))?;
-        Some((key, if corrected { format!("{value} {MARK}") } else { value }))
+        Some((key.to_owned(), if corrected { format!("{value} {MARK}") } else { value }))
     };
     let own = facts(entry).into_iter().zip(page);
     let mut lines: Vec<_> = own.filter_map(|(own, (_, page))| mark(own, &page)).collect();
-    lines.extend(entry.sources.iter().skip(1).map(|s| ("weights", s.to_string())));
+    lines.extend(entry.sources.iter().skip(1).map(|s| ("weights".to_owned(), s.to_string())));
     for result in &entry.results {
         let metrics: Vec<_> = result.metrics.iter().map(|m| format!("{} {}", m.name, m.text)).collect();
-        lines.push(("result", format!("{} on {}: {}", result.task, result.dataset, metrics.join(", "))));
+        lines.push((
+            "result".to_owned(),
+            format!("{} on {}: {}", result.task, result.dataset, metrics.join(", ")),
+        ));
     }
-    lines.push(("from", entry.origin.clone()));
+    lines.extend(record.into_iter().flat_map(beside));
+    lines.push(("from".to_owned(), entry.origin.clone()));
     for c in &entry.corrections {
         let right = c.right.as_deref().unwrap_or("unknown");
         let text = format!(
             "{MARK} {}: the page says {}, right is {right}: {} ({})",
             c.field, c.page, c.evidence, c.date
         );
-        lines.push(("corrected", text));
+        lines.push(("corrected".to_owned(), text));
     }
     lines
+}
+
+/// What the page says beside the facts above: how the weights were made, then every other key of the metadata.
+fn beside(record: &Record) -> Vec<(String, String)> {
+    let full = record.full();
+    let training = Training::of(&full).lines();
+    let told = |key: &str| {
+        let of_training = training.iter().map(|(name, _)| *name);
+        fields::TYPED.iter().copied().chain(of_training).any(|name| same_field(name, key))
+    };
+    let metadata = full.field("Metadata");
+    let others = metadata.iter().flat_map(|m| m.entries()).filter(|(key, _)| !told(key.text()));
+    let other = |(key, value): (&crate::registry::tree::Key, crate::registry::tree::View<'_>)| {
+        let texts = texts(value.node());
+        // The architecture by its name is told above; the page's list is of its parts.
+        let key = if same_field(key.text(), "Architecture") { "built of" } else { key.text() };
+        (!texts.is_empty()).then(|| (key.to_owned(), texts.join(", ")))
+    };
+    let others: Vec<_> = others.filter_map(other).collect();
+    let training = training.iter().filter(|(name, _)| *name != "Training Data");
+    let training = training.map(|(name, value)| (name.to_lowercase(), value.clone()));
+    training.chain(others.into_iter().map(|(key, value)| (key.to_lowercase(), value))).collect()
 }
 
 fn facts(entry: &Entry) -> [(&'static str, Option<String>); 20] {
@@ -147,15 +188,15 @@ fn facts(entry: &Entry) -> [(&'static str, Option<String>); 20] {
         ("trained on", (!entry.training_data.is_empty()).then(|| entry.training_data.join(", "))),
         ("top-1", claim.map(|c| format!("{} %", c.top1))),
         ("top-5", claim.and_then(|c| c.top5.as_ref()).map(|a| format!("{a} %"))),
-        ("parameters", entry.params.map(exactly)),
+        ("parameters", entry.params.map(|n| exactly(n.0))),
         ("exactly", zoo.params.map(|n| n.to_string())),
-        ("flops", entry.flops.map(exactly)),
+        ("flops", entry.flops.map(|n| exactly(n.0))),
         ("image size", entry.image_size.map(|s| s.to_string())),
         ("crop", entry.crop_pct.map(|c| c.to_string())),
         ("interpolation", entry.interpolation.map(|i| i.name().to_owned())),
         ("mean, std", triple(zoo.mean).zip(triple(zoo.std)).map(|(m, s)| format!("{m}; {s}"))),
         ("licence", zoo.licence.clone()),
-        ("file size", entry.file_size.map(|n| format!("{n} bytes ({})", short_bytes(n)))),
+        ("file size", entry.file_size.map(|n| format!("{n} bytes ({})", short_bytes(n.0)))),
         ("sha256", zoo.sha256.map(|h| h.to_string())),
         ("code", entry.code.clone()),
         ("weights", entry.sources.first().map(ToString::to_string)),

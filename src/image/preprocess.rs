@@ -45,7 +45,7 @@ impl Preprocess {
         };
         let preprocess = Preprocess {
             size: entry.image_size.ok_or_else(|| not_said("Image Size"))?,
-            crop_pct: entry.crop_pct.unwrap_or(DEFAULT_CROP_PCT),
+            crop_pct: entry.crop_pct.map_or(DEFAULT_CROP_PCT, |c| c.get()),
             crop_mode: entry.zoo.crop_mode.unwrap_or_default(),
             interpolation: entry.interpolation.unwrap_or(Interpolation::Bicubic),
             mean: entry.zoo.mean.ok_or_else(|| not_said("mean"))?,
@@ -150,8 +150,8 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(refused(|e| e.crop_pct = Some(0.0)), "Crop Pct");
-        assert_eq!(refused(|e| e.crop_pct = Some(f64::NAN)), "Crop Pct");
+        assert_eq!(refused(|e| e.crop_pct = "0.05".parse().ok()), "Crop Pct");
+        assert_eq!(refused(|e| e.crop_pct = "1.1".parse().ok()), "Crop Pct");
         assert_eq!(refused(|e| e.image_size = Some(ImageSize { height: 0, width: 6 })), "Image Size");
         assert_eq!(refused(|e| e.image_size = Some(ImageSize { height: 1 << 40, width: 6 })), "Image Size");
         assert_eq!(refused(|e| e.zoo.std = Some([1.0, 0.0, 1.0])), "std");

@@ -73,6 +73,12 @@ fn judge(pair: &Pair<'_>) -> Option<Verdict> {
     }
     let (top1, top5) = (top1.flatten(), top5.flatten());
     let share = |x: f64| x > 0.0 && x <= 1.0;
+    // One of the two alone, where a hundred times as much would be right.
+    if let Some((a, b)) = top1.zip(top5).filter(|_| pair.imagenet)
+        && ((share(a) && plausible(100.0 * a, b)) || (share(b) && plausible(a, 100.0 * b)))
+    {
+        return Some(Verdict::Fraction);
+    }
     if top1.is_some_and(share) && top5.is_none_or(share) && (top5.is_some() || pair.imagenet) {
         return Some(Verdict::Fraction);
     }

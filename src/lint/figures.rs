@@ -18,7 +18,8 @@ const CROP: f64 = 0.001;
 pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
     let computed = subject.architecture(model).map(|c| c.params);
     if let Some(view) = model.metadata("Parameters")
-        && let Some((page, exact)) = model.entry.params.zip(computed.or(model.facts.params))
+        && let Some((page, exact)) =
+            model.entry.params.map(|n| n.0).zip(computed.or(model.facts.params.map(|n| n.0)))
         && (page as f64 / exact as f64 - 1.0).abs() > PARAMS
     {
         let off = (page as f64 / exact as f64 - 1.0) * 100.0;
@@ -28,7 +29,7 @@ pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Si
     }
     let exact = model.view.field("zoo").and_then(|z| z.field("params"));
     if let Some(view) = exact
-        && let Some((stated, computed)) = model.entry.zoo.params.zip(computed)
+        && let Some((stated, computed)) = model.entry.zoo.params.map(|n| n.0).zip(computed)
         && stated != computed
     {
         sink.at(&view, model, "not what the architecture has").expected(stated, computed);
@@ -36,7 +37,7 @@ pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Si
 }
 
 pub(super) fn operations(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
-    let (Some(view), Some(flops)) = (model.metadata("FLOPs"), model.entry.flops) else { return };
+    let (Some(view), Some(flops)) = (model.metadata("FLOPs"), model.entry.flops.map(|n| n.0)) else { return };
     if let Some(computed) = subject.architecture(model).filter(|c| c.macs > 0) {
         let ratio = flops as f64 / computed.macs as f64;
         if !FLOPS.contains(&ratio) {
@@ -48,7 +49,7 @@ pub(super) fn operations(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Si
         return;
     }
     // Every weight of a convolution or a linear layer is used once at least.
-    if let Some(params) = model.facts.params.or(model.entry.params).filter(|p| flops < *p) {
+    if let Some(params) = model.facts.params.or(model.entry.params).filter(|p| flops < p.0) {
         let message =
             format!("fewer operations than the {params} parameters, each of which is used at least once");
         sink.at(&view, model, message).expected(flops, format!("more than {params}"));
@@ -67,7 +68,9 @@ pub(super) fn configuration(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink)
     if let Some((page, own)) = entry.image_size.zip(config.image_size).filter(|(a, b)| a != b) {
         tell("Image Size", page.to_string(), own.to_string());
     }
-    if let Some((page, own)) = entry.crop_pct.zip(config.crop_pct).filter(|(a, b)| (a - b).abs() > CROP) {
+    if let Some((page, own)) =
+        entry.crop_pct.zip(config.crop_pct).filter(|(a, b)| (a.get() - b.get()).abs() > CROP)
+    {
         tell("Crop Pct", page.to_string(), own.to_string());
     }
     if let Some((page, own)) = entry.interpolation.zip(config.interpolation).filter(|(a, b)| a != b) {

@@ -33,7 +33,10 @@ pub(super) fn missing_file(subject: &Subject<'_>, sink: &mut Sink) {
 }
 
 pub(super) fn values(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    model.problems.iter().for_each(|p| sink.problem(p, Some(model)));
+    // A crop in percent is told by the rule about units, which says what is meant.
+    let percent = crop_in_percent(model).map(|(view, _)| view.path().to_owned());
+    let others = model.problems.iter().filter(|p| Some(&p.path) != percent.as_ref());
+    others.for_each(|p| sink.problem(p, Some(model)));
 }
 
 fn absent<'k>(of: &View<'_>, keys: &'k [&str]) -> Vec<&'k str> {
@@ -159,7 +162,11 @@ const SHARES: &[&str] = &[
 
 pub(super) fn unit(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     let entry = &model.entry;
-    let typed = [("Parameters", entry.params), ("FLOPs", entry.flops), ("File Size", entry.file_size)];
+    let typed = [
+        ("Parameters", entry.params.map(|n| n.0)),
+        ("FLOPs", entry.flops.map(|n| n.0)),
+        ("File Size", entry.file_size.map(|n| n.0)),
+    ];
     for (key, least, expected) in LEAST {
         let value = typed.iter().find(|(k, _)| k == key).and_then(|(_, v)| *v);
         if let Some((view, value)) = model.metadata(key).zip(value)
@@ -177,13 +184,17 @@ pub(super) fn unit(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
             sink.at(&view, model, "no share of one").expected(value, "0 to 1");
         }
     }
-    if let Some(view) = model.metadata("Crop Pct")
-        && let Some(percent) = view.text().and_then(|t| t.trim_end_matches('%').trim().parse::<f64>().ok())
-        && (1.5..=150.0).contains(&percent)
-    {
+    if let Some((view, percent)) = crop_in_percent(model) {
         let message = "percent where a share of one is meant";
         sink.at(&view, model, message).expected(percent, format!("{}", percent / 100.0));
     }
+}
+
+/// A crop such as `87.5%`, where 0.875 is meant.
+fn crop_in_percent<'a>(model: &Model<'a>) -> Option<(View<'a>, f64)> {
+    let view = model.metadata("Crop Pct")?;
+    let percent = view.text()?.trim_end_matches('%').trim().parse::<f64>().ok()?;
+    (percent > 1.5 && percent <= 150.0).then_some((view, percent))
 }
 
 /// `ID`s that are another model's name.

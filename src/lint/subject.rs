@@ -50,7 +50,7 @@ impl<'a> Model<'a> {
 
     /// Exact parameters: those of the weights, else those of the architecture.
     pub(super) fn params(&self, subject: &Subject<'_>) -> Option<u64> {
-        self.facts.params.or_else(|| Some(subject.architecture(self)?.params))
+        self.facts.params.map(|n| n.0).or_else(|| Some(subject.architecture(self)?.params))
     }
 }
 

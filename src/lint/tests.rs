@@ -68,13 +68,18 @@ fn each_rule_finds_what_it_is_for() {
         ("Dataset: ImageNet", "Dataset: ImgeNet", &["Z007"]),
         ("Top 5 Accuracy", "Top 5 Acuracy", &["Z007"]),
         ("488688572", "488.7", &["Z009", "Z031"]),
-        ("'0.875'", "'87.5'", &["Z002", "Z009"]),
+        ("'0.875'", "'87.5'", &["Z009"]),
+        ("'0.875'", "87.5%", &["Z009"]),
+        ("'224'", "[224, 224]", &[]),
+        ("'224'", "[224, 224, 3]", &["Z002"]),
         ("    ID: m\n", "    ID: m\n    Dropout: 20\n", &["Z009"]),
         ("77.1%", "0.98%", &["Z011"]),
         ("93.26%", "70.1%", &["Z012"]),
         ("77.1%\n      Top 5 Accuracy: 93.26%", "22.9%\n      Top 5 Accuracy: 6.74%", &["Z013"]),
         ("93.26%", "22.9%", &["Z013"]),
         ("77.1%\n      Top 5 Accuracy: 93.26%", "0.771\n      Top 5 Accuracy: 0.9326", &["Z014"]),
+        ("77.1%", "0.771", &["Z014"]),
+        ("93.26%", "0.9326", &["Z014"]),
         ("93.26%", "78.0%", &["Z015"]),
         ("77.1%", "771%", &["Z016"]),
         ("Dataset: ImageNet", "Dataset: Streets of Paris", &["Z017"]),
@@ -82,6 +87,7 @@ fn each_rule_finds_what_it_is_for() {
         ("m-0123abcd.pth", "tf_efficientnet_b7_ns-0123abcd.pth", &["Z023"]),
         ("21385973", "42771946", &["Z024"]),
         ("https://example.org", "http://example.org", &["Z025"]),
+        ("https://example.org/m-", "checkpoints/m-", &["Z026"]),
         ("5290000", "5390000", &["Z030"]),
         ("params: 5288548", "params: 5288549", &["Z030"]),
         ("488688572", "977377144", &["Z031"]),
@@ -179,7 +185,7 @@ fn the_bands_are_those_of_the_pages() {
             y.push((100.0 - top5).ln());
         }
         if let Some(macs) = subject.architecture(model).map(|c| c.macs)
-            && let Some(flops) = model.entry.flops
+            && let Some(flops) = model.entry.flops.map(|n| n.0)
         {
             let ratio = flops as f64 / macs as f64;
             // What is far off is what the rule is for.

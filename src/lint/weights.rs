@@ -80,7 +80,7 @@ fn user<'a>(model: &'a Model<'_>, subject: &Subject<'_>) -> User<'a> {
         name: model.name,
         arch: model.facts.arch.as_deref(),
         params: model.params(subject),
-        bytes: model.entry.file_size,
+        bytes: model.entry.file_size.map(|n| n.0),
         at: Some(model.at),
     }
 }
@@ -102,8 +102,9 @@ fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
         add(&model.entry, user(model, subject));
     }
     for entry in &subject.beside {
-        let (arch, params) = (entry.zoo.arch.as_deref(), entry.zoo.params);
-        add(entry, User { name: &entry.name, arch, params, bytes: entry.file_size, at: None });
+        let (arch, params) = (entry.zoo.arch.as_deref(), entry.zoo.params.map(|n| n.0));
+        let bytes = entry.file_size.map(|n| n.0);
+        add(entry, User { name: &entry.name, arch, params, bytes, at: None });
     }
     groups
 }
@@ -177,9 +178,21 @@ pub(super) fn plain_http(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
+pub(super) fn no_address(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+    let views = model.view.field("Weights").map(|w| w.one_or_many()).unwrap_or_default();
+    for view in views {
+        if let Some(text) = view.text().filter(|t| !Source((*t).to_owned()).is_address()) {
+            let expected = "an address such as `https://example.org/resnet50-0676ba61.pth`";
+            sink.at(&view, model, "nothing can be fetched from there").expected(text, expected);
+        }
+    }
+}
+
 pub(super) fn bytes_per_parameter(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
     let Some(view) = model.metadata("File Size") else { return };
-    let Some((bytes, params)) = model.entry.file_size.zip(model.params(subject).filter(|p| *p > 0)) else {
+    let Some((bytes, params)) =
+        model.entry.file_size.map(|n| n.0).zip(model.params(subject).filter(|p| *p > 0))
+    else {
         return;
     };
     let ratio = bytes as f64 / params as f64;

@@ -6,6 +6,7 @@
 use super::entry::Correction;
 use super::format::Index;
 use super::tree::{Node, Problems, Scalar, Value, View};
+use super::values::Date;
 
 /// Reads the file: a list of mappings.
 pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
@@ -18,13 +19,22 @@ pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
             }
             text.unwrap_or_default()
         };
+        let (model, field, page) = (need("model"), need("field"), need("page"));
+        let (evidence, date) = (need("evidence"), need("date"));
+        let date = match date.parse::<Date>() {
+            Ok(date) => date,
+            Err(expected) => {
+                problems.unexpected(&view.field("date").unwrap_or(view.clone()), "no date", expected);
+                continue;
+            }
+        };
         read.push(Correction {
-            model: need("model"),
-            field: need("field"),
-            page: need("page"),
+            model,
+            field,
+            page,
             right: view.field("right").and_then(|v| v.text()).map(str::to_owned),
-            evidence: need("evidence"),
-            date: need("date"),
+            evidence,
+            date,
         });
     }
     read

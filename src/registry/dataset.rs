@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Source;
+use super::values::Source;
 use crate::hash::Sha256;
 
 /// The images that a claim is about.

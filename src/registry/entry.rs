@@ -1,152 +1,14 @@
 //! One model's entry, typed. Built by the registry's reader; every other module takes these and no YAML.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::values::{
+    Accuracy, ByteSize, CropMode, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source,
+};
 use crate::hash::{HashPrefix, Sha256};
-
-/// An accuracy in percent, printed as published (`78.66%` stays `78.66`).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Accuracy {
-    /// Percent.
-    pub value: f64,
-    /// The digits as the page prints them, without the percent sign.
-    pub text: String,
-}
-
-impl Accuracy {
-    /// Digits after the decimal point as published: what half a unit of the last digit means.
-    pub fn digits(&self) -> u32 {
-        self.text.split_once('.').map_or(0, |(_, d)| d.len() as u32)
-    }
-}
-
-impl FromStr for Accuracy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let text = text.strip_suffix('%').unwrap_or(text).trim();
-        match text.parse::<f64>() {
-            Ok(value) if (0.0..=100.0).contains(&value) => Ok(Accuracy { value, text: text.to_owned() }),
-            _ => Err("a percentage such as `78.66%`".into()),
-        }
-    }
-}
-
-impl TryFrom<String> for Accuracy {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Accuracy> for String {
-    fn from(accuracy: Accuracy) -> Self {
-        accuracy.text
-    }
-}
-
-impl fmt::Display for Accuracy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Height and width in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageSize {
-    /// Pixels.
-    pub height: usize,
-    /// Pixels.
-    pub width: usize,
-}
-
-impl fmt::Display for ImageSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.height == self.width {
-            true => write!(f, "{}", self.height),
-            false => write!(f, "{}x{}", self.height, self.width),
-        }
-    }
-}
-
-/// The resampling filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// Pillow's `BILINEAR`.
-    Bilinear,
-    /// Pillow's `BICUBIC`.
-    Bicubic,
-    /// Pillow's `NEAREST`.
-    Nearest,
-    /// Pillow's `LANCZOS`.
-    Lanczos,
-}
-
-impl Interpolation {
-    /// timm's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Interpolation::Bilinear => "bilinear",
-            Interpolation::Bicubic => "bicubic",
-            Interpolation::Nearest => "nearest",
-            Interpolation::Lanczos => "lanczos",
-        }
-    }
-}
-
-impl FromStr for Interpolation {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "bilinear" => Interpolation::Bilinear,
-            "bicubic" => Interpolation::Bicubic,
-            "nearest" => Interpolation::Nearest,
-            "lanczos" => Interpolation::Lanczos,
-            _ => return Err("one of bilinear, bicubic, nearest, lanczos".into()),
-        })
-    }
-}
-
-/// How the crop is taken (timm's `crop_mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CropMode {
-    /// Resize the shorter side to `size / crop_pct`, then cut the centre.
-    #[default]
-    Center,
-    /// Resize both sides to `size / crop_pct`, ignoring the aspect ratio, then cut the centre.
-    Squash,
-    /// Resize the longer side, pad to square.
-    Border,
-}
-
-/// Where a file can be had, as the registry writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Source(pub String);
-
-impl Source {
-    /// The last part of its path: the file's name.
-    pub fn file_name(&self) -> &str {
-        let path = self.0.split(['?', '#']).next().unwrap_or(&self.0);
-        path.rsplit('/').next().unwrap_or(path)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A metric of a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,7 +47,7 @@ pub struct Config {
     /// Size.
     pub image_size: Option<ImageSize>,
     /// Crop.
-    pub crop_pct: Option<f64>,
+    pub crop_pct: Option<CropPct>,
     /// Filter.
     pub interpolation: Option<Interpolation>,
 }
@@ -221,8 +83,8 @@ pub struct Correction {
     pub right: Option<String>,
     /// How that is known.
     pub evidence: String,
-    /// When it was established: `2026-11-24`.
-    pub date: String,
+    /// When it was established.
+    pub date: Date,
 }
 
 /// What zoo adds to a page's entry: the `zoo:` section. Every key is optional.
@@ -237,7 +99,7 @@ pub struct ZooFacts {
     pub sha256: Option<Sha256>,
     /// Bytes of the weights file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
+    pub size: Option<ByteSize>,
     /// Further places of the same file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
@@ -258,7 +120,7 @@ pub struct ZooFacts {
     pub first_conv: Option<String>,
     /// Exact number of parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub params: Option<u64>,
+    pub params: Option<ParamCount>,
     /// Naming scheme of the published file: `timm`, `efficientnet_pytorch`, `torchvision`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,
@@ -297,19 +159,19 @@ pub struct Entry {
     pub collection: Option<String>,
     /// The page's count of parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub params: Option<u64>,
+    pub params: Option<ParamCount>,
     /// The page's count of floating point operations.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flops: Option<u64>,
+    pub flops: Option<Flops>,
     /// The page's size of the weights file in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub file_size: Option<u64>,
+    pub file_size: Option<ByteSize>,
     /// Evaluation size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<ImageSize>,
     /// Evaluation crop.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub crop_pct: Option<f64>,
+    pub crop_pct: Option<CropPct>,
     /// Evaluation filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpolation: Option<Interpolation>,
@@ -354,6 +216,6 @@ impl Entry {
 
     /// The digits of the weights' file name that promise its SHA-256.
     pub fn hash_prefix(&self) -> Option<HashPrefix> {
-        self.sources.first().and_then(|s| HashPrefix::from_file_name(s.file_name()))
+        self.sources.first().and_then(Source::hash_prefix)
     }
 }

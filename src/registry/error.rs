@@ -26,6 +26,14 @@ pub enum Error {
         /// The nearest names there are, nearest first.
         near: Vec<String>,
     },
+    /// A collection, where one of its models was wanted.
+    #[error("`{name}` is a collection, not a model")]
+    Collection {
+        /// What was asked for.
+        name: String,
+        /// The names of its models.
+        models: Vec<String>,
+    },
     /// Several entries are meant by one name.
     #[error("`{name}` could be any of: {}", .candidates.join(", "))]
     Ambiguous {
@@ -40,9 +48,11 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Error::File(e) => e.class(),
-            Error::Malformed(_) | Error::Compiled(_) | Error::Unknown { .. } | Error::Ambiguous { .. } => {
-                Class::BadInput
-            }
+            Error::Malformed(_)
+            | Error::Compiled(_)
+            | Error::Unknown { .. }
+            | Error::Collection { .. }
+            | Error::Ambiguous { .. } => Class::BadInput,
         }
     }
 
@@ -55,6 +65,12 @@ impl Classify for Error {
             Error::Unknown { near, .. } => {
                 let near: Vec<_> = near.iter().map(|n| format!("`{n}`")).collect();
                 Some(format!("did you mean {}?", near.join(" or ")))
+            }
+            Error::Collection { models, .. } => {
+                const SHOWN: usize = 12;
+                let names: Vec<_> = models.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
+                let more = if models.len() > SHOWN { " and others" } else { "" };
+                Some(format!("its models are {}{more}", names.join(", ")))
             }
             Error::Ambiguous { .. } => Some("say which: COLLECTION/NAME".into()),
             Error::File(e) => e.hint(),

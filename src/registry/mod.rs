@@ -18,19 +18,22 @@ pub mod pages;
 mod properties;
 pub mod query;
 mod read;
+pub mod training;
 pub mod tree;
+mod values;
 
 use std::path::PathBuf;
 
 use include_dir::{Dir, include_dir};
 
 pub use dataset::{DatasetEntry, DatasetFile, DatasetSource, LabelRule, Population, Relation};
-pub use entry::{
-    Accuracy, Claim, Config, Correction, CropMode, Entry, ImageSize, Interpolation, Metric, ModelResult,
-    Paper, Source, Today, ZooFacts,
-};
+pub use entry::{Claim, Config, Correction, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 pub use error::{Error, Result};
 pub(crate) use read::{TOP1, TOP5, is_imagenet};
+pub use training::Training;
+pub use values::{
+    Accuracy, ByteSize, CropMode, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source,
+};
 
 use tree::Problems;
 
@@ -91,6 +94,14 @@ impl Registry {
         names::resolve(&self.models, name)
     }
 
+    /// The collection that `name` means, in whatever case and with whatever signs between words.
+    pub fn collection(&self, name: &str) -> Option<Collection<'_>> {
+        let models: Vec<_> = names::of_collection(&self.models, name).collect();
+        let name = models.first()?.collection.as_deref()?;
+        let paper = models.iter().find_map(|e| e.paper.as_ref());
+        Some(Collection { name, paper, models })
+    }
+
     /// All datasets.
     pub fn datasets(&self) -> &[DatasetEntry] {
         &self.datasets
@@ -107,6 +118,17 @@ impl Registry {
             near: names::nearest(name, self.datasets.iter().map(|d| d.name.as_str())),
         })
     }
+}
+
+/// Models that one page describes together, with the paper they share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collection<'a> {
+    /// As its page writes it, such as `Noisy Student`.
+    pub name: &'a str,
+    /// The first that one of its models names; a page has one for all.
+    pub paper: Option<&'a Paper>,
+    /// In the page's order.
+    pub models: Vec<&'a Entry>,
 }
 
 /// The models of an index. What cannot be used is left out and becomes a problem.
@@ -129,7 +151,7 @@ mod tests {
     fn the_embedded_registry_reads() {
         let registry = Registry::builtin().unwrap();
         let b0 = registry.resolve("tf_efficientnet_b0_ns").unwrap();
-        assert_eq!(b0.zoo.params, Some(5_288_548));
+        assert_eq!(b0.zoo.params, Some(ParamCount(5_288_548)));
         assert_eq!(b0.claim.as_ref().unwrap().top1.text, "78.66");
         assert_eq!(b0.hash_prefix().unwrap().as_str(), "c0e6a31c");
         let sample = registry.dataset("sample").unwrap();

@@ -35,8 +35,18 @@ pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry>
             }
         }
     }
+    let members: Vec<_> = of_collection(entries, bare).map(|e| e.name.clone()).collect();
+    if !members.is_empty() {
+        return Err(Error::Collection { name: name.to_owned(), models: members });
+    }
     let names = entries.iter().map(|e| e.name.as_str());
     Err(Error::Unknown { what: "model", name: name.to_owned(), near: nearest(bare, names) })
+}
+
+/// The entries of the collection that `name` means, in whatever case and with whatever signs between words.
+pub(super) fn of_collection<'a>(entries: &'a [Entry], name: &str) -> impl Iterator<Item = &'a Entry> {
+    let wanted = folded(name);
+    entries.iter().filter(move |e| e.collection.as_deref().is_some_and(|c| folded(c) == wanted))
 }
 
 /// A name that means just this entry among others: the bare one where it is enough.
@@ -94,5 +104,8 @@ mod tests {
         assert_eq!(near[0], "tf_efficientnet_b7_ns");
         let Err(Error::Unknown { near, .. }) = name_of("zzz") else { panic!() };
         assert!(near.is_empty());
+        let error = name_of("noisy-student").unwrap_err();
+        let Error::Collection { models, .. } = &error else { panic!("{error}") };
+        assert!(models.len() == 9 && models[0] == "tf_efficientnet_b0_ns", "{models:?}");
     }
 }

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use super::format::{self, Index};
+use super::entry::Entry;
+use super::format::{self, Index, Record};
 use super::import;
 use super::tree::Problems;
 use crate::error::Result;
@@ -55,12 +56,40 @@ pub fn source(path: &Path) -> Result<Index> {
     Ok(whole)
 }
 
+/// What its page says of an entry, all of it: of a built-in one only its own page is read.
+///
+/// # Errors
+/// A file cannot be read or is malformed.
+pub fn record(entry: &Entry, extra: &[impl AsRef<Path>]) -> Result<Option<Record>> {
+    let own = super::EMBEDDED.get_file(&entry.origin).filter(|_| !entry.added);
+    let index = match own {
+        Some(file) => format::page(&entry.origin, file.contents()).checked()?,
+        None => with(extra)?,
+    };
+    let same = |m: &Record| m.name() == Some(&entry.name) && *m.own.file == *entry.origin;
+    let in_collection = |m: &Record| m.collections().next() == entry.collection.as_deref();
+    let mut found: Vec<_> = index.models.into_iter().filter(same).collect();
+    let at = found.iter().position(in_collection).unwrap_or(0);
+    Ok((at < found.len()).then(|| found.swap_remove(at)))
+}
+
 /// The built-in pages and the user's, whose models and collections shadow those of the same name.
 ///
 /// # Errors
 /// A file cannot be read or is malformed.
 pub fn with(extra: &[impl AsRef<Path>]) -> Result<Index> {
-    let mut whole = builtin()?;
+    shadowed(builtin()?, extra)
+}
+
+/// The same with the corrections in place.
+///
+/// # Errors
+/// As [`with`] and [`corrected`].
+pub fn with_corrected(extra: &[impl AsRef<Path>]) -> Result<Index> {
+    shadowed(corrected()?, extra)
+}
+
+fn shadowed(mut whole: Index, extra: &[impl AsRef<Path>]) -> Result<Index> {
     for path in extra {
         let added = source(path.as_ref())?.checked()?;
         whole.models.retain(|old| added.models.iter().all(|new| new.name() != old.name()));

@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::entry::{Accuracy, Claim, Entry, ImageSize, Interpolation, Source};
+use super::entry::{Claim, Entry};
 use super::query::{Lookups, Query, Row};
-use super::read::{count, crop_pct, image_size};
-use crate::hash::HashPrefix;
+use super::values::{
+    Accuracy, ByteSize, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source, count,
+};
 
 proptest! {
     #[test]
@@ -27,11 +28,15 @@ proptest! {
         if let Ok(n) = count(&text) {
             prop_assert!(!text.trim_start().starts_with('-') || n == 0, "{}", text);
         }
-        if let Ok(size) = image_size(&text) {
+        if let Ok(size) = text.parse::<ImageSize>() {
             prop_assert!((1..=65536).contains(&size.height) && (1..=65536).contains(&size.width));
         }
-        if let Ok(share) = crop_pct(&text) {
-            prop_assert!(share > 0.0 && share <= 1.5);
+        if let Ok(share) = text.parse::<CropPct>() {
+            prop_assert!(share.get() > 0.0 && share.get() <= 1.5);
+            prop_assert_eq!(share.to_string().parse(), Ok(share));
+        }
+        if let Ok(day) = text.parse::<Date>() {
+            prop_assert_eq!(day.to_string(), text.as_str());
         }
         let _ = text.parse::<Interpolation>();
     }
@@ -39,6 +44,9 @@ proptest! {
     #[test]
     fn counts_are_exact_or_rounded_once(n in 0u64..1 << 53, tenths in 0u64..10_000) {
         prop_assert_eq!(count(&n.to_string()), Ok(n));
+        prop_assert_eq!(ParamCount(n).to_string().parse(), Ok(ParamCount(n)));
+        prop_assert_eq!(Flops(n).to_string().parse(), Ok(Flops(n)));
+        prop_assert_eq!(serde_json::to_string(&ByteSize(n)).unwrap(), n.to_string());
         let text = n.to_string();
         let thousands: Vec<_> = text.as_bytes().rchunks(3).rev().map(|c| std::str::from_utf8(c).unwrap()).collect();
         prop_assert_eq!(count(&thousands.join(",")), Ok(n));
@@ -51,7 +59,9 @@ proptest! {
     #[test]
     fn sizes_come_back(height in 1usize..=65536, width in 1usize..=65536) {
         let size = ImageSize { height, width };
-        prop_assert_eq!(image_size(&size.to_string()), Ok(size));
+        prop_assert_eq!(size.to_string().parse(), Ok(size));
+        let json = serde_json::to_string(&size).unwrap();
+        prop_assert_eq!(serde_json::from_str::<ImageSize>(&json).unwrap(), size);
     }
 
     #[test]
@@ -59,7 +69,8 @@ proptest! {
         stem in "[a-z0-9_]{1,12}", mark in "[-_]", digits in "[0-9a-f]{8,9}", ending in "(pth|bin|safetensors)", query in "(\\?x=1)?",
     ) {
         let source = Source(format!("https://example.org/a/{stem}{mark}{digits}.{ending}{query}"));
-        let prefix = HashPrefix::from_file_name(source.file_name()).unwrap();
+        prop_assert!(source.is_address());
+        let prefix = source.hash_prefix().unwrap();
         prop_assert_eq!(prefix.as_str(), digits);
     }
 }
@@ -90,8 +101,8 @@ impl Meant {
     /// Three-valued, written anew: true, false, or neither.
     fn holds(&self, entry: &Entry) -> Option<bool> {
         let number = |field: &str| match field {
-            "params" => entry.params.map(|n| n as f64),
-            "flops" => entry.flops.map(|n| n as f64),
+            "params" => entry.params.map(|n| n.0 as f64),
+            "flops" => entry.flops.map(|n| n.0 as f64),
             _ => entry.claim.as_ref().map(|c| c.top1.value),
         };
         match self {
@@ -150,8 +161,8 @@ fn entries() -> impl Strategy<Value = Entry> {
             let accuracy = top1.map(|n| n.to_string().parse::<Accuracy>().unwrap());
             Entry {
                 name: name.to_owned(),
-                params: params.map(u64::from),
-                flops: flops.map(u64::from),
+                params: params.map(|n| ParamCount(n.into())),
+                flops: flops.map(|n| Flops(n.into())),
                 claim: accuracy.map(|top1| Claim { top1, top5: None, published_top1: None }),
                 ..Entry::default()
             }

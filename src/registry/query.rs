@@ -4,19 +4,22 @@
 //! sense. Called by `zoo list` and by `zoo verify --where`.
 //!
 //! ```text
-//! query      = and { "or" and }
-//! and        = not { "and" not }
-//! not        = "not" not | "(" query ")" | comparison
+//! query      = and { ( "or" | "||" ) and }
+//! and        = not { ( "and" | "&&" ) not }
+//! not        = ( "not" | "!" ) not | "(" query ")" | comparison
 //! comparison = field ( "<" | "<=" | ">" | ">=" | "=" | "==" | "!=" | "~" | "!~" ) value
 //!            | field "is" [ "not" ] "null"
-//! value      = number [ "k" | "M" | "G" | "T" ] [ "%" ] | "text" | 'text' | word
+//! value      = number [ unit ] | "text" | 'text' | word
+//! unit       = "k" | "M" | "G" | "B" | "T" | "kB" | "MB" | "GB" | "TB" | "%"
 //! ```
-//! `~` is 'contains', whatever the case; `=` between texts also ignores case. Numbers are plain counts,
-//! pixels, bytes or percent: `top1 >= 80`, `params < 10M`. A field that is unknown for a model makes every
+//! `~` asks as the pattern of `zoo list` does, whatever the case: a part of the text, or all of it where the
+//! pattern has `*`, `?` or `[…]`. `=` between texts also ignores case. Numbers are plain counts, pixels, bytes
+//! or percent: `top1 >= 80`, `params < 10M`, `file_size < 20 MB`; `B` alone is a billion. A field that is unknown for a model makes every
 //! comparison with it unknown, as in SQL: neither `x < 1` nor `not x < 1` chooses that model, and only
 //! `x is null` does; `unknown or true` is true, `unknown and false` is false.
 
 mod parse;
+mod pattern;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +27,7 @@ use std::cmp::Ordering;
 
 use super::entry::Entry;
 use super::names;
+pub use pattern::Pattern;
 
 /// What can be asked about, and what it is.
 pub const FIELDS: &[(&str, &str)] = &[
@@ -90,13 +94,13 @@ impl Row<'_> {
             "name" => Some(Value::Text(entry.name.clone())),
             "collection" => text(entry.collection.clone()),
             "arch" => text(entry.zoo.arch.clone()),
-            "params" => count(entry.params),
-            "params_exact" => count(entry.zoo.params),
-            "flops" => count(entry.flops),
+            "params" => count(entry.params.map(|n| n.0)),
+            "params_exact" => count(entry.zoo.params.map(|n| n.0)),
+            "flops" => count(entry.flops.map(|n| n.0)),
             "macs" => count((self.lookups.macs)(entry)),
-            "file_size" => count(entry.zoo.size.or(entry.file_size)),
+            "file_size" => count(entry.zoo.size.or(entry.file_size).map(|n| n.0)),
             "image_size" => entry.image_size.map(|s| Value::Number(s.height.max(s.width) as f64)),
-            "crop_pct" => entry.crop_pct.map(Value::Number),
+            "crop_pct" => entry.crop_pct.map(|c| Value::Number(c.get())),
             "interpolation" => text(entry.interpolation.map(|i| i.name().to_owned())),
             "top1" => claim.map(|c| Value::Number(c.top1.value)),
             "top5" => claim.and_then(|c| c.top5.as_ref()).map(|a| Value::Number(a.value)),
@@ -135,8 +139,11 @@ impl crate::error::Classify for Error {
     }
 }
 
-/// The field of that name.
-pub(super) fn field(name: &str) -> Result<&'static str, String> {
+/// The field of that name, in any case and with `-` for `_`.
+///
+/// # Errors
+/// A hint: the nearest names, or all.
+pub fn field(name: &str) -> Result<&'static str, String> {
     let wanted = name.to_ascii_lowercase().replace('-', "_");
     let names = || FIELDS.iter().map(|(name, _)| *name);
     names().find(|n| *n == wanted).ok_or_else(|| {
@@ -163,6 +170,8 @@ enum Comparison {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Expression {
+    /// Whether the field matches, or does not.
+    Matches(&'static str, bool, Pattern),
     Or(Vec<Expression>),
     And(Vec<Expression>),
     Not(Box<Expression>),
@@ -196,6 +205,10 @@ fn evaluate(expression: &Expression, row: &Row<'_>) -> Option<bool> {
         Expression::And(all) => among(all, row, false),
         Expression::Not(inner) => evaluate(inner, row).map(|b| !b),
         Expression::IsNull(field) => Some(row.value(field).is_none()),
+        Expression::Matches(field, wanted, pattern) => match row.value(field)? {
+            Value::Text(text) => Some(pattern.matches(&text) == *wanted),
+            Value::Number(_) => None,
+        },
         Expression::Compare(field, comparison, right) => compare(&row.value(field)?, *comparison, right),
     }
 }
@@ -214,14 +227,9 @@ fn among(all: &[Expression], row: &Row<'_>, decides: bool) -> Option<bool> {
 }
 
 fn compare(left: &Value, comparison: Comparison, right: &Value) -> Option<bool> {
-    let contains = |a: &str, b: &str| a.to_lowercase().contains(&b.to_lowercase());
     let order = match (left, right) {
         (Value::Number(a), Value::Number(b)) => a.partial_cmp(b)?,
-        (Value::Text(a), Value::Text(b)) => match comparison {
-            Comparison::Contains => return Some(contains(a, b)),
-            Comparison::ContainsNot => return Some(!contains(a, b)),
-            _ => a.to_lowercase().cmp(&b.to_lowercase()),
-        },
+        (Value::Text(a), Value::Text(b)) => a.to_lowercase().cmp(&b.to_lowercase()),
         _ => return None,
     };
     Some(match comparison {
@@ -231,6 +239,7 @@ fn compare(left: &Value, comparison: Comparison, right: &Value) -> Option<bool> 
         Comparison::GreaterOrEqual => order != Ordering::Less,
         Comparison::Equal => order == Ordering::Equal,
         Comparison::NotEqual => order != Ordering::Equal,
+        // Patterns are [`Expression::Matches`].
         Comparison::Contains | Comparison::ContainsNot => return None,
     })
 }
@@ -247,6 +256,10 @@ impl std::str::FromStr for Sort {
         let mut column = 0;
         for part in text.split(',') {
             let name = part.trim();
+            // A comma at the end is no field.
+            if name.is_empty() && !fields.is_empty() {
+                continue;
+            }
             let (name, down) = name.strip_prefix('-').map_or((name, false), |n| (n, true));
             let found = field(name).map_err(|hint| Error {
                 text: text.to_owned(),

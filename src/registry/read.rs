@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::dataset::{DatasetEntry, DatasetFile, DatasetSource, Population};
-use super::entry::{
-    Accuracy, Claim, Config, CropMode, Entry, ImageSize, Metric, ModelResult, Paper, Source, Today, ZooFacts,
-};
+use super::entry::{Claim, Config, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 use super::format::{Index, Record, reported};
 use super::tree::{Node, Problems, View, same_field};
+use super::values::{Accuracy, ImageSize, Source, count};
 
 /// Takes typed values out of views, and notes what is not as it should be.
 pub(super) struct Reader<'p>(pub(super) &'p mut Problems);
@@ -48,6 +47,18 @@ impl Reader<'_> {
 
     fn sources(&mut self, view: Option<View<'_>>) -> Vec<Source> {
         self.texts(view).into_iter().map(Source).collect()
+    }
+
+    /// One number, or height and width as a list.
+    fn size(&mut self, view: Option<View<'_>>) -> Option<ImageSize> {
+        let items: Vec<_> = view.as_ref().map(|v| v.items().collect()).unwrap_or_default();
+        if let (Some(view), [Some(height), Some(width)]) =
+            (&view, items.iter().map(View::text).collect::<Vec<_>>().as_slice())
+        {
+            let size = format!("{height}x{width}").parse();
+            return size.map_err(|expected| self.0.unexpected(view, "cannot be read", expected)).ok();
+        }
+        self.parse(view, str::parse)
     }
 
     fn triple(&mut self, view: Option<View<'_>>) -> Option<[f32; 3]> {
@@ -89,11 +100,11 @@ impl Reader<'_> {
             origin: name.node().file.to_string(),
             name: self.text(Some(name))?,
             collection: collections.first().map(|c| (*c).to_owned()),
-            params: self.parse(meta("Parameters"), count),
-            flops: self.parse(meta("FLOPs"), count),
-            file_size: self.parse(meta("File Size"), count),
-            image_size: self.parse(meta("Image Size"), image_size),
-            crop_pct: self.parse(meta("Crop Pct"), crop_pct),
+            params: self.parse(meta("Parameters"), str::parse),
+            flops: self.parse(meta("FLOPs"), str::parse),
+            file_size: self.parse(meta("File Size"), str::parse),
+            image_size: self.size(meta("Image Size")),
+            crop_pct: self.parse(meta("Crop Pct"), str::parse),
             interpolation: self.parse(meta("Interpolation"), str::parse),
             training_data: self.texts(meta("Training Data")),
             code: full.field("Code").and_then(|c| Some(self.paper(&c)?.url)).flatten(),
@@ -120,21 +131,21 @@ impl Reader<'_> {
         ZooFacts {
             arch: self.text(zoo.field("arch")),
             sha256: self.parse(zoo.field("sha256"), digest),
-            size: self.parse(zoo.field("size"), count),
+            size: self.parse(zoo.field("size"), str::parse),
             sources: self.sources(zoo.field("sources")),
             mean: self.triple(zoo.field("mean")),
             std: self.triple(zoo.field("std")),
-            crop_mode: self.parse(zoo.field("crop_mode"), crop_mode),
+            crop_mode: self.parse(zoo.field("crop_mode"), str::parse),
             classifier: self.text(zoo.field("classifier")),
             first_conv: self.text(zoo.field("first_conv")),
-            params: self.parse(zoo.field("params"), count),
+            params: self.parse(zoo.field("params"), str::parse),
             names: self.text(zoo.field("names")),
             licence: self.text(zoo.field("licence")),
             hf_id: self.text(zoo.field("hf_id")),
             tag: self.text(zoo.field("tag")),
             config: zoo.field("config").map(|c| Config {
-                image_size: self.parse(c.field("image_size"), image_size),
-                crop_pct: self.parse(c.field("crop_pct"), crop_pct),
+                image_size: self.size(c.field("image_size")),
+                crop_pct: self.parse(c.field("crop_pct"), str::parse),
                 interpolation: self.parse(c.field("interpolation"), str::parse),
             }),
             today: zoo.field("today").and_then(|t| {
@@ -245,69 +256,4 @@ pub(super) fn claim(results: &[ModelResult]) -> Option<Claim> {
 
 fn digest(text: &str) -> Result<crate::hash::Sha256, &'static str> {
     text.parse().map_err(|_| "a SHA-256 (64 hex digits)")
-}
-
-/// A count as a whole number, or as people write it: `24.3M`, `33G`, `5,330,896`.
-pub(super) fn count(text: &str) -> Result<u64, &'static str> {
-    const EXPECTED: &str = "a count such as `24300000`, `24.3M` or `33G`";
-    let text = text.trim().replace([',', '_'], "");
-    if let Ok(exact) = text.parse() {
-        return Ok(exact);
-    }
-    let split = text.find(|c: char| c.is_ascii_alphabetic() && c != 'e').unwrap_or(text.len());
-    let (digits, unit) = text.split_at_checked(split).ok_or(EXPECTED)?;
-    let scale = match unit.trim() {
-        "" => 1.0,
-        "k" | "K" => 1e3,
-        "m" | "M" => 1e6,
-        "g" | "G" | "b" | "B" => 1e9,
-        "t" | "T" => 1e12,
-        _ => return Err(EXPECTED),
-    };
-    let value = digits.trim().parse::<f64>().map_err(|_| EXPECTED)? * scale;
-    // Above 2^53 a double no longer counts by ones.
-    if !(0.0..=9.007_199_254_740_992e15).contains(&value) {
-        return Err(EXPECTED);
-    }
-    Ok(value.round() as u64)
-}
-
-pub(super) fn image_size(text: &str) -> Result<ImageSize, &'static str> {
-    const EXPECTED: &str = "pixels such as `224` or `224x224`, at most 65536";
-    let side = |t: &str| match t.trim().parse::<usize>() {
-        Ok(pixels @ 1..=65536) => Ok(pixels),
-        _ => Err(EXPECTED),
-    };
-    let (height, width) = text.split_once(['x', 'X', '×']).unwrap_or((text, text));
-    Ok(ImageSize { height: side(height)?, width: side(width)? })
-}
-
-pub(super) fn crop_pct(text: &str) -> Result<f64, &'static str> {
-    match text.trim().parse::<f64>() {
-        Ok(share) if share > 0.0 && share <= 1.5 => Ok(share),
-        _ => Err("a share of the resized image such as `0.875`"),
-    }
-}
-
-fn crop_mode(text: &str) -> Result<CropMode, &'static str> {
-    match text {
-        "center" => Ok(CropMode::Center),
-        "squash" => Ok(CropMode::Squash),
-        "border" => Ok(CropMode::Border),
-        _ => Err("one of center, squash, border"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_as_people_write_them() {
-        assert_eq!(count("5290000"), Ok(5_290_000));
-        assert_eq!(count("24.3M"), Ok(24_300_000));
-        assert_eq!(count("33 G"), Ok(33_000_000_000));
-        assert_eq!(count("5,330,896"), Ok(5_330_896));
-        assert!(count("-1").is_err() && count("many").is_err() && count("1e300").is_err());
-    }
 }

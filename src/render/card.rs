@@ -124,6 +124,10 @@ pub fn values(record: &Record, entry: &Entry, verified: &[Verified]) -> Value {
         "front_matter": to_yaml(&front_matter(record, entry, verified)),
         "model": page::model(record, entry),
         "collection": entry.collection,
+        "kind": match task(&full) {
+            task if task == CLASSIFICATION => "An image classification model".to_owned(),
+            task => format!("A model for {}", task.to_lowercase()),
+        },
         "paper": {"title": title, "url": url},
         "training": page::training(&full),
         "verified": facts,
@@ -159,18 +163,30 @@ fn front_matter(record: &Record, entry: &Entry, verified: &[Verified]) -> Node {
     let mut front = Mapping::default();
     // The Hub's own word for a licence that nobody has stated.
     front.set("license", Node::string(entry.zoo.licence.as_deref().unwrap_or("unknown").to_lowercase()));
-    front.set("library_name", Node::string("timm"));
-    front.set("pipeline_tag", Node::string("image-classification"));
-    front.set("tags", texts(["image-classification", "timm", "zoo"]));
+    let full = record.full();
+    // timm's, where timm has its architecture or its page is of timm's documentation.
+    let of_timm =
+        entry.zoo.arch.is_some() || entry.code.as_deref().is_some_and(|c| c.contains("pytorch-image-models"));
+    if of_timm {
+        front.set("library_name", Node::string("timm"));
+    }
+    let kind = slug(&task(&full));
+    front.set("pipeline_tag", Node::string(&kind));
+    front.set("tags", texts([kind.as_str()].into_iter().chain(of_timm.then_some("timm")).chain(["zoo"])));
     let data = record.full.field("Metadata").and_then(|m| m.field("Training Data"));
     let data = data.map(Node::one_or_many).unwrap_or_default().iter().filter_map(Node::text);
     let data: Vec<_> = data.map(hub_dataset).collect();
     if !data.is_empty() {
         front.set("datasets", texts(data.iter().map(String::as_str)));
     }
-    let full = record.full();
     let Paper { url, .. } = page::paper(&full);
-    let page_url = url.or(full.field("Code").and_then(|c| c.text()).map(str::to_owned));
+    // A corrected figure is not the page's.
+    let corrected = entry.corrections.iter().any(|c| c.field.starts_with("Results"));
+    let page_url = url.filter(|_| !corrected).or(full
+        .field("Code")
+        .filter(|_| !corrected)
+        .and_then(|c| c.text())
+        .map(str::to_owned));
     let results = reported(&full);
     let mut results: Vec<_> = results.iter().filter_map(|r| published(r, page_url.as_deref())).collect();
     results.extend(verified.iter().map(measured));
@@ -219,7 +235,22 @@ fn measured(v: &Verified) -> Node {
     let mut metrics = vec![metric("Top 1 Accuracy", percent(v.top1), Some(reproduced), Some(args))];
     // The verdict is about top-1 only.
     metrics.extend(v.top5.map(|top5| metric("Top 5 Accuracy", percent(top5), None, Some(images))));
-    mapping(one("Image Classification", &v.dataset, Some(&v.relation), metrics))
+    mapping(one(CLASSIFICATION, &v.dataset, Some(&v.relation), metrics))
+}
+
+const CLASSIFICATION: &str = "Image Classification";
+
+/// What the model is for: the task of its first result, else of its metadata.
+fn task(model: &View<'_>) -> String {
+    let result = reported(model).into_iter().find_map(|r| r.task?.text().map(str::to_owned));
+    let metadata =
+        || model.field("Metadata")?.field("Tasks")?.node().one_or_many().first()?.text().map(str::to_owned);
+    result.or_else(metadata).unwrap_or_else(|| CLASSIFICATION.to_owned())
+}
+
+/// The Hub's word for a task.
+fn slug(task: &str) -> String {
+    task.to_lowercase().replace(' ', "-")
 }
 
 fn pair(first: (&str, &str), second: (&str, &str)) -> Mapping {
@@ -231,8 +262,7 @@ fn pair(first: (&str, &str), second: (&str, &str)) -> Mapping {
 
 fn one(task: &str, dataset: &str, config: Option<&str>, metrics: Vec<Node>) -> Mapping {
     let mut result = Mapping::default();
-    let slug = task.to_lowercase().replace(' ', "-");
-    result.set("task", mapping(pair(("type", &slug), ("name", task))));
+    result.set("task", mapping(pair(("type", &slug(task)), ("name", task))));
     let mut of = pair(("type", &hub_dataset(dataset)), ("name", dataset));
     if let Some(config) = config {
         of.set("config", Node::string(config));

@@ -6,8 +6,11 @@
 
 use serde_json::{Value, json};
 
-use super::safe;
+use super::{fold, safe};
 use crate::lint::{Finding, Report, Rule, Severity};
+
+/// Where a folded line goes on.
+const INDENT: usize = 4;
 
 /// One finding in a line, as compilers write it: place, severity, rule, model, what is wrong.
 fn line(finding: &Finding, color: bool) -> String {
@@ -52,32 +55,9 @@ pub(super) fn said(finding: &Finding) -> String {
 pub fn text(findings: &[&Finding], width: Option<usize>, color: bool) -> String {
     let mut out = String::new();
     for finding in findings {
-        folded(&line(finding, color), width, &mut out);
+        fold::words(&line(finding, color), width, INDENT, &mut out);
     }
     out
-}
-
-/// A line in lines of at most `width` columns, the later ones indented. Words are never cut; colours take
-/// no room.
-fn folded(line: &str, width: Option<usize>, out: &mut String) {
-    const INDENT: usize = 4;
-    let mut used = 0;
-    for word in line.split(' ') {
-        let columns = tabled::grid::util::string::get_line_width(word);
-        match width {
-            Some(width) if used > 0 && used + 1 + columns > width => {
-                out.push('\n');
-                out.push_str(&" ".repeat(INDENT));
-                used = INDENT + columns;
-            }
-            _ => {
-                out.push_str(if used > 0 { " " } else { "" });
-                used += usize::from(used > 0) + columns;
-            }
-        }
-        out.push_str(word);
-    }
-    out.push('\n');
 }
 
 /// `[{rule, severity, file, line, column, path, model, message, found, expected}]`; null where nothing is
@@ -131,7 +111,7 @@ pub fn explanation(rule: &Rule, width: Option<usize>) -> String {
     let how = format!("Suppress it in an entry by `{key}`, or for a run by `--allow {}=REASON`.", rule.id);
     for paragraph in [summary.as_str(), rule.explanation, &how] {
         let mut lines = String::new();
-        folded(paragraph, Some(width.unwrap_or(80).min(100)), &mut lines);
+        fold::words(paragraph, Some(width.unwrap_or(80).min(100)), INDENT, &mut lines);
         out.extend(lines.lines().map(|line| format!("{}\n", line.trim_start())));
         out.push('\n');
     }
@@ -159,19 +139,4 @@ pub fn summary(report: &Report) -> String {
         parts.push(format!("{} more not kept", report.left_out));
     }
     format!("{}: {}", count(report.models, "model"), parts.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_folded_between_words() {
-        let mut out = String::new();
-        folded("one two three four", Some(9), &mut out);
-        assert_eq!(out, "one two\n    three\n    four\n");
-        out.clear();
-        folded("\u{1b}[1mone\u{1b}[0m two", Some(7), &mut out);
-        assert_eq!(out, "\u{1b}[1mone\u{1b}[0m two\n");
-    }
 }

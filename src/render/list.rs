@@ -70,6 +70,8 @@ pub fn cell(entry: &Entry, field: &str, reader: For, lookups: Lookups<'_>) -> St
     let says = !matches!(field, "macs" | "golden");
     let corrected = entry.published.as_deref().is_some_and(|page| says && value(page) != own);
     match reader == For::People && corrected {
+        // Corrected to what is not known.
+        true if text.is_empty() => format!("?{MARK}"),
         true => format!("{text}{MARK}"),
         false => text,
     }

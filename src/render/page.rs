@@ -6,25 +6,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{cite, entry, template};
-use crate::registry::Entry;
 use crate::registry::format::{Index, Record, document};
 use crate::registry::query::Lookups;
-use crate::registry::tree::{Node, View, to_comment};
-
-/// Fields of the metadata that say how the weights were made, in the order of the pages.
-const TRAINING: &[&str] = &[
-    "Training Data",
-    "Training Techniques",
-    "Training Resources",
-    "Training Time",
-    "Epochs",
-    "Batch Size",
-    "LR",
-    "Momentum",
-    "Weight Decay",
-    "Dropout",
-    "Label Smoothing",
-];
+use crate::registry::tree::{View, to_comment};
+use crate::registry::{Entry, Training};
 
 /// The values of a documentation page for some models of one collection, each with its typed entry.
 pub fn values(title: &str, collection: Option<&Record>, models: &[(&Record, &Entry)]) -> serde_json::Value {
@@ -74,13 +59,8 @@ pub(super) fn paper(model: &View<'_>) -> Paper {
 
 /// How the weights were made: names and values, lists joined.
 pub(super) fn training(model: &View<'_>) -> Vec<serde_json::Value> {
-    let Some(metadata) = model.field("Metadata") else { return Vec::new() };
-    let line = |name: &&str| {
-        let value = metadata.field(name)?;
-        let parts: Vec<_> = value.node().one_or_many().iter().filter_map(Node::text).collect();
-        (!parts.is_empty()).then(|| json!({"name": name, "value": parts.join(", ")}))
-    };
-    TRAINING.iter().filter_map(line).collect()
+    let lines = Training::of(model).lines().into_iter();
+    lines.map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
 /// What templates know of one model: the object of `zoo list --json`, with numbers as people read them and
@@ -96,9 +76,9 @@ pub(super) fn model(record: &Record, known: &Entry) -> serde_json::Value {
     let claim = known.claim.as_ref();
     let published = claim.and_then(|c| c.published_top1.as_ref()).map(|a| a.text.clone());
     let more = json!({
-        "params": known.params.map(entry::short_count),
-        "flops": known.flops.map(entry::short_count),
-        "file_size": zoo.size.or(known.file_size).map(entry::short_bytes),
+        "params": known.params.map(|n| entry::short_count(n.0)),
+        "flops": known.flops.map(|n| entry::short_count(n.0)),
+        "file_size": zoo.size.or(known.file_size).map(|n| entry::short_bytes(n.0)),
         "image_size": known.image_size.map(|s| match s.height == s.width {
             true => s.height.to_string(),
             false => format!("{}x{}", s.height, s.width),

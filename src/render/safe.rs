@@ -14,10 +14,9 @@ pub use code::{bibtex, link, python, rust, shell};
 /// format characters become `\u{…}`. The result is one line, and none that the log of a GitHub workflow
 /// would take for a command.
 pub fn terminal(text: &str) -> Cow<'_, str> {
-    let mut command = text.trim_start().starts_with("::");
-    escaped(text, |c, out| {
-        let acts = is_unprintable(c) || (command && c == ':');
-        command &= !acts;
+    let mut commands = Commands::of(text);
+    escaped(text, move |c, out| {
+        let acts = commands.begins(c) || is_unprintable(c);
         if acts {
             out.extend(c.escape_unicode());
         }
@@ -27,7 +26,9 @@ pub fn terminal(text: &str) -> Cow<'_, str> {
 
 /// For the text or a quoted attribute of HTML. Lines stay; other unprintable characters are spelt out.
 pub fn html(text: &str) -> Cow<'_, str> {
-    escaped(text, |c, out| match c {
+    let mut commands = Commands::of(text);
+    escaped(text, move |c, out| match c {
+        _ if commands.begins(c) => reference(c, out),
         '\n' | '\t' => false,
         _ => entity(c, out) || spelt(c, out),
     })
@@ -36,7 +37,9 @@ pub fn html(text: &str) -> Cow<'_, str> {
 /// For the text or a quoted attribute of XML 1.0, whose documents may not contain control characters at
 /// all. Lines stay; other unprintable characters are spelt out.
 pub fn xml(text: &str) -> Cow<'_, str> {
-    escaped(text, |c, out| match c {
+    let mut commands = Commands::of(text);
+    escaped(text, move |c, out| match c {
+        _ if commands.begins(c) => reference(c, out),
         '\n' | '\t' => false,
         '\u{fffe}' | '\u{ffff}' => {
             out.extend(c.escape_unicode());
@@ -50,12 +53,15 @@ pub fn xml(text: &str) -> Cow<'_, str> {
 pub fn markdown(text: &str) -> Cow<'_, str> {
     let mut previous = None;
     let mut rest = text.chars();
+    let mut commands = Commands::of(text);
     escaped(text, move |c, out| {
         rest.next();
+        let command = commands.begins(c);
         let before = previous.replace(c);
         let between_words = before.is_some_and(char::is_alphanumeric)
             && rest.clone().next().is_some_and(char::is_alphanumeric);
         let acts = match c {
+            _ if command => true,
             '\\' | '`' | '*' | '[' | ']' | '|' | '~' | '$' => true,
             // Inside a word it is a letter, and names are full of it.
             '_' => !between_words,
@@ -77,9 +83,15 @@ pub fn markdown(text: &str) -> Cow<'_, str> {
 /// apostrophe in front, which shows it as text; numbers stay numbers.
 pub fn csv(text: &str) -> Cow<'_, str> {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err();
-    let quote =
-        formula || text.contains(['"', ',', '\n', '\r', ';']) || text.starts_with(char::is_whitespace);
-    let plain = escaped(text, |c, out| match c {
+    // Behind a quote nothing begins a line; on a later line of the field it does.
+    let command = text.starts_with("::");
+    let quote = formula
+        || command
+        || text.contains(['"', ',', '\n', '\r', ';'])
+        || text.starts_with(char::is_whitespace);
+    let mut commands = Commands::inside(text);
+    let plain = escaped(text, move |c, out| match c {
+        _ if commands.begins(c) => spelt_out(c, out),
         '\n' | '\r' | '\t' => false,
         '"' => {
             out.push_str("\"\"");
@@ -118,8 +130,10 @@ pub fn github_property(text: &str) -> Cow<'_, str> {
 /// JSON as `serde_json` writes it, with the unprintable characters beyond ASCII escaped too, so that it
 /// may be looked at in a terminal. The document means the same.
 pub fn json(document: &str) -> Cow<'_, str> {
-    escaped(document, |c, out| {
-        let acts = !c.is_ascii() && is_unprintable(c) || c == '\u{7f}';
+    // No line of JSON begins with a text, but `##[` acts anywhere.
+    let mut commands = Commands::inside(document);
+    escaped(document, move |c, out| {
+        let acts = (commands.begins(c) && c == '#') || !c.is_ascii() && is_unprintable(c) || c == '\u{7f}';
         if acts {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(out, "\\u{unit:04x}");
@@ -127,6 +141,37 @@ pub fn json(document: &str) -> Cow<'_, str> {
         }
         acts
     })
+}
+
+/// Finds where a text would begin a command in the log of a GitHub or Azure workflow: `::` at the start of a
+/// line, whatever space is before it, and `##[` or `##vso[` anywhere.
+struct Commands<'a> {
+    fresh: bool,
+    rest: std::str::Chars<'a>,
+}
+
+impl<'a> Commands<'a> {
+    fn of(text: &'a str) -> Self {
+        Commands { fresh: true, rest: text.chars() }
+    }
+
+    /// Of a text that does not begin its line.
+    fn inside(text: &'a str) -> Self {
+        Commands { fresh: false, rest: text.chars() }
+    }
+
+    /// Whether one begins at this character, which is the next one.
+    fn begins(&mut self, c: char) -> bool {
+        let here = self.rest.as_str();
+        self.rest.next();
+        let begins = match c {
+            ':' => self.fresh && here.starts_with("::"),
+            '#' => here.starts_with("##[") || here.starts_with("##vso["),
+            _ => false,
+        };
+        self.fresh = matches!(c, '\n' | '\r') || (self.fresh && c.is_whitespace());
+        begins
+    }
 }
 
 /// Copies a text through `escape`, which writes what stands for a character and says so, or leaves it.
@@ -160,11 +205,18 @@ fn entity(c: char, out: &mut String) -> bool {
 }
 
 fn spelt(c: char, out: &mut String) -> bool {
-    let acts = is_unprintable(c);
-    if acts {
-        out.extend(c.escape_unicode());
-    }
-    acts
+    is_unprintable(c) && spelt_out(c, out)
+}
+
+fn spelt_out(c: char, out: &mut String) -> bool {
+    out.extend(c.escape_unicode());
+    true
+}
+
+/// A character by its number, which reads as itself.
+fn reference(c: char, out: &mut String) -> bool {
+    let _ = write!(out, "&#{};", u32::from(c));
+    true
 }
 
 /// Control characters, and the format characters that hide or reorder text.

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 use tabled::builder::Builder;
-use tabled::grid::util::string::get_line_width;
 use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Style};
 
+use super::fold::{self, width};
 use super::safe;
 
 /// Between columns in a terminal.
@@ -52,7 +52,6 @@ impl Column {
 struct Shown<'a> {
     cells: Vec<(Cow<'a, str>, usize)>,
     width: usize,
-    numeric: bool,
 }
 
 impl<'a> Shown<'a> {
@@ -61,13 +60,8 @@ impl<'a> Shown<'a> {
         let cells: Vec<_> = cells.map(|cell| safe::terminal(cell)).map(|c| (width(&c), c)).collect();
         let width = cells.iter().map(|(width, _)| *width).max().unwrap_or(0);
         let cells = cells.into_iter().map(|(width, cell)| (cell, width)).collect();
-        Shown { cells, width, numeric: column.numeric }
+        Shown { cells, width }
     }
-}
-
-/// Columns that escaped text takes.
-fn width(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { get_line_width(text) }
 }
 
 /// Columns of equal length.
@@ -109,26 +103,66 @@ impl Table {
     /// Laid out here: a general table maker takes as long for 260 rows as reading the registry does.
     pub fn terminal(&self, color: bool) -> String {
         let columns: Vec<_> = self.columns.iter().map(Shown::of).collect();
+        let widths: Vec<_> = columns.iter().map(|c| c.width).collect();
         let mut out = String::new();
         for row in 0..=self.rows() {
-            let start = out.len();
-            let mut gap = 0;
-            for column in &columns {
-                let (cell, width) = column.cells.get(row).map_or(("", 0), |(cell, width)| (cell, *width));
-                let room = column.width - width;
-                let (before, after) = if column.numeric { (room, 0) } else { (0, room) };
-                out.extend(std::iter::repeat_n(' ', gap + before));
-                out.push_str(cell);
-                gap = after + GAP;
-            }
-            out.truncate(start + out.get(start..).unwrap_or_default().trim_end().len());
-            if row == 0 && color {
-                out.insert_str(start, "\u{1b}[1m");
-                out.push_str("\u{1b}[0m");
-            }
-            out.push('\n');
+            let cells =
+                columns.iter().map(|c| c.cells.get(row).map_or(("", 0), |(cell, width)| (cell, *width)));
+            self.line(cells, &widths, row == 0 && color, &mut out);
         }
         out
+    }
+
+    /// The same in lines of at most `most` columns, where that can be: texts too long for their share of them
+    /// go on below.
+    pub fn folded(&self, most: Option<usize>, color: bool) -> String {
+        let columns: Vec<_> = self.columns.iter().map(Shown::of).collect();
+        let natural: Vec<_> = columns.iter().map(|c| c.width).collect();
+        let gaps = GAP * natural.len().saturating_sub(1);
+        let Some(room) =
+            most.map(|m| m.saturating_sub(gaps)).filter(|room| natural.iter().sum::<usize>() > *room)
+        else {
+            return self.terminal(color);
+        };
+        let widths = shares(&natural, room);
+        let mut out = String::new();
+        for row in 0..=self.rows() {
+            let cell = |(c, width): (&Shown<'_>, &usize)| match c.cells.get(row) {
+                Some((cell, _)) => fold::pieces(cell, *width).into_iter().map(|p| p.into_owned()).collect(),
+                None => Vec::new(),
+            };
+            let cells: Vec<Vec<String>> = columns.iter().zip(&widths).map(cell).collect();
+            for at in 0..cells.iter().map(Vec::len).max().unwrap_or(0) {
+                let pieces = cells.iter().map(|c| c.get(at).map_or(("", 0), |p| (p.as_str(), width(p))));
+                self.line(pieces, &widths, row == 0 && color, &mut out);
+            }
+        }
+        out
+    }
+
+    /// One line of cells with the columns each takes.
+    fn line<'a>(
+        &self,
+        cells: impl Iterator<Item = (&'a str, usize)>,
+        widths: &[usize],
+        bold: bool,
+        out: &mut String,
+    ) {
+        let start = out.len();
+        let mut gap = 0;
+        for ((column, (cell, taken)), width) in self.columns.iter().zip(cells).zip(widths) {
+            let room = width.saturating_sub(taken);
+            let (before, after) = if column.numeric { (room, 0) } else { (0, room) };
+            out.extend(std::iter::repeat_n(' ', gap + before));
+            out.push_str(cell);
+            gap = after + GAP;
+        }
+        out.truncate(start + out.get(start..).unwrap_or_default().trim_end().len());
+        if bold {
+            out.insert_str(start, "\u{1b}[1m");
+            out.push_str("\u{1b}[0m");
+        }
+        out.push('\n');
     }
 
     /// A GitHub-flavoured Markdown table.
@@ -173,6 +207,27 @@ impl Table {
     }
 }
 
+/// The narrowest that a column is made.
+const NARROWEST: usize = 8;
+
+/// Columns of `room` for columns that would take more: what is narrower than its share keeps its width, and the
+/// others share the rest.
+fn shares(natural: &[usize], room: usize) -> Vec<usize> {
+    let (mut left, mut open) = (room, natural.len());
+    let mut sorted = natural.to_vec();
+    sorted.sort_unstable();
+    let mut share = NARROWEST;
+    for width in sorted {
+        share = (left / open.max(1)).max(NARROWEST);
+        if width > share {
+            break;
+        }
+        left = left.saturating_sub(width);
+        open -= 1;
+    }
+    natural.iter().map(|width| (*width).min(share)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +259,21 @@ mod tests {
         table.push(["é≠", "22"]);
         assert_eq!(table.terminal(false), "a      b  c\n日本   1  x\né≠    22\n");
         assert_eq!(table.terminal(true).lines().next(), Some("\u{1b}[1ma      b  c\u{1b}[0m"));
+    }
+
+    #[test]
+    fn long_texts_go_on_below() {
+        let mut table =
+            Table { columns: vec![Column::text("a", 1), Column::text("b", 1), Column::number("n", 1)] };
+        table.push(["x", "https://example.org/files/a.pth", "1"]);
+        table.push(["y", "short", "22"]);
+        assert_eq!(
+            table.folded(Some(22), false),
+            "a  b                 n\nx  https://          1\n   example.org/\n   files/a.pth\ny  short            22\n"
+        );
+        assert_eq!(table.folded(None, false), table.terminal(false));
+        assert_eq!(table.folded(Some(200), true), table.terminal(true));
+        assert_eq!(shares(&[3, 100, 40], 60), [3, 28, 28]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Request {
             sources: entry.sources.clone(),
             sha256: entry.zoo.sha256,
             prefix: entry.hash_prefix(),
-            size: entry.zoo.size.or(entry.file_size),
+            size: entry.zoo.size.or(entry.file_size).map(|n| n.0),
         }
     }
 }

@@ -9,6 +9,7 @@ mod checkpoints;
 mod convert;
 mod datasets;
 mod fuzz;
+mod fuzz_pages;
 mod goldens;
 mod hostile;
 mod hostile_pages;

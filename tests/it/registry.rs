@@ -69,7 +69,7 @@ fn parameters_computed_are_timm_s_exactly() {
     for entry in zoo::registry::Registry::builtin().unwrap().models() {
         let Some(row) = facts.get(&entry.name) else { continue };
         let exact: u64 = row["w_params"].parse().unwrap();
-        assert_eq!(entry.zoo.params, Some(exact), "{}", entry.name);
+        assert_eq!(entry.zoo.params.map(|n| n.0), Some(exact), "{}", entry.name);
         let Some(found) = zoo::lint::computed(entry) else { continue };
         assert_eq!(found.params, exact, "{}", entry.name);
         computed += 1;
@@ -99,6 +99,40 @@ fn an_unknown_name_gets_did_you_mean() {
         assert!(ran.err.contains("did you mean `tf_efficientnet_b0_ns`"), "{verb}: {}", ran.err);
         assert!(ran.out.is_empty(), "{verb}");
     }
+}
+
+/// What pages and cards tell people to type is there, and the Rust is that of the documentation, which is compiled.
+#[test]
+fn pages_and_cards_tell_nothing_that_is_not_there() {
+    let home = Home::new();
+    let help = home.run(&["--help"]).out;
+    let verbs: Vec<&str> = help.lines().filter_map(|l| l.strip_prefix("  ")?.split(' ').next()).collect();
+    let page = home.run(&["page", "tf_efficientnet_b0_ns"]).out;
+    for text in [&page, &home.run(&["card", "tf_efficientnet_b0_ns"]).out] {
+        let typed = text.lines().filter_map(|l| l.strip_prefix("zoo ")?.split(' ').next());
+        let typed: Vec<_> = typed.collect();
+        assert!(typed.len() >= 2 && typed.iter().all(|verb| verbs.contains(verb)), "{typed:?} {verbs:?}");
+    }
+    let source = std::fs::read_to_string(root("src/model/mod.rs")).unwrap();
+    let example =
+        source.split_once("```no_run\n").unwrap().1.split_once("//! # Ok").unwrap().0.replace("//! ", "");
+    assert!(page.contains(&example), "{example}");
+}
+
+/// A card claims what is right, with the page as its source only where the page says that.
+#[test]
+fn a_card_has_the_corrected_claim() {
+    let home = Home::new();
+    let card = home.run(&["card", "pnasnet5large"]).out;
+    assert!(card.contains("value: 82.814") && !card.contains("value: 0.98"), "{card}");
+    assert!(!card.contains("source:") && home.run(&["card", "resnet50"]).out.contains("source:"), "{card}");
+    home.write("d.yaml", "Models:\n- Name: det\n  Code: c\n  Results: [{Task: Object Detection, Dataset: COCO, Metrics: {box AP: 37.4}}]\n");
+    let card = home.run(&["card", "det", "--registry", "d.yaml"]).out;
+    assert!(
+        card.contains("pipeline_tag: object-detection") && card.contains("A model for object detection"),
+        "{card}"
+    );
+    assert!(!card.contains("timm\n- zoo") && !card.contains("library_name"), "{card}");
 }
 
 fn pages() -> Vec<PathBuf> {

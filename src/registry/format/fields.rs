@@ -74,6 +74,10 @@ pub(crate) const METADATA_ORDER: &[&str] = &[
     "Stochastic Depth Survival",
 ];
 
+/// Metadata that every entry has as a value of its own type; the ID is its name again.
+pub(crate) const TYPED: &[&str] =
+    &["FLOPs", "Parameters", "File Size", "Crop Pct", "Image Size", "Interpolation", "Training Data", "ID"];
+
 pub(crate) const PAPER_ORDER: &[&str] = &["Title", "URL"];
 
 pub(crate) const ZOO_ORDER: &[&str] = &[

@@ -108,6 +108,9 @@ fn beside(front: &Node, model: &mut Node) {
             other => rest.set(other, value.clone()),
         }
     }
+    // What is put together here stands where the model does.
+    let place =
+        Node { file: model.file.clone(), span: model.span, value: Value::Mapping(Mapping::default()) };
     let Some(mapping) = model.mapping_mut() else { return };
     let mut add = |key: &str, mut more: Mapping| {
         // What the model itself says goes first.
@@ -115,7 +118,7 @@ fn beside(front: &Node, model: &mut Node) {
             more.set(k.text(), v.clone());
         }
         if !more.is_empty() {
-            mapping.set(key, Node::of(Value::Mapping(more)));
+            mapping.set(key, Node { value: Value::Mapping(more), ..place.clone() });
         }
     };
     add("Metadata", metadata);

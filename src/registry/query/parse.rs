@@ -1,6 +1,6 @@
 //! From the text of `--where` to an expression. The grammar is in [`super`]'s documentation.
 
-use super::{Comparison, Error, Expression, Value, field, is_number};
+use super::{Comparison, Error, Expression, Pattern, Value, field, is_number};
 
 /// Parentheses and `not`s within each other.
 const MAX_DEPTH: usize = 64;
@@ -61,6 +61,9 @@ fn tokens(text: &str) -> Result<Vec<Placed>, (usize, String)> {
             '!' if next == Some('=') => (2, Token::Compare(Comparison::NotEqual)),
             '!' if next == Some('~') => (2, Token::Compare(Comparison::ContainsNot)),
             '~' => (1, Token::Compare(Comparison::Contains)),
+            '!' => (1, Token::Word("not".into())),
+            '&' if next == Some('&') => (2, Token::Word("and".into())),
+            '|' if next == Some('|') => (2, Token::Word("or".into())),
             '"' | '\'' => {
                 let inside = run(at + 1, &|other| other != c);
                 let length = inside.chars().count();
@@ -70,7 +73,7 @@ fn tokens(text: &str) -> Result<Vec<Placed>, (usize, String)> {
                 (length + 2, Token::Text(inside))
             }
             _ => {
-                let word = run(at, &|c| c.is_alphanumeric() || "_-.+%/:*".contains(c));
+                let word = run(at, &|c| c.is_alphanumeric() || "_-.+%/:*?[]".contains(c));
                 if word.is_empty() {
                     return Err((start, format!("`{c}` has no meaning here")));
                 }
@@ -84,21 +87,29 @@ fn tokens(text: &str) -> Result<Vec<Placed>, (usize, String)> {
     Ok(tokens)
 }
 
-/// `10`, `10M`, `1.5e6`, `80%`.
+/// `10`, `10M`, `1.5e6`, `20MB`, `80%`.
 fn number(word: &str) -> Option<f64> {
-    let word = word.strip_suffix('%').unwrap_or(word);
     if !word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.')) {
         return None;
     }
-    let scale = match word.chars().last()? {
-        'k' | 'K' => 1e3,
-        'm' | 'M' => 1e6,
-        'g' | 'G' | 'b' | 'B' => 1e9,
-        't' | 'T' => 1e12,
-        _ => 1.0,
+    let digits = word.trim_end_matches(|c: char| c == '%' || c.is_ascii_alphabetic());
+    let scale = match word.get(digits.len()..)? {
+        "" => 1.0,
+        other => unit(other)?,
     };
-    let digits = if scale > 1.0 { word.get(..word.len() - 1)? } else { word };
     digits.parse::<f64>().ok().map(|n| n * scale).filter(|n| n.is_finite())
+}
+
+/// What a unit stands for. `B` alone is a billion, as people count parameters; behind a prefix it is bytes.
+fn unit(word: &str) -> Option<f64> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "%" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" | "b" => 1e9,
+        "t" | "tb" => 1e12,
+        _ => return None,
+    })
 }
 
 struct Parser<'a> {
@@ -126,9 +137,13 @@ impl Parser<'_> {
         is
     }
 
+    /// Where the token is that comes next.
+    fn column(&self) -> usize {
+        self.tokens.get(self.at).map_or(self.text.chars().count(), |(column, _)| *column)
+    }
+
     fn error(&self, message: &str) -> Error {
-        let column = self.tokens.get(self.at).map_or(self.text.chars().count(), |(column, _)| *column);
-        self.error_at(column, message.to_owned())
+        self.error_at(self.column(), message.to_owned())
     }
 
     fn error_at(&self, column: usize, message: String) -> Error {
@@ -191,23 +206,44 @@ impl Parser<'_> {
         let Token::Compare(comparison) = *self.peek() else {
             return Err(self.error("expected one of `<`, `<=`, `>`, `>=`, `=`, `!=`, `~`, `!~`, `is`"));
         };
-        let contains = matches!(comparison, Comparison::Contains | Comparison::ContainsNot);
-        if contains && is_number(name) {
+        let contains = match comparison {
+            Comparison::Contains => Some(true),
+            Comparison::ContainsNot => Some(false),
+            _ => None,
+        };
+        if contains.is_some() && is_number(name) {
             return Err(self.error(&format!("`{name}` is a number, which contains nothing")));
         }
         self.at += 1;
         let place = self.at;
         let value = match self.next() {
-            Token::Number(n) if is_number(name) => Value::Number(n),
+            Token::Number(n) if is_number(name) => {
+                // `10 M` is `10M`.
+                let scale = match self.peek() {
+                    Token::Word(word) => unit(word),
+                    _ => None,
+                };
+                self.at += usize::from(scale.is_some());
+                Value::Number(n * scale.unwrap_or(1.0))
+            }
             Token::Text(t) | Token::Word(t) if !is_number(name) => Value::Text(t),
             Token::Number(_) if !is_number(name) => Value::Text(self.written(place)),
             _ => {
                 self.at = place;
-                let kind = if is_number(name) { "a number, such as `10M`" } else { "a text" };
+                let kind = example(name);
                 return Err(self.error(&format!("`{name}` is compared with {kind}")));
             }
         };
-        Ok(Expression::Compare(name, comparison, value))
+        match (contains, value) {
+            (Some(wanted), Value::Text(text)) => {
+                let pattern: Pattern = text.parse().map_err(|message| {
+                    self.at = place;
+                    self.error_at(self.column(), message)
+                })?;
+                Ok(Expression::Matches(name, wanted, pattern))
+            }
+            (_, value) => Ok(Expression::Compare(name, comparison, value)),
+        }
     }
 
     /// The characters of a token as typed.
@@ -216,6 +252,18 @@ impl Parser<'_> {
         let (Some(from), Some(to)) = (place(token), place(token + 1)) else { return String::new() };
         let all = self.text.chars().skip(from).take(to - from).collect::<String>();
         all.trim_end().to_owned()
+    }
+}
+
+/// What a field is compared with.
+fn example(field: &str) -> &'static str {
+    match field {
+        "top1" | "top5" => "a percentage, such as `80`",
+        "image_size" => "pixels, such as `224`",
+        "crop_pct" => "a share, such as `0.875`",
+        "file_size" => "bytes, such as `20MB`",
+        _ if is_number(field) => "a number, such as `10M`",
+        _ => "a text",
     }
 }
 

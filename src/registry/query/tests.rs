@@ -26,6 +26,17 @@ fn the_examples_of_the_documentation() {
 }
 
 #[test]
+fn units_globs_and_other_languages_signs() {
+    assert_eq!(chosen("file_size < 20MB"), chosen("file_size < 20000000"));
+    assert_eq!(chosen("params < 10 M && top1 >= 80 %"), chosen("params < 10000000 and top1 >= 80"));
+    assert_eq!(chosen("params > .1B || !params > 1k"), chosen("params > 100000000"));
+    assert_eq!(chosen("name ~ tf_*_b?_ns").len(), 8);
+    assert_eq!(chosen("name !~ '*[0-9]*' and name ~ lite").len(), 0);
+    assert!(refused("name ~ '[z-a]'").1.contains("no pattern") && refused("name ~ '[z-a]'").0 == 7);
+    assert!(refused("file_size < 20 XB").0 == 15 && refused("file_size < x").1.contains("`20MB`"));
+}
+
+#[test]
 fn unknown_is_neither_true_nor_false() {
     let all = Registry::builtin().unwrap().models().len();
     let unknown = chosen("flops is null").len();
@@ -66,6 +77,7 @@ fn unknown_values_sort_last_either_way() {
         assert!(entries.last().unwrap().flops.is_none());
     }
     assert_eq!("top1,-pars".parse::<Sort>().unwrap_err().column, 6);
+    assert!("top1,".parse::<Sort>().is_ok() && "".parse::<Sort>().is_err());
 }
 
 proptest! {

@@ -210,6 +210,10 @@ fn trees() -> impl Strategy<Value = Node> {
             "-",
             "?",
             "key: |",
+            "::error::x",
+            "a\n  ::error::x\n",
+            "a ##[error]x",
+            "##vso[x]",
             "[",
             "{}",
         ])
@@ -239,6 +243,8 @@ proptest! {
             prop_assert!(problems.is_empty(), "{}", text);
             prop_assert_eq!(documents.len(), 1, "{}", text);
             prop_assert!(documents[0].same_facts(&node), "{}\n{:?}", text, documents[0]);
+            prop_assert!(!text.contains("##[") && !text.contains("##vso["), "{}", text);
+            prop_assert!(!text.lines().any(|l| l.trim_start().starts_with("::")), "{}", text);
             prop_assert_eq!(to_yaml(&documents[0]), to_yaml(&node));
         }
     }

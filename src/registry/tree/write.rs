@@ -133,14 +133,20 @@ impl Writer {
         if scalar.style == Style::Plain {
             let text = if scalar.is_null() { "null" } else { text };
             // What was plain once is not always plain on one line: `a\nb` was folded from two.
-            if may_be_plain(text) && !self.ends_comment(text) {
+            if may_be_plain(text) && !self.ends_comment(text) && !begins_command(text) {
                 self.out.push_str(text);
                 return;
             }
         }
         let plain = Scalar { text: text.clone(), style: Style::Plain };
         match text {
-            _ if !printable(text) || text.contains('\n') || self.ends_comment(text) => self.double(text),
+            _ if !printable(text)
+                || text.contains('\n')
+                || self.ends_comment(text)
+                || begins_command(text) =>
+            {
+                self.double(text)
+            }
             _ if may_be_plain(text) && plain.is_string() => self.out.push_str(text),
             _ => {
                 self.out.push('\'');
@@ -160,6 +166,7 @@ impl Writer {
             && !text.lines().any(|l| l.ends_with([' ', '\t']) || l.contains('\r'))
             && !text.ends_with("\n\n")
             && !self.ends_comment(text)
+            && !begins_command(text)
     }
 
     fn literal(&mut self, text: &str, level: usize) {
@@ -186,6 +193,8 @@ impl Writer {
                 // `-->` and `--!>` end a comment; `<!--` inside one is an error to some parsers.
                 '>' | '!' if self.comment && before == ['-', '-'] => self.escape(c),
                 '-' if self.comment && before.last() == Some(&'!') => self.escape(c),
+                // `##[` and `##vso[` are commands anywhere in a line.
+                '#' if before.last() == Some(&'#') => self.escape(c),
                 c if is_printable(c) => self.out.push(c),
                 c => self.escape(c),
             }
@@ -206,6 +215,15 @@ impl Writer {
     fn ends_comment(&self, text: &str) -> bool {
         self.comment && ["-->", "--!", "<!-"].iter().any(|end| text.contains(end))
     }
+}
+
+/// Whether a text would be taken for a command by who reads the log of a GitHub or Azure workflow, where it
+/// began a line, or anywhere.
+fn begins_command(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("::"))
+        || text.split('\r').any(|line| line.trim_start().starts_with("::"))
+        || text.contains("##[")
+        || text.contains("##vso[")
 }
 
 fn is_block(node: &Node) -> bool {

@@ -4,11 +4,16 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{escaped, is_unprintable};
+use super::{Commands, escaped, is_unprintable};
 
 /// A Python string literal.
 pub fn python(text: &str) -> String {
-    let inside = escaped(text, |c, out| match c {
+    let mut commands = Commands::inside(text);
+    let inside = escaped(text, move |c, out| match c {
+        _ if commands.begins(c) => {
+            let _ = write!(out, "\\x{:02x}", u32::from(c));
+            true
+        }
         '\\' | '\'' => {
             out.push('\\');
             out.push(c);
@@ -26,7 +31,12 @@ pub fn python(text: &str) -> String {
 
 /// A Rust string literal.
 pub fn rust(text: &str) -> String {
-    let inside = escaped(text, |c, out| match c {
+    let mut commands = Commands::inside(text);
+    let inside = escaped(text, move |c, out| match c {
+        _ if commands.begins(c) => {
+            let _ = write!(out, "\\x{:02x}", u32::from(c));
+            true
+        }
         '\\' | '"' => {
             out.push('\\');
             out.push(c);
@@ -51,7 +61,7 @@ pub fn shell(text: &str) -> Cow<'_, str> {
     }
     let visible: String = text.chars().filter(|c| !is_unprintable(*c)).collect();
     let path = if visible.starts_with('-') { "./" } else { "" };
-    Cow::Owned(format!("'{path}{}'", visible.replace('\'', "'\\''")))
+    Cow::Owned(format!("'{path}{}'", visible.replace('\'', "'\\''").replace("##", "#''#")))
 }
 
 /// The value of a BibTeX field, in its braces.

@@ -16,6 +16,9 @@ const HOSTILE: &[&str] = &[
     "a,\"b\"\r\nc",
     "]]>&lt;\u{0}",
     "\u{9b}31m",
+    "a ##[add-mask]b",
+    "##vso[task.setvariable variable=x]y",
+    "a\r  ::warning::b",
 ];
 
 fn hostile() -> impl Strategy<Value = String> {
@@ -26,6 +29,19 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
+    fn no_line_is_a_workflow_s_command(text in hostile()) {
+        let plain = [terminal(&text), html(&text), xml(&text), markdown(&text), csv(&text)];
+        let quoted = [python(&text), rust(&text), shell(&text).into_owned(), bibtex(&text)];
+        let document = serde_json::to_string(&text).unwrap();
+        let all = plain.iter().map(|t| t.as_ref()).chain(quoted.iter().map(String::as_str));
+        let document = json(&document);
+        for out in all.chain([document.as_ref()]) {
+            prop_assert!(!out.contains("##[") && !out.contains("##vso["), "{out}");
+            prop_assert!(!out.split(['\n', '\r']).any(|l| l.trim_start().starts_with("::")), "{out}");
+        }
+    }
+
+    #[test]
     fn a_terminal_gets_one_line_that_does_nothing(text in hostile()) {
         prop_assert!(!terminal(&text).chars().any(is_unprintable));
     }
@@ -35,7 +51,7 @@ proptest! {
         for out in [html(&text), xml(&text)] {
             prop_assert!(!out.contains(['<', '>', '"', '\'']), "{out}");
             prop_assert!(out.chars().all(|c| c == '\n' || c == '\t' || !is_unprintable(c)), "{out:?}");
-            let entities = ["amp;", "lt;", "gt;", "quot;", "#39;"];
+            let entities = ["amp;", "lt;", "gt;", "quot;", "#39;", "#58;", "#35;"];
             for (at, _) in out.match_indices('&') {
                 prop_assert!(entities.iter().any(|e| out[at + 1..].starts_with(e)), "{out}");
             }
@@ -103,6 +119,12 @@ fn each_sink_has_its_own_signs() {
     assert_eq!(markdown("# h"), "\\# h");
     assert_eq!(markdown("1. x"), "1\\. x");
     assert_eq!(csv("=cmd"), "\"'=cmd\"");
+    assert_eq!(csv("::error::x\n ::x"), "\"::error::x\n \\u{3a}:x\"");
+    assert_eq!(markdown(" ::a"), " \\::a");
+    assert_eq!(html("a\n::b"), "a\n&#58;:b");
+    assert_eq!(terminal("a##[b"), "a\\u{23}#[b");
+    assert_eq!(json("\"##[x\""), "\"\\u0023#[x\"");
+    assert_eq!(shell("##[x"), "'#''#[x'");
     assert_eq!(csv("a,\"b\""), "\"a,\"\"b\"\"\"");
     assert_eq!(github("100%\n::error::x"), "100%25%0A::error::x");
     assert_eq!(github_property("a:b,c"), "a%3Ab%2Cc");
