@@ -96,16 +96,20 @@ pub fn svg(points: &[Point], x_title: &str) -> String {
     }
     let line: Vec<_> = front.iter().map(|p| format!("{:.1},{:.1}", at_x(p.x), at_y(p.y))).collect();
     let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"#c00\"/>", line.join(" "));
-    // A label needs a line of its own: those too close below the one before are moved down.
-    let mut free = f64::NEG_INFINITY;
-    for point in front.iter().rev() {
-        let y = (at_y(point.y) + 4.0).max(free);
-        free = y + 13.0;
+    // Above and left of the front is nothing: names stand there, where there is room for them, and each needs a
+    // line of its own: one too close above the one before is moved up.
+    const LETTER: f64 = 7.0;
+    let mut free = f64::INFINITY;
+    for point in &front {
+        let y = (at_y(point.y) + 4.0).min(free);
+        free = y - 13.0;
+        let (x, name) = (at_x(point.x), safe::xml(&point.name));
+        let fits = x - 8.0 - LETTER * name.chars().count() as f64 >= LEFT;
+        let (x, anchor) = if fits { (x - 8.0, "end") } else { (x + 8.0, "start") };
         let _ = writeln!(
             out,
-            "<text x=\"{:.1}\" y=\"{y:.1}\">{}</text>",
-            at_x(point.x) + 8.0,
-            safe::xml(&point.name)
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" stroke=\"#fff\" stroke-width=\"3\" \
+             paint-order=\"stroke\">{name}</text>"
         );
     }
     out.push_str("</svg>\n");
@@ -148,5 +152,8 @@ mod tests {
         assert!(!picture.contains("<script") && picture.contains("&lt;script&gt;"));
         assert!(!picture.contains("NaN") && !picture.contains("inf"));
         assert!(svg(&[], "parameters").contains("no model"));
+        let two = svg(&[point("small", 1e6, 50.0), point("large", 1e8, 90.0)], "parameters");
+        let anchor = |name: &str| two.lines().find(|l| l.ends_with(&format!(">{name}</text>"))).unwrap();
+        assert!(anchor("small").contains("\"start\"") && anchor("large").contains("\"end\""), "{two}");
     }
 }
