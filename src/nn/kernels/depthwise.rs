@@ -1,10 +1,10 @@
-//! Depthwise convolution of one panel of channels, with bias, activation and the mean that
+//! Depthwise convolution of one panel of channels, with bias, activation and the sum behind the mean that
 //! squeeze-excite wants, in one pass.
 //!
 //! In: some rows of the panel's map in a [`Ring`], inside a border of zeros, so that no tap needs a test.
 //! Out: the panel's channels of some rows of an NHWC map. A ring is small enough to stay in the nearest
 //! caches while a whole map of expanded activations passes through it. The input is loaded once for each
-//! row of the window and used for all outputs of a tile that it reaches. The mean adds a row's outputs
+//! row of the window and used for all outputs of a tile that it reaches. The sum adds a row's outputs
 //! first, then rows: its order depends on the map's shape only.
 
 #![allow(unsafe_code)]
@@ -15,7 +15,7 @@ use crate::nn::graph::Activation;
 
 use super::conv::{Taps, put, share};
 use super::math::{activate, is_heavy, rework};
-use super::memory::{Dst, Src};
+use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, PANEL, Simd};
 
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
@@ -149,8 +149,8 @@ pub(crate) struct Depthwise<'a> {
     pub(crate) vectors: usize,
     /// Applied to a finished sum.
     pub(crate) activation: Option<Activation>,
-    /// Where the mean of the panel's outputs goes; between the first rows and the last it holds their sum.
-    pub(crate) mean: Option<Dst<'a>>,
+    /// What the sum of the panel's outputs is added to.
+    pub(crate) sum: Option<Dst<'a>>,
 }
 
 impl Kernel for Depthwise<'_> {
@@ -166,7 +166,7 @@ impl Kernel for Depthwise<'_> {
         assert!(self.input.len() >= self.ring.len(self.vectors, S::LANES));
         assert!(self.weights.len() >= self.taps.count() * width && self.bias.len() >= width);
         assert!(self.output.len() >= (pixels - 1) * self.output_pitch + width);
-        assert!(self.mean.is_none_or(|m| m.len() >= width));
+        assert!(self.sum.is_none_or(|m| m.len() >= width));
         match self.taps.stride[1] {
             1 => self.map::<S, 1>(s),
             2 => self.map::<S, 2>(s),
@@ -188,14 +188,14 @@ impl Depthwise<'_> {
 
     #[inline(always)]
     fn rows<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S) {
-        let [oh, ow] = self.output_size;
+        let [_, ow] = self.output_size;
         let tiles = ow.div_ceil(WIDEST);
         let [first, end] = self.rows;
-        let mut mean = [s.splat(0.0); NV];
-        if let Some(from) = self.mean.filter(|_| first > 0) {
+        let mut sum = [s.splat(0.0); NV];
+        if let Some(from) = self.sum {
             for v in 0..NV {
-                // SAFETY: `run` checked that the mean has room for every vector of the panel.
-                mean[v] = unsafe { s.load(from.ptr().add(v * S::LANES)) };
+                // SAFETY: `run` checked that the sum has room for every vector of the panel.
+                sum[v] = unsafe { s.load(from.ptr().add(v * S::LANES)) };
             }
         }
         for y in first..end {
@@ -217,14 +217,13 @@ impl Depthwise<'_> {
                 self.rework_row::<S, NV>(s, y, &mut row);
             }
             for v in 0..NV {
-                mean[v] = s.add(mean[v], row[v]);
+                sum[v] = s.add(sum[v], row[v]);
             }
         }
-        if let Some(to) = self.mean {
-            let scale = s.splat(if end == oh { 1.0 / (oh * ow) as f32 } else { 1.0 });
+        if let Some(to) = self.sum {
             for v in 0..NV {
                 // SAFETY: as above.
-                unsafe { s.store(to.ptr().add(v * S::LANES), s.mul(mean[v], scale)) }
+                unsafe { s.store(to.ptr().add(v * S::LANES), sum[v]) }
             }
         }
     }
@@ -260,7 +259,9 @@ impl Depthwise<'_> {
             let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
             for i in 0..N {
                 // The outputs below: each is a line of its own, and the cache is to have it by the next row.
-                s.prefetch(output.wrapping_add((ow + i) * self.output_pitch));
+                for line in (0..width).step_by(LINE) {
+                    s.prefetch(output.wrapping_add((ow + i) * self.output_pitch + line));
+                }
             }
             let mut slot = y * t.stride[0] % slots;
             for _ in 0..kh {
@@ -315,7 +316,7 @@ impl Depthwise<'_> {
                     *place = self.output.ptr().add((y * ow + first + i) * self.output_pitch);
                 }
                 rework(s, self.activation, &places[..count], NV);
-                if self.mean.is_some() {
+                if self.sum.is_some() {
                     for place in &places[..count] {
                         for v in 0..NV {
                             total[v] = s.add(total[v], s.load(place.add(v * S::LANES)));

@@ -155,3 +155,32 @@ impl Kernel for MeanPart<'_> {
         }
     }
 }
+
+/// The mean over all pixels, from the sums over the upper and the lower half of a map.
+pub(crate) struct MeanOfHalves<'a> {
+    /// One sum a channel, of the upper half and of the lower, which is zeros where the map is not halved.
+    pub(crate) halves: [Src<'a>; 2],
+    /// Pixels of both.
+    pub(crate) pixels: usize,
+    /// Vectors of channels.
+    pub(crate) vectors: usize,
+    /// One value a channel.
+    pub(crate) output: Dst<'a>,
+}
+
+impl Kernel for MeanOfHalves<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [upper, lower] = self.halves;
+        let len = self.vectors * S::LANES;
+        assert!(upper.len() >= len && lower.len() >= len && self.output.len() >= len);
+        let scale = s.splat(1.0 / self.pixels.max(1) as f32);
+        for at in (0..len).step_by(S::LANES) {
+            // SAFETY: just checked.
+            unsafe {
+                let sum = s.add(s.load(upper.ptr().add(at)), s.load(lower.ptr().add(at)));
+                s.store(self.output.ptr().add(at), s.mul(sum, scale));
+            }
+        }
+    }
+}

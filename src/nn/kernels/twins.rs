@@ -10,7 +10,7 @@ use super::conv::{Conv, Epilogue, Taps, share};
 use super::depthwise::{Depthwise, Ring};
 use super::memory::{Buffer, Dst, Src};
 use super::pointwise::{Pointwise, ScaleWeights};
-use super::pool::{Mean, Pool};
+use super::pool::{Mean, MeanOfHalves, Pool};
 use super::simd::PANEL;
 use super::vector::Vector;
 use super::{Isa, pack};
@@ -220,7 +220,7 @@ proptest! {
             let ring = Ring::new(g.input, g.output, &g.taps, lanes);
             let mut scratch = vec![f32::NAN; ring.len(PANEL, lanes)];
             let mut out = vec![f32::NAN; g.output[0] * g.output[1] * pitch];
-            let mut means = vec![f32::NAN; pitch];
+            let mut means = vec![0.0; pitch];
             let (output, total) = (Dst::new(&mut out), Dst::new(&mut means));
             for panel in 0..map.vectors(isa).div_ceil(PANEL) {
                 let vectors = PANEL.min(map.vectors(isa) - panel * PANEL);
@@ -251,7 +251,7 @@ proptest! {
                         output_pitch: pitch,
                         vectors,
                         activation: act,
-                        mean: mean.then(|| total.part(channel, width)),
+                        sum: mean.then(|| total.part(channel, width)),
                     });
                 }
             }
@@ -268,6 +268,13 @@ proptest! {
                     sums[o] += apply(act, sum) / (g.output[0] * g.output[1]) as f64;
                 }
             }
+            let sums_found = means.clone();
+            isa.run(MeanOfHalves {
+                halves: [Src::new(&sums_found[..pitch]), Src::new(&vec![0.0; pitch])],
+                pixels: g.output[0] * g.output[1],
+                vectors: map.vectors(isa),
+                output: Dst::new(&mut means),
+            });
             for (found, truth) in means.iter().zip(sums).filter(|_| mean) {
                 close(isa, "mean of depthwise", *found, truth, count);
             }

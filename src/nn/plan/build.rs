@@ -95,7 +95,9 @@ impl Builder<'_> {
                     self.push(index, Action::Image(output));
                 }
             }
-            Kind::Conv(conv) if conv.depthwise() => self.depthwise(index, conv, input, output, maps)?,
+            Kind::Conv(conv) if conv.depthwise() => {
+                self.depthwise(index, conv, [input, output], maps, extra)?
+            }
             Kind::Conv(conv) => self.dense(index, layer, conv, maps, extra)?,
             Kind::Pass(pass) => self.pass(index, pass, input, output, maps)?,
             Kind::Pool(kind, window) => {
@@ -266,9 +268,9 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         conv: &Conv,
-        input: Map,
-        output: Map,
+        [input, output]: [Map; 2],
         maps: &Maps,
+        extra: usize,
     ) -> Result<(), Error> {
         let expand = match &conv.expand {
             Some((expand, value)) => match self.packer.blocks(expand, false)?.pop() {
@@ -301,9 +303,12 @@ impl Builder<'_> {
             weights,
             bias,
             activation: conv.activation,
-            mean: conv.mean.map(|v| maps.of(v).at),
+            sums: conv.mean.map(|_| extra),
         });
         self.push(index, action);
+        if let Some(mean) = conv.mean {
+            self.push(index, Action::MeanOfHalves { map: output, sums: extra, output: maps.of(mean).at });
+        }
         Ok(())
     }
 }

@@ -81,8 +81,8 @@ impl Maps {
         )
     }
 
-    /// What a layer behind a gate needs, the smaller of its scaled input and its scaled weights; and what the first
-    /// convolution does, the image's planes.
+    /// What a layer behind a gate needs, the smaller of its scaled input and its scaled weights; what a depthwise one
+    /// with a mean does, sums of two halves; and the first convolution, the image's planes.
     fn extra(&self, layer: &Layer) -> usize {
         match &layer.kind {
             Kind::Conv(conv @ Conv { gate: Some(_), .. }) => {
@@ -92,6 +92,7 @@ impl Maps {
                     false => input.len(self.lanes),
                 }
             }
+            Kind::Conv(Conv { mean: Some(_), .. }) => 2 * self.of(layer.output).vectors * self.lanes,
             Kind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
                 Self::planes(conv, self.of(layer.input), self.of(layer.output)).len()
             }

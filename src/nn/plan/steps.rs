@@ -4,13 +4,15 @@
 //! (`build`). Out: maps in the arena. A step's parts write different values and are separated from the
 //! next step's by a barrier; which part computes a value never changes its bits. Run by `worker`.
 
+use std::ops::Range;
+
 use crate::nn::graph::{Activation, PoolKind};
 use crate::nn::kernels::Isa;
 use crate::nn::kernels::conv::{self, Epilogue, Taps, share};
 use crate::nn::kernels::depthwise::{self, Ring};
 use crate::nn::kernels::memory::{Dst, Src};
 use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
-use crate::nn::kernels::pool::{Mean, Pool};
+use crate::nn::kernels::pool::{Mean, MeanOfHalves, Pool};
 use crate::nn::kernels::simd::PANEL;
 use crate::nn::kernels::stem::{self, Planes};
 use crate::nn::kernels::vector::Vector;
@@ -86,7 +88,8 @@ pub(super) struct Depthwise {
     pub(super) weights: usize,
     pub(super) bias: usize,
     pub(super) activation: Option<Activation>,
-    pub(super) mean: Option<usize>,
+    /// Where in the arena the sums of the upper and of the lower half of the output go.
+    pub(super) sums: Option<usize>,
 }
 
 /// The first convolution, on the image's own planes.
@@ -113,6 +116,12 @@ pub(super) enum Action {
     Stem(Stem),
     Dense(Dense),
     Depthwise(Depthwise),
+    /// The mean of a map from the sums of its halves.
+    MeanOfHalves {
+        map: Map,
+        sums: usize,
+        output: usize,
+    },
     Winograd(Winograd),
     Vector {
         input: usize,
@@ -275,6 +284,17 @@ impl Action {
                 };
                 isa.run(work.part(share(input.vectors, parts, part)));
             }
+            Action::MeanOfHalves { map, sums, output } => {
+                let lanes = env.lanes();
+                let own = share(map.vectors, parts, part);
+                let [at, len] = [own.start * lanes, own.len() * lanes];
+                isa.run(MeanOfHalves {
+                    halves: [0, 1].map(|half| env.read(sums + half * map.vectors * lanes + at).part(0, len)),
+                    pixels: map.pixels(),
+                    vectors: own.len(),
+                    output: env.write(output + at),
+                });
+            }
             Action::Copy { from, first, to, at, channels } => {
                 let (source, target) = (from.vectors * env.lanes(), to.vectors * env.lanes());
                 let pixels = share(from.pixels(), parts, part);
@@ -362,50 +382,104 @@ impl Dense {
     }
 }
 
+/// Values of input in a stripe.
+const STRIPE: usize = 96 * 1024;
+/// Fewest rows of output in a stripe.
+const FEWEST: usize = 8;
+
 impl Depthwise {
-    fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
-        let lanes = env.lanes();
-        let pitch = self.output.vectors * lanes;
+    /// Rows of the upper half. A map with more pixels than channels is halved: threads then share its rows before they
+    /// share its panels, of which there may be too few, and the sums behind a mean are added half by half.
+    fn upper(&self) -> usize {
         let [rows, _] = self.output.size;
+        if self.output.pixels() > self.output.channels { rows.div_ceil(2) } else { rows }
+    }
+
+    fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let ([rows, _], upper) = (self.output.size, self.upper());
+        let panels = self.output.vectors.div_ceil(PANEL);
+        // All panels of the upper half, then all of the lower.
+        let halves = if upper < rows { 2 } else { 1 };
+        let own = share(panels * halves, parts, part);
         let mut cleared = 0;
-        let panels = share(self.output.vectors.div_ceil(PANEL), parts, part);
-        for panel in panels.clone() {
-            let vectors = PANEL.min(self.output.vectors - panel * PANEL);
-            let channel = panel * PANEL * lanes;
-            let width = vectors * lanes;
-            if cleared != width {
-                self.ring.clear(env.scratch, width);
-                cleared = width;
-            }
-            let mut made = 0;
-            for first in (0..rows).step_by(self.ring.band) {
-                let band = first..rows.min(first + self.ring.band);
-                let needs = self.ring.needs(&band);
-                let runs = self.ring.runs(needs.start.max(made)..needs.end);
-                made = needs.end;
-                for (slot, row, count) in runs {
-                    match row {
-                        None => self.ring.blank(env.scratch, width, slot, count),
-                        Some(row) => {
-                            self.fill(env, channel, vectors, panel == panels.start, (slot, row, count))
-                        }
-                    }
+        for stripe in self.stripes() {
+            let mut fresh = true;
+            for panel in 0..panels {
+                let mine = match (own.contains(&panel), halves > 1 && own.contains(&(panels + panel))) {
+                    (true, true) => 0..rows,
+                    (true, false) => 0..upper,
+                    (false, true) => upper..rows,
+                    (false, false) => continue,
+                };
+                let rows = stripe.start.max(mine.start)..stripe.end.min(mine.end);
+                if rows.is_empty() {
+                    continue;
                 }
-                env.isa.run(depthwise::Depthwise {
-                    input: env.scratch.read(),
-                    ring: self.ring,
-                    rows: [band.start, band.end],
-                    taps: self.taps,
-                    output_size: self.output.size,
-                    weights: env.weight(self.weights + channel * self.taps.count()),
-                    bias: env.weight(self.bias + channel),
-                    output: env.write(self.output.at + channel),
-                    output_pitch: pitch,
-                    vectors,
-                    activation: self.activation,
-                    mean: self.mean.map(|at| env.write(at + channel)),
-                });
+                let width = PANEL.min(self.output.vectors - panel * PANEL) * env.lanes();
+                if cleared != width {
+                    self.ring.clear(env.scratch, width);
+                    cleared = width;
+                }
+                self.panel(env, panel, rows, fresh);
+                fresh = false;
             }
+        }
+    }
+
+    /// Rows of output whose input stays in the second-level cache while one panel after the other reads it. Where
+    /// a stripe begins, the rows of input that its first window shares with the stripe before are made again.
+    fn stripes(&self) -> impl Iterator<Item = Range<usize>> {
+        let ([rows, _], from) = (self.output.size, self.expand.map_or(self.input, |expand| expand.input));
+        let count = match self.output.vectors {
+            0..=PANEL => 1,
+            _ => (from.pixels() * from.channels).div_ceil(STRIPE).clamp(1, rows.div_ceil(FEWEST).max(1)),
+        };
+        (0..count).map(move |i| share(rows, count, i))
+    }
+
+    /// Some rows of a panel, band after band.
+    fn panel(&self, env: &Env<'_>, panel: usize, rows: Range<usize>, fresh: bool) {
+        let (lanes, upper) = (env.lanes(), self.upper());
+        let vectors = PANEL.min(self.output.vectors - panel * PANEL);
+        let (channel, width) = (panel * PANEL * lanes, vectors * lanes);
+        let sum = |row: usize| {
+            let half = if row < upper { 0 } else { self.output.vectors * lanes };
+            self.sums.map(|at| env.write(at + half + channel).part(0, width))
+        };
+        let (mut made, mut first) = (0, rows.start);
+        while first < rows.end {
+            if let Some(sum) = sum(first).filter(|_| first == 0 || first == upper) {
+                sum.zero();
+            }
+            if let Some(lower) = sum(upper).filter(|_| first == 0 && upper == self.output.size[0]) {
+                lower.zero(); // Nobody else will.
+            }
+            let limit = if first < upper { rows.end.min(upper) } else { rows.end };
+            let band = first..limit.min(first + self.ring.band);
+            let needs = self.ring.needs(&band);
+            let runs = self.ring.runs(needs.start.max(made)..needs.end);
+            made = needs.end;
+            for (slot, row, count) in runs {
+                match row {
+                    None => self.ring.blank(env.scratch, width, slot, count),
+                    Some(row) => self.fill(env, channel, vectors, fresh, (slot, row, count)),
+                }
+            }
+            first = band.end;
+            env.isa.run(depthwise::Depthwise {
+                input: env.scratch.read(),
+                ring: self.ring,
+                rows: [band.start, band.end],
+                taps: self.taps,
+                output_size: self.output.size,
+                weights: env.weight(self.weights + channel * self.taps.count()),
+                bias: env.weight(self.bias + channel),
+                output: env.write(self.output.at + channel),
+                output_pitch: self.output.vectors * lanes,
+                vectors,
+                activation: self.activation,
+                sum: sum(band.start),
+            });
         }
     }
 
