@@ -10,11 +10,10 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
-
-use super::math::{activate, is_heavy, rework};
+use super::math::{is_heavy, rework};
 use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, PANEL, Simd};
+use super::tile::{Ahead, Epilogue, finish, products};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +36,6 @@ impl Taps {
     pub(crate) fn count(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
-}
-
-/// What happens to a finished sum.
-#[derive(Clone, Copy)]
-pub(crate) struct Epilogue<'a> {
-    /// Applied first.
-    pub(crate) activation: Option<Activation>,
-    /// Added next; laid out like the output.
-    pub(crate) residual: Option<Src<'a>>,
-    /// Applied last.
-    pub(crate) after: Option<Activation>,
 }
 
 /// A convolution of some of a map's channels into some of another's.
@@ -181,13 +169,6 @@ struct Spot {
     /// Row and column.
     y: usize,
     x: usize,
-}
-
-/// Memory to ask for while other is used.
-#[derive(Clone, Copy)]
-struct Ahead {
-    at: *const f32,
-    step: usize,
 }
 
 impl ConvPart<'_> {
@@ -359,113 +340,6 @@ impl ConvPart<'_> {
                 to[i] = spots[i].to;
             }
             finish(s, &c.epilogue, sums, to, c.output.ptr());
-        }
-    }
-}
-
-/// `sums[i][j] += from[i][k] · weights[k][j]` over `depth` inputs.
-///
-/// # Safety
-/// Each of `from` is readable for `depth` values, `weights` for `depth · NV` vectors.
-#[inline(always)]
-unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
-    s: S,
-    from: [*const f32; MR],
-    weights: *const f32,
-    depth: usize,
-    sums: &mut [[S::V; NV]; MR],
-    ahead: Ahead,
-) {
-    let mut local = *sums;
-    let mut weights = weights;
-    let mut next = ahead.at;
-    for k in 0..depth {
-        // SAFETY: as the caller vouches.
-        unsafe {
-            for line in (0..NV * S::LANES).step_by(LINE) {
-                s.prefetch(weights.wrapping_add(AHEAD + line));
-            }
-            s.prefetch(next);
-            next = next.wrapping_add(ahead.step);
-            let mut w = [s.splat(0.0); NV];
-            for j in 0..NV {
-                w[j] = s.load(weights.add(j * S::LANES));
-            }
-            for i in 0..MR {
-                let a = s.splat(*from[i].add(k));
-                for j in 0..NV {
-                    local[i][j] = s.fma(a, w[j], local[i][j]);
-                }
-            }
-            weights = weights.add(NV * S::LANES);
-        }
-    }
-    *sums = local;
-}
-
-/// Values between the weights in use and those asked for from a cache further away.
-const AHEAD: usize = 256;
-
-/// Activation, residual, activation, and the store.
-///
-/// # Safety
-/// Each of `to` lies in the output that starts at `base`, and is writable for `NV` vectors; the residual
-/// is laid out like the output.
-#[inline(always)]
-pub(super) unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
-    s: S,
-    epilogue: &Epilogue<'_>,
-    sums: [[S::V; NV]; MR],
-    to: [*mut f32; MR],
-    base: *mut f32,
-) {
-    let mut sums = sums;
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if is_heavy(epilogue.activation) {
-            put(s, &to, &sums);
-            if epilogue.residual.is_none() {
-                return; // `strip` applies it, to a batch at a time.
-            }
-            rework(s, epilogue.activation, &to, NV);
-            for i in 0..MR {
-                for j in 0..NV {
-                    sums[i][j] = s.load(to[i].add(j * S::LANES));
-                }
-            }
-        } else {
-            activate(s, epilogue.activation, &mut sums);
-        }
-        if let Some(residual) = epilogue.residual {
-            for i in 0..MR {
-                let from = residual.ptr().offset(to[i].offset_from(base));
-                for j in 0..NV {
-                    sums[i][j] = s.add(sums[i][j], s.load(from.add(j * S::LANES)));
-                }
-            }
-            activate(s, epilogue.after, &mut sums);
-        }
-        put(s, &to, &sums);
-        if epilogue.residual.is_some() && is_heavy(epilogue.after) {
-            rework(s, epilogue.after, &to, NV);
-        }
-    }
-}
-
-/// Stores a tile.
-///
-/// # Safety
-/// Each of `to` is writable for `NV` vectors.
-#[inline(always)]
-pub(super) unsafe fn put<S: Simd, const MR: usize, const NV: usize>(
-    s: S,
-    to: &[*mut f32; MR],
-    tile: &[[S::V; NV]; MR],
-) {
-    for i in 0..MR {
-        for j in 0..NV {
-            // SAFETY: as the caller vouches.
-            unsafe { s.store(to[i].add(j * S::LANES), tile[i][j]) }
         }
     }
 }

@@ -13,10 +13,11 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 
-use super::conv::{Taps, put, share};
+use super::conv::{Taps, share};
 use super::math::{activate, is_heavy, rework};
 use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, PANEL, Simd};
+use super::tile::put;
 
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
 /// of the border above the map; row `r` is in slot `r % slots`.

@@ -26,6 +26,7 @@ pub mod roofline;
 pub(crate) mod simd;
 pub(crate) mod stem;
 pub(crate) mod team;
+pub(crate) mod tile;
 pub(crate) mod vector;
 pub(crate) mod winograd;
 

@@ -11,10 +11,11 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 
-use super::conv::{Epilogue, Taps, finish, share};
+use super::conv::{Taps, share};
 use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
+use super::tile::{Epilogue, finish};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 
 use crate::nn::graph::{Activation, PoolKind};
 
-use super::conv::{Conv, Epilogue, Taps, share};
+use super::conv::{Conv, Taps, share};
 use super::depthwise::{Depthwise, Ring};
 use super::memory::{Buffer, Dst, Src};
 use super::pointwise::{Pointwise, ScaleWeights};
 use super::pool::{Mean, MeanOfHalves, Pool};
 use super::simd::PANEL;
+use super::tile::Epilogue;
 use super::vector::Vector;
 use super::{Isa, pack};
 

@@ -12,10 +12,10 @@
 
 use crate::nn::graph::Activation;
 
-use super::conv::Epilogue;
 use super::math::{activate, is_heavy, rework};
 use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, Simd};
+use super::tile::Epilogue;
 
 /// The side of output tiles that a 3×3 convolution of stride 1 gets; 0 for a direct one. Measured, with vectors of 8
 /// and of 16 lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for

@@ -11,11 +11,13 @@ use crate::nn::kernels::winograd::{self, Tiling};
 use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;
 
+use super::depthwise::{Depthwise, Expand};
 use super::lower::{Conv, Kind, Layer, Lowered, Pass, Value};
 use super::maps::{Maps, gate_on_weights, is_stem};
 use super::packer::{Affine, Packer};
 use super::sizes::{macs, packed_values, taps, weight_values, winograd_side};
-use super::steps::{Action, Dense, Depthwise, Expand, Map, Stem, Step};
+use super::stem::Stem;
+use super::steps::{Action, Dense, Map, Step};
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 

@@ -11,10 +11,12 @@
 
 mod arena;
 mod build;
+mod depthwise;
 mod lower;
 mod maps;
 mod packer;
 mod sizes;
+mod stem;
 mod steps;
 mod winograd;
 

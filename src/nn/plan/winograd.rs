@@ -5,8 +5,9 @@
 //! Made by `build`, run by [`super::steps`].
 
 use crate::nn::graph::Activation;
-use crate::nn::kernels::conv::{Conv, Epilogue, Taps, share};
+use crate::nn::kernels::conv::{Conv, Taps, share};
 use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::tile::Epilogue;
 use crate::nn::kernels::winograd::{Gather, Scatter, Tiling, apart};
 
 use super::steps::{Env, Map};

@@ -1,0 +1,173 @@
+//! The step of a depthwise convolution, with the 1×1 convolution in front of it.
+//!
+//! In: a map, packed weights. Out: a map, and the sums that squeeze-excite's mean is made of. A panel's input rows are
+//! made in this thread's scratch, a ring ([`Ring`]), band after band. Which rows and panels a thread takes never
+//! changes a bit: the sum of a half is always added row by row. Made by `build`, run by [`super::steps`].
+
+use std::ops::Range;
+
+use crate::nn::graph::Activation;
+use crate::nn::kernels::conv::{self, Taps, share};
+use crate::nn::kernels::depthwise::{self, Ring};
+use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::tile::Epilogue;
+
+use super::steps::{Block, Env, Map};
+
+/// A 1×1 convolution whose output only a depthwise one reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expand {
+    pub(super) input: Map,
+    pub(super) block: Block,
+    pub(super) activation: Option<Activation>,
+}
+
+/// A depthwise convolution, with the 1×1 in front of it where there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depthwise {
+    pub(super) expand: Option<Expand>,
+    pub(super) input: Map,
+    pub(super) output: Map,
+    pub(super) taps: Taps,
+    pub(super) ring: Ring,
+    pub(super) weights: usize,
+    pub(super) bias: usize,
+    pub(super) activation: Option<Activation>,
+    /// Where in the arena the sums of the upper and of the lower half of the output go.
+    pub(super) sums: Option<usize>,
+}
+
+/// Values of input in a stripe.
+const STRIPE: usize = 96 * 1024;
+/// Rows of output in a stripe, at least, for each row of input that is made again.
+const FEWEST: usize = 8;
+
+impl Depthwise {
+    /// Rows of the upper half. A map with more pixels than channels is halved: threads then share its rows before they
+    /// share its panels, of which there may be too few, and the sums behind a mean are added half by half.
+    fn upper(&self) -> usize {
+        let [rows, _] = self.output.size;
+        if self.output.pixels() > self.output.channels { rows.div_ceil(2) } else { rows }
+    }
+
+    pub(super) fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
+        let ([rows, _], upper) = (self.output.size, self.upper());
+        let panels = self.output.vectors.div_ceil(PANEL);
+        // All panels of the upper half, then all of the lower.
+        let halves = if upper < rows { 2 } else { 1 };
+        let own = share(panels * halves, parts, part);
+        let mut cleared = 0;
+        for stripe in self.stripes() {
+            let mut fresh = true;
+            for panel in 0..panels {
+                let mine = match (own.contains(&panel), halves > 1 && own.contains(&(panels + panel))) {
+                    (true, true) => 0..rows,
+                    (true, false) => 0..upper,
+                    (false, true) => upper..rows,
+                    (false, false) => continue,
+                };
+                let rows = stripe.start.max(mine.start)..stripe.end.min(mine.end);
+                if rows.is_empty() {
+                    continue;
+                }
+                let width = PANEL.min(self.output.vectors - panel * PANEL) * env.lanes();
+                if cleared != width {
+                    self.ring.clear(env.scratch, width);
+                    cleared = width;
+                }
+                self.panel(env, panel, rows, fresh);
+                fresh = false;
+            }
+        }
+    }
+
+    /// Rows of output whose input stays in the second-level cache while one panel after the other reads it. Where
+    /// a stripe begins, the rows of input that its first window shares with the stripe before are made again.
+    fn stripes(&self) -> impl Iterator<Item = Range<usize>> {
+        let ([rows, _], from) = (self.output.size, self.expand.map_or(self.input, |expand| expand.input));
+        let fewest = FEWEST * self.taps.kernel[0].saturating_sub(self.taps.stride[0]);
+        let count = match self.output.vectors {
+            0..=PANEL => 1,
+            _ => (from.pixels() * from.channels).div_ceil(STRIPE).clamp(1, (rows / fewest.max(1)).max(1)),
+        };
+        (0..count).map(move |i| share(rows, count, i))
+    }
+
+    /// Some rows of a panel, band after band.
+    fn panel(&self, env: &Env<'_>, panel: usize, rows: Range<usize>, fresh: bool) {
+        let (lanes, upper) = (env.lanes(), self.upper());
+        let vectors = PANEL.min(self.output.vectors - panel * PANEL);
+        let (channel, width) = (panel * PANEL * lanes, vectors * lanes);
+        let sum = |row: usize| {
+            let half = if row < upper { 0 } else { self.output.vectors * lanes };
+            self.sums.map(|at| env.write(at + half + channel).part(0, width))
+        };
+        let (mut made, mut first) = (0, rows.start);
+        while first < rows.end {
+            if let Some(sum) = sum(first).filter(|_| first == 0 || first == upper) {
+                sum.zero();
+            }
+            if let Some(lower) = sum(upper).filter(|_| first == 0 && upper == self.output.size[0]) {
+                lower.zero(); // Nobody else will.
+            }
+            let limit = if first < upper { rows.end.min(upper) } else { rows.end };
+            let band = first..limit.min(first + self.ring.band);
+            let needs = self.ring.needs(&band);
+            let runs = self.ring.runs(needs.start.max(made)..needs.end);
+            made = needs.end;
+            for (slot, row, count) in runs {
+                match row {
+                    None => self.ring.blank(env.scratch, width, slot, count),
+                    Some(row) => self.fill(env, channel, vectors, fresh, (slot, row, count)),
+                }
+            }
+            first = band.end;
+            env.isa.run(depthwise::Depthwise {
+                input: env.scratch.read(),
+                ring: self.ring,
+                rows: [band.start, band.end],
+                taps: self.taps,
+                output_size: self.output.size,
+                weights: env.weight(self.weights + channel * self.taps.count()),
+                bias: env.weight(self.bias + channel),
+                output: env.write(self.output.at + channel),
+                output_pitch: self.output.vectors * lanes,
+                vectors,
+                activation: self.activation,
+                sum: sum(band.start),
+            });
+        }
+    }
+
+    /// Makes a panel's input rows: by the convolution in front, or from the map.
+    fn fill(&self, env: &Env<'_>, channel: usize, vectors: usize, fresh: bool, run: (usize, usize, usize)) {
+        let lanes = env.lanes();
+        let width = vectors * lanes;
+        let Some(expand) = &self.expand else {
+            let map = env.read(self.input.at + channel);
+            return self.ring.fill(map, self.input.vectors * lanes, env.scratch, width, run);
+        };
+        let (slot, row, rows) = run;
+        let pitch = expand.input.vectors * lanes;
+        let [_, columns] = expand.input.size;
+        let inner = (slot * self.ring.columns + self.ring.pad[1]) * width;
+        let work = conv::Conv {
+            input: env.read(expand.input.at + row * columns * pitch),
+            input_pitch: pitch,
+            input_size: [rows, columns],
+            channels: expand.block.inputs,
+            fresh,
+            taps: Taps::POINT,
+            output_size: [rows, columns],
+            weights: env.weight(expand.block.weights + channel * expand.block.inputs),
+            bias: env.weight(expand.block.bias + channel),
+            output: env.scratch.part(inner, env.scratch.len() - inner),
+            output_pitch: width,
+            output_row: self.ring.columns * width,
+            vectors,
+            epilogue: Epilogue { activation: expand.activation, residual: None, after: None },
+            zeros: env.zeros,
+        };
+        env.isa.run(work.part(0..rows * columns, 0..1));
+    }
+}
