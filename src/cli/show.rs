@@ -81,13 +81,9 @@ fn sheet(lines: &[(String, String)], most: Option<usize>) -> String {
     let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0).min(26);
     let mut out = String::new();
     for (key, (_, value)) in keys.iter().zip(lines) {
-        // The words of the value are folded; the spaces that make the column are not words.
-        let mut folded = String::new();
-        let head = width.max(key.chars().count()) + 2;
-        let text = format!("{}{}", "x".repeat(head), safe::terminal(value));
-        fold::words(&text, most, width + 2, &mut folded);
         out += &format!("{key:width$}  ");
-        out += folded.get(head..).unwrap_or_default();
+        let head = width.max(key.chars().count()) + 2;
+        fold::words(&safe::terminal(value), most, head, width + 2, &mut out);
     }
     out
 }

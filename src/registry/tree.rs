@@ -10,6 +10,7 @@ mod json;
 mod problem;
 mod scalar;
 mod view;
+mod workflow;
 mod write;
 mod yaml;
 
@@ -22,6 +23,7 @@ pub use json::json;
 pub use problem::{Kind, Malformed, Problem, Problems, Severity};
 pub use scalar::{Scalar, Schema, Style, Typed};
 pub use view::{View, join};
+pub(crate) use workflow::Commands;
 pub use write::{to_comment, to_yaml};
 pub use yaml::yaml;
 

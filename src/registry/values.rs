@@ -52,11 +52,7 @@ pub(super) fn count(text: &str) -> Result<u64, &'static str> {
     let (digits, unit) = text.split_at_checked(split).ok_or(EXPECTED)?;
     let scale = match unit.trim() {
         "" => 1.0,
-        "k" | "K" => 1e3,
-        "m" | "M" => 1e6,
-        "g" | "G" | "b" | "B" => 1e9,
-        "t" | "T" => 1e12,
-        _ => return Err(EXPECTED),
+        letter => prefix(letter).ok_or(EXPECTED)?,
     };
     let value = digits.trim().parse::<f64>().map_err(|_| EXPECTED)? * scale;
     // Above 2^53 a double no longer counts by ones.
@@ -64,6 +60,17 @@ pub(super) fn count(text: &str) -> Result<u64, &'static str> {
         return Err(EXPECTED);
     }
     Ok(value.round() as u64)
+}
+
+/// What a letter behind a number multiplies it by, in either case. `B` is a billion, as people count parameters.
+pub(super) fn prefix(letter: &str) -> Option<f64> {
+    Some(match letter {
+        "k" | "K" => 1e3,
+        "m" | "M" => 1e6,
+        "g" | "G" | "b" | "B" => 1e9,
+        "t" | "T" => 1e12,
+        _ => return None,
+    })
 }
 
 /// The share of the resized image that the crop keeps.

@@ -12,12 +12,17 @@ pub(super) fn width(text: &str) -> usize {
     if text.bytes().all(|b| (0x20..0x7f).contains(&b)) { text.len() } else { get_line_width(text) }
 }
 
-/// Adds `line` to `out`, in lines of at most `width` columns, the later ones indented. Words are never cut.
-pub fn words(line: &str, width_: Option<usize>, indent: usize, out: &mut String) {
-    let mut used = 0;
-    for word in line.split(' ') {
+/// Adds `line` to `out`, behind `start` columns that are there, in lines of at most `most` columns, the later ones
+/// indented. Words are never cut.
+pub fn words(line: &str, most: Option<usize>, start: usize, indent: usize, out: &mut String) {
+    let mut words = line.split(' ');
+    // What is there is no word: the first stands right behind it.
+    let first = words.next().unwrap_or_default();
+    let mut used = start + width(first);
+    out.push_str(first);
+    for word in words {
         let columns = width(word);
-        match width_ {
+        match most {
             Some(most) if used > 0 && used + 1 + columns > most => {
                 out.push('\n');
                 out.push_str(&" ".repeat(indent));
@@ -75,7 +80,7 @@ mod tests {
     fn lines_are_folded_between_words() {
         let fold = |line: &str, most| {
             let mut out = String::new();
-            words(line, Some(most), 4, &mut out);
+            words(line, Some(most), 0, 4, &mut out);
             out
         };
         assert_eq!(fold("one two three four", 9), "one two\n    three\n    four\n");

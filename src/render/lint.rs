@@ -55,7 +55,7 @@ pub(super) fn said(finding: &Finding) -> String {
 pub fn text(findings: &[&Finding], width: Option<usize>, color: bool) -> String {
     let mut out = String::new();
     for finding in findings {
-        fold::words(&line(finding, color), width, INDENT, &mut out);
+        fold::words(&line(finding, color), width, 0, INDENT, &mut out);
     }
     out
 }
@@ -111,7 +111,7 @@ pub fn explanation(rule: &Rule, width: Option<usize>) -> String {
     let how = format!("Suppress it in an entry by `{key}`, or for a run by `--allow {}=REASON`.", rule.id);
     for paragraph in [summary.as_str(), rule.explanation, &how] {
         let mut lines = String::new();
-        fold::words(paragraph, Some(width.unwrap_or(80).min(100)), INDENT, &mut lines);
+        fold::words(paragraph, Some(width.unwrap_or(80).min(100)), 0, INDENT, &mut lines);
         out.extend(lines.lines().map(|line| format!("{}\n", line.trim_start())));
         out.push('\n');
     }

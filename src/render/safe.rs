@@ -10,6 +10,8 @@ use std::fmt::Write;
 
 pub use code::{bibtex, link, python, rust, shell};
 
+use crate::registry::tree::Commands;
+
 /// For a terminal: control characters (ESC among them), bidirectional overrides and other invisible
 /// format characters become `\u{…}`. The result is one line, and none that the log of a GitHub workflow
 /// would take for a command.
@@ -141,37 +143,6 @@ pub fn json(document: &str) -> Cow<'_, str> {
         }
         acts
     })
-}
-
-/// Finds where a text would begin a command in the log of a GitHub or Azure workflow: `::` at the start of a
-/// line, whatever space is before it, and `##[` or `##vso[` anywhere.
-struct Commands<'a> {
-    fresh: bool,
-    rest: std::str::Chars<'a>,
-}
-
-impl<'a> Commands<'a> {
-    fn of(text: &'a str) -> Self {
-        Commands { fresh: true, rest: text.chars() }
-    }
-
-    /// Of a text that does not begin its line.
-    fn inside(text: &'a str) -> Self {
-        Commands { fresh: false, rest: text.chars() }
-    }
-
-    /// Whether one begins at this character, which is the next one.
-    fn begins(&mut self, c: char) -> bool {
-        let here = self.rest.as_str();
-        self.rest.next();
-        let begins = match c {
-            ':' => self.fresh && here.starts_with("::"),
-            '#' => here.starts_with("##[") || here.starts_with("##vso["),
-            _ => false,
-        };
-        self.fresh = matches!(c, '\n' | '\r') || (self.fresh && c.is_whitespace());
-        begins
-    }
 }
 
 /// Copies a text through `escape`, which writes what stands for a character and says so, or leaves it.

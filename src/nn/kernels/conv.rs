@@ -11,9 +11,9 @@
 use std::ops::Range;
 
 use super::math::{is_heavy, rework};
-use super::memory::{Dst, LINE, Src};
+use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
-use super::tile::{Ahead, Epilogue, finish, products};
+use super::tile::{Ahead, Epilogue, begin, finish, products};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,22 +294,15 @@ impl ConvPart<'_> {
         // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
             for spot in spots {
-                for line in (0..NV * S::LANES).step_by(LINE) {
-                    s.prefetch(spot.to.add(line));
-                    if let Some(residual) = c.epilogue.residual {
-                        s.prefetch(residual.ptr().offset(spot.to.offset_from(c.output.ptr())).add(line));
-                    }
+                s.prefetch_all(spot.to, NV * S::LANES);
+                if let Some(residual) = c.epilogue.residual {
+                    let from = residual.ptr().offset(spot.to.offset_from(c.output.ptr()));
+                    s.prefetch_all(from, NV * S::LANES);
                 }
             }
             let mut weights = c.weights.ptr().add(channel * depth);
             let mut ahead = ahead;
-            let mut sums = [[s.splat(0.0); NV]; MR];
-            for j in 0..NV {
-                let bias = s.load(c.bias.ptr().add(channel + j * S::LANES));
-                for row in &mut sums {
-                    row[j] = bias;
-                }
-            }
+            let mut sums: [[S::V; NV]; MR] = begin(s, c.bias.ptr().add(channel));
             let t = &c.taps;
             if self.simple {
                 let mut from = [c.input.ptr(); MR];

@@ -15,9 +15,9 @@ use crate::nn::graph::Activation;
 
 use super::conv::{Taps, share};
 use super::math::{activate, is_heavy, rework};
-use super::memory::{Dst, LINE, Src};
+use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
-use super::tile::put;
+use super::tile::{begin, put};
 
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
 /// of the border above the map; row `r` is in slot `r % slots`.
@@ -249,20 +249,12 @@ impl Depthwise<'_> {
         unsafe {
             let input = self.input.ptr().add(x * right * width);
             let mut weights = self.weights.ptr();
-            let mut sums = [[s.splat(0.0); NV]; N];
-            for v in 0..NV {
-                let bias = s.load(self.bias.ptr().add(v * S::LANES));
-                for sum in &mut sums {
-                    sum[v] = bias;
-                }
-            }
+            let mut sums: [[S::V; NV]; N] = begin(s, self.bias.ptr());
             let [_, ow] = self.output_size;
             let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
             for i in 0..N {
                 // The outputs below: each is a line of its own, and the cache is to have it by the next row.
-                for line in (0..width).step_by(LINE) {
-                    s.prefetch(output.wrapping_add((ow + i) * self.output_pitch + line));
-                }
+                s.prefetch_all(output.wrapping_add((ow + i) * self.output_pitch), width);
             }
             let mut slot = y * t.stride[0] % slots;
             for _ in 0..kh {

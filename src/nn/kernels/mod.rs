@@ -33,7 +33,7 @@ pub(crate) mod winograd;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod twins;
+pub(crate) mod twins;
 
 use std::fmt;
 use std::str::FromStr;

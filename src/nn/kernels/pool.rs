@@ -158,8 +158,10 @@ impl Kernel for MeanPart<'_> {
 
 /// The mean over all pixels, from the sums over the upper and the lower half of a map.
 pub(crate) struct MeanOfHalves<'a> {
-    /// One sum a channel, of the upper half and of the lower, which is zeros where the map is not halved.
-    pub(crate) halves: [Src<'a>; 2],
+    /// One sum a channel, of the upper half.
+    pub(crate) upper: Src<'a>,
+    /// Of the lower; none where the map is not halved.
+    pub(crate) lower: Option<Src<'a>>,
     /// Pixels of both.
     pub(crate) pixels: usize,
     /// Vectors of channels.
@@ -171,14 +173,17 @@ pub(crate) struct MeanOfHalves<'a> {
 impl Kernel for MeanOfHalves<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let [upper, lower] = self.halves;
         let len = self.vectors * S::LANES;
-        assert!(upper.len() >= len && lower.len() >= len && self.output.len() >= len);
+        assert!(self.upper.len() >= len && self.output.len() >= len);
+        assert!(self.lower.is_none_or(|lower| lower.len() >= len));
         let scale = s.splat(1.0 / self.pixels.max(1) as f32);
         for at in (0..len).step_by(S::LANES) {
             // SAFETY: just checked.
             unsafe {
-                let sum = s.add(s.load(upper.ptr().add(at)), s.load(lower.ptr().add(at)));
+                let mut sum = s.load(self.upper.ptr().add(at));
+                if let Some(lower) = self.lower {
+                    sum = s.add(sum, s.load(lower.ptr().add(at)));
+                }
                 s.store(self.output.ptr().add(at), s.mul(sum, scale));
             }
         }

@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code)]
 
+use super::memory::LINE;
+
 /// Work that is compiled once for each instruction set.
 ///
 /// `run` must be `#[inline(always)]`, and so must all it calls with `simd`: only then does the compiler
@@ -65,6 +67,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn opaque(self, at: *const f32) -> *const f32;
     /// Asks for the cache line at `at`, which need not be readable.
     fn prefetch(self, at: *const f32);
+    /// Asks for every cache line of `values` values from `at` on, which need not be readable.
+    #[inline(always)]
+    fn prefetch_all(self, at: *const f32, values: usize) {
+        for line in (0..values).step_by(LINE) {
+            self.prefetch(at.wrapping_add(line));
+        }
+    }
 }
 
 /// Vectors in a panel of packed weights; the last panel of a layer may hold one.

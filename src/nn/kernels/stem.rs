@@ -15,7 +15,7 @@ use super::conv::{Taps, share};
 use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
 use super::simd::{Kernel, PANEL, Simd};
-use super::tile::{Epilogue, finish};
+use super::tile::{Epilogue, begin, finish};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,16 +187,10 @@ impl Stem<'_> {
             let mut to = [self.output.ptr(); MR];
             for i in 0..MR {
                 to[i] = self.output.ptr().add((x + i) * self.vectors * S::LANES + channel);
-                s.prefetch(to[i]);
+                s.prefetch_all(to[i], NV * S::LANES);
             }
             let mut weights = self.weights.ptr().add(channel * self.places.len());
-            let mut sums = [[s.splat(0.0); NV]; MR];
-            for j in 0..NV {
-                let bias = s.load(self.bias.ptr().add(channel + j * S::LANES));
-                for row in &mut sums {
-                    row[j] = bias;
-                }
-            }
+            let mut sums: [[S::V; NV]; MR] = begin(s, self.bias.ptr().add(channel));
             for &place in self.places {
                 let from = from.add(place);
                 let mut w = [s.splat(0.0); NV];
@@ -222,16 +216,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::nn::kernels::twins::numbers;
     use crate::nn::kernels::{Isa, pack};
-
-    /// Numbers in ±1.
-    fn numbers(seed: u64, count: usize) -> Vec<f32> {
-        let next = |z: &mut u64| {
-            *z = z.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            Some((*z >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
-        };
-        std::iter::repeat_n((), count).scan(seed, |z, ()| next(z)).collect()
-    }
 
     /// The furthest that the kernel is from sums in double, on planes and outputs that are full of NaN before.
     fn distance(

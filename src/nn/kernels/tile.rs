@@ -1,4 +1,4 @@
-//! What a tile of sums in registers goes through: products, then activation and residual, then the store.
+//! What a tile of sums in registers goes through: bias, products, then activation and residual, then the store.
 //!
 //! In: pointers that a kernel has checked. Out: sums, or finished values in memory. Called by [`super::conv`],
 //! [`super::stem`] and [`super::depthwise`].
@@ -8,7 +8,7 @@
 use crate::nn::graph::Activation;
 
 use super::math::{activate, is_heavy, rework};
-use super::memory::{LINE, Src};
+use super::memory::Src;
 use super::simd::Simd;
 
 /// What happens to a finished sum.
@@ -27,6 +27,23 @@ pub(crate) struct Epilogue<'a> {
 pub(super) struct Ahead {
     pub(super) at: *const f32,
     pub(super) step: usize,
+}
+
+/// A tile of sums, each of which is the bias so far.
+///
+/// # Safety
+/// `bias` is readable for `NV` vectors.
+#[inline(always)]
+pub(super) unsafe fn begin<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    bias: *const f32,
+) -> [[S::V; NV]; MR] {
+    let mut row = [s.splat(0.0); NV];
+    for j in 0..NV {
+        // SAFETY: as the caller vouches.
+        row[j] = unsafe { s.load(bias.add(j * S::LANES)) };
+    }
+    [row; MR]
 }
 
 /// `sums[i][j] += from[i][k] · weights[k][j]` over `depth` inputs.
@@ -48,9 +65,7 @@ pub(super) unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     for k in 0..depth {
         // SAFETY: as the caller vouches.
         unsafe {
-            for line in (0..NV * S::LANES).step_by(LINE) {
-                s.prefetch(weights.wrapping_add(AHEAD + line));
-            }
+            s.prefetch_all(weights.wrapping_add(AHEAD), NV * S::LANES);
             s.prefetch(next);
             next = next.wrapping_add(ahead.step);
             let mut w = [s.splat(0.0); NV];

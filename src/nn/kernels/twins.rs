@@ -24,7 +24,8 @@ fn number(seed: u64, at: usize) -> f32 {
     ((z >> 40) as f32) / ((1u64 << 23) as f32) - 1.0
 }
 
-fn numbers(seed: u64, count: usize) -> Vec<f32> {
+/// Numbers in ±1, by seed and place.
+pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|i| number(seed, i)).collect()
 }
 
@@ -271,7 +272,8 @@ proptest! {
             }
             let sums_found = means.clone();
             isa.run(MeanOfHalves {
-                halves: [Src::new(&sums_found[..pitch]), Src::new(&vec![0.0; pitch])],
+                upper: Src::new(&sums_found),
+                lower: None,
                 pixels: g.output[0] * g.output[1],
                 vectors: map.vectors(isa),
                 output: Dst::new(&mut means),

@@ -296,7 +296,7 @@ impl Builder<'_> {
         pack::pack(conv.outputs, count, self.packer.lanes, &mut self.packer.packed, value);
         let bias = self.packer.align();
         pack::pad(&shift, self.packer.lanes, &mut self.packer.packed);
-        let action = Action::Depthwise(Depthwise {
+        let step = Depthwise {
             expand,
             input,
             output,
@@ -306,10 +306,12 @@ impl Builder<'_> {
             bias,
             activation: conv.activation,
             sums: conv.mean.map(|_| extra),
-        });
-        self.push(index, action);
+        };
+        let halved = step.halved();
+        self.push(index, Action::Depthwise(step));
         if let Some(mean) = conv.mean {
-            self.push(index, Action::MeanOfHalves { map: output, sums: extra, output: maps.of(mean).at });
+            let output_at = maps.of(mean).at;
+            self.push(index, Action::MeanOfHalves { map: output, sums: extra, halved, output: output_at });
         }
         Ok(())
     }

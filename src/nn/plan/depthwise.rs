@@ -43,18 +43,23 @@ const STRIPE: usize = 96 * 1024;
 const FEWEST: usize = 8;
 
 impl Depthwise {
-    /// Rows of the upper half. A map with more pixels than channels is halved: threads then share its rows before they
-    /// share its panels, of which there may be too few, and the sums behind a mean are added half by half.
+    /// Whether threads share the output's rows before they share its panels, of which there may be too few: it has
+    /// more pixels than channels. The sums behind a mean are then added half by half.
+    pub(super) fn halved(&self) -> bool {
+        self.output.size[0] > 1 && self.output.pixels() > self.output.channels
+    }
+
+    /// Rows of the upper half, or all.
     fn upper(&self) -> usize {
         let [rows, _] = self.output.size;
-        if self.output.pixels() > self.output.channels { rows.div_ceil(2) } else { rows }
+        if self.halved() { rows.div_ceil(2) } else { rows }
     }
 
     pub(super) fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
         let ([rows, _], upper) = (self.output.size, self.upper());
         let panels = self.output.vectors.div_ceil(PANEL);
         // All panels of the upper half, then all of the lower.
-        let halves = if upper < rows { 2 } else { 1 };
+        let halves = if self.halved() { 2 } else { 1 };
         let own = share(panels * halves, parts, part);
         let mut cleared = 0;
         for stripe in self.stripes() {
@@ -106,9 +111,6 @@ impl Depthwise {
         while first < rows.end {
             if let Some(sum) = sum(first).filter(|_| first == 0 || first == upper) {
                 sum.zero();
-            }
-            if let Some(lower) = sum(upper).filter(|_| first == 0 && upper == self.output.size[0]) {
-                lower.zero(); // Nobody else will.
             }
             let limit = if first < upper { rows.end.min(upper) } else { rows.end };
             let band = first..limit.min(first + self.ring.band);

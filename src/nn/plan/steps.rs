@@ -79,10 +79,11 @@ pub(super) enum Action {
     Stem(Stem),
     Dense(Dense),
     Depthwise(Depthwise),
-    /// The mean of a map from the sums of its halves.
+    /// The mean of a map from the sum of its upper half and, where it is halved, of its lower.
     MeanOfHalves {
         map: Map,
         sums: usize,
+        halved: bool,
         output: usize,
     },
     Winograd(Winograd),
@@ -247,12 +248,14 @@ impl Action {
                 };
                 isa.run(work.part(share(input.vectors, parts, part)));
             }
-            Action::MeanOfHalves { map, sums, output } => {
+            Action::MeanOfHalves { map, sums, halved, output } => {
                 let lanes = env.lanes();
                 let own = share(map.vectors, parts, part);
                 let [at, len] = [own.start * lanes, own.len() * lanes];
+                let sum = |half: usize| env.read(sums + half * map.vectors * lanes + at).part(0, len);
                 isa.run(MeanOfHalves {
-                    halves: [0, 1].map(|half| env.read(sums + half * map.vectors * lanes + at).part(0, len)),
+                    upper: sum(0),
+                    lower: halved.then(|| sum(1)),
                     pixels: map.pixels(),
                     vectors: own.len(),
                     output: env.write(output + at),

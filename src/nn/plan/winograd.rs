@@ -114,16 +114,8 @@ mod tests {
 
     use super::*;
     use crate::nn::kernels::memory::{Dst, Src};
+    use crate::nn::kernels::twins::numbers;
     use crate::nn::kernels::{Isa, pack, winograd};
-
-    /// Numbers in ±1.
-    fn numbers(seed: u64, count: usize) -> Vec<f32> {
-        let next = |z: &mut u64| {
-            *z = z.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            Some((*z >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
-        };
-        std::iter::repeat_n((), count).scan(seed, |z, ()| next(z)).collect()
-    }
 
     /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
     fn run(isa: Isa, [side, h, w, inputs, outputs, pad, parts]: [usize; 7], residual: bool) -> f64 {

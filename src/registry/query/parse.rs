@@ -1,5 +1,7 @@
 //! From the text of `--where` to an expression. The grammar is in [`super`]'s documentation.
 
+use crate::registry::values::prefix;
+
 use super::{Comparison, Error, Expression, Pattern, Value, field, is_number};
 
 /// Parentheses and `not`s within each other.
@@ -100,16 +102,13 @@ fn number(word: &str) -> Option<f64> {
     digits.parse::<f64>().ok().map(|n| n * scale).filter(|n| n.is_finite())
 }
 
-/// What a unit stands for. `B` alone is a billion, as people count parameters; behind a prefix it is bytes.
+/// What a unit stands for. `B` alone is a billion; behind a prefix it is bytes.
 fn unit(word: &str) -> Option<f64> {
-    Some(match word.to_ascii_lowercase().as_str() {
-        "%" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" | "b" => 1e9,
-        "t" | "tb" => 1e12,
-        _ => return None,
-    })
+    match word.to_ascii_lowercase().as_str() {
+        "%" => Some(1.0),
+        bytes @ ("kb" | "mb" | "gb" | "tb") => prefix(bytes.trim_end_matches('b')),
+        word => prefix(word),
+    }
 }
 
 struct Parser<'a> {

@@ -3,6 +3,7 @@
 //!
 //! Called by `zoo import`, `zoo show --yaml` and the page template.
 
+use super::workflow::Commands;
 use super::{Node, Scalar, Schema, Style, Typed, Value};
 
 /// The node as a YAML document, its last line ended.
@@ -133,7 +134,7 @@ impl Writer {
         if scalar.style == Style::Plain {
             let text = if scalar.is_null() { "null" } else { text };
             // What was plain once is not always plain on one line: `a\nb` was folded from two.
-            if may_be_plain(text) && !self.ends_comment(text) && !begins_command(text) {
+            if may_be_plain(text) && !self.ends_comment(text) && !Commands::any(text) {
                 self.out.push_str(text);
                 return;
             }
@@ -143,7 +144,7 @@ impl Writer {
             _ if !printable(text)
                 || text.contains('\n')
                 || self.ends_comment(text)
-                || begins_command(text) =>
+                || Commands::any(text) =>
             {
                 self.double(text)
             }
@@ -166,7 +167,7 @@ impl Writer {
             && !text.lines().any(|l| l.ends_with([' ', '\t']) || l.contains('\r'))
             && !text.ends_with("\n\n")
             && !self.ends_comment(text)
-            && !begins_command(text)
+            && !Commands::any(text)
     }
 
     fn literal(&mut self, text: &str, level: usize) {
@@ -215,15 +216,6 @@ impl Writer {
     fn ends_comment(&self, text: &str) -> bool {
         self.comment && ["-->", "--!", "<!-"].iter().any(|end| text.contains(end))
     }
-}
-
-/// Whether a text would be taken for a command by who reads the log of a GitHub or Azure workflow, where it
-/// began a line, or anywhere.
-fn begins_command(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().starts_with("::"))
-        || text.split('\r').any(|line| line.trim_start().starts_with("::"))
-        || text.contains("##[")
-        || text.contains("##vso[")
 }
 
 fn is_block(node: &Node) -> bool {

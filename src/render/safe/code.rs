@@ -4,16 +4,20 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{Commands, escaped, is_unprintable};
+use super::{escaped, is_unprintable};
+use crate::registry::tree::Commands;
+
+/// A character below 256 in the literals of Python, and below 128 in those of Rust.
+fn by_number(c: char, out: &mut String) -> bool {
+    let _ = write!(out, "\\x{:02x}", u32::from(c));
+    true
+}
 
 /// A Python string literal.
 pub fn python(text: &str) -> String {
     let mut commands = Commands::inside(text);
     let inside = escaped(text, move |c, out| match c {
-        _ if commands.begins(c) => {
-            let _ = write!(out, "\\x{:02x}", u32::from(c));
-            true
-        }
+        _ if commands.begins(c) => by_number(c, out),
         '\\' | '\'' => {
             out.push('\\');
             out.push(c);
@@ -33,10 +37,7 @@ pub fn python(text: &str) -> String {
 pub fn rust(text: &str) -> String {
     let mut commands = Commands::inside(text);
     let inside = escaped(text, move |c, out| match c {
-        _ if commands.begins(c) => {
-            let _ = write!(out, "\\x{:02x}", u32::from(c));
-            true
-        }
+        _ if commands.begins(c) => by_number(c, out),
         '\\' | '"' => {
             out.push('\\');
             out.push(c);
