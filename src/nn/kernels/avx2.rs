@@ -5,7 +5,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, WIDEST};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ fn enabled<K: Kernel>(simd: Avx2, kernel: K) {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const ROWS: [usize; 2] = [8, 6];
+    const PANEL: usize = 2;
+    const ROWS: [usize; WIDEST] = [8, 6, 4];
     type V = __m256;
 
     #[inline]

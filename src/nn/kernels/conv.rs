@@ -12,8 +12,9 @@ use std::ops::Range;
 
 use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, PANEL, Simd};
-use super::tile::{Ahead, Epilogue, begin, finish, products};
+use super::pack;
+use super::simd::{Kernel, Simd};
+use super::tile::{Ahead, Epilogue, begin, finish, of_height, products};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Kernel for ConvPart<'_> {
         let c = &self.conv;
         c.check::<S>();
         assert!(self.pixels[1] <= c.output_size[0] * c.output_size[1]);
-        assert!(self.panels[1] <= c.vectors.div_ceil(PANEL));
+        assert!(self.panels[1] <= pack::panels(c.vectors, S::PANEL));
         let total = self.pixels[1] - self.pixels[0];
         let fit = (CHUNK / c.channels.max(1)).max(4 * S::ROWS[1]);
         // Half a chunk more is better than weights read once more.
@@ -138,10 +139,13 @@ impl Kernel for ConvPart<'_> {
         for i in 0..chunks {
             let range = share(total, chunks, i);
             let (start, end) = (self.pixels[0] + range.start, self.pixels[0] + range.end);
-            for panel in self.panels[0]..self.panels[1] {
-                match (c.vectors - panel * PANEL).min(PANEL) {
-                    1 => self.strip::<S, 1>(s, start, end, panel),
-                    _ => self.strip::<S, 2>(s, start, end, panel),
+            for index in self.panels[0]..self.panels[1] {
+                let panel = pack::panel(c.vectors, S::PANEL, index);
+                let (channel, first) = (panel.start * S::LANES, index == self.panels[0]);
+                match panel.len() {
+                    1 => self.strip::<S, 1>(s, start..end, channel, first),
+                    2 => self.strip::<S, 2>(s, start..end, channel, first),
+                    _ => self.strip::<S, 3>(s, start..end, channel, first),
                 }
             }
         }
@@ -172,26 +176,34 @@ struct Spot {
 }
 
 impl ConvPart<'_> {
-    /// Pixels `start .. end` of one panel, in tiles of nearly equal height (49 pixels are 4 of 6 and 5
-    /// of 5, never 8 of 6 and 1 of 1).
+    /// Some pixels of the panel whose first output is `channel`, in tiles of nearly equal height (49 pixels are 4 of 6
+    /// and 5 of 5, never 8 of 6 and 1 of 1); whether it is the first panel to read them.
     #[inline(always)]
-    fn strip<S: Simd, const NV: usize>(&self, s: S, start: usize, end: usize, panel: usize) {
+    fn strip<S: Simd, const NV: usize>(
+        &self,
+        s: S,
+        pixels: Range<usize>,
+        channel: usize,
+        first_to_read: bool,
+    ) {
+        if NV > S::PANEL {
+            return; // A panel that this instance has not: not compiled.
+        }
         let c = &self.conv;
         let [oh, ow] = c.output_size;
-        if start >= end || end > oh * ow {
+        if pixels.is_empty() || pixels.end > oh * ow {
             return;
         }
-        let total = end - start;
+        let total = pixels.len();
         let tiles = total.div_ceil(S::ROWS[NV - 1]);
         let (each, more) = (total / tiles, total % tiles);
         let width = NV * S::LANES;
         let values = c.channels * c.taps.count() * width;
-        let channel = panel * PANEL * S::LANES;
         // SAFETY: the panel is one of the layer's, whose weights `run` checked.
         let weights = unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count()) };
         let later = is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
         let mut spots = [Spot { to: c.output.ptr(), from: c.input.ptr(), y: 0, x: 0 }; BATCH];
-        let (mut y, mut x) = (start / ow, start % ow);
+        let (mut y, mut x) = (pixels.start / ow, pixels.start % ow);
         let mut tile = 0;
         while tile < tiles {
             // As many whole tiles as a batch holds.
@@ -204,7 +216,7 @@ impl ConvPart<'_> {
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
-                let ahead = match self.simple && c.fresh && panel == self.panels[0] {
+                let ahead = match self.simple && c.fresh && first_to_read {
                     // The next tile's inputs, which this panel is the first to read.
                     true => {
                         let next = rows * c.taps.stride[1] * c.input_pitch;
@@ -217,20 +229,7 @@ impl ConvPart<'_> {
                     }
                 };
                 let spots = &spots[at..at + rows];
-                match rows {
-                    1 => self.tile::<S, 1, NV>(s, spots, channel, ahead),
-                    2 => self.tile::<S, 2, NV>(s, spots, channel, ahead),
-                    3 => self.tile::<S, 3, NV>(s, spots, channel, ahead),
-                    4 => self.tile::<S, 4, NV>(s, spots, channel, ahead),
-                    5 => self.tile::<S, 5, NV>(s, spots, channel, ahead),
-                    6 => self.tile::<S, 6, NV>(s, spots, channel, ahead),
-                    7 => self.tile::<S, 7, NV>(s, spots, channel, ahead),
-                    8 => self.tile::<S, 8, NV>(s, spots, channel, ahead),
-                    9 => self.tile::<S, 9, NV>(s, spots, channel, ahead),
-                    10 => self.tile::<S, 10, NV>(s, spots, channel, ahead),
-                    11 => self.tile::<S, 11, NV>(s, spots, channel, ahead),
-                    _ => self.tile::<S, 12, NV>(s, spots, channel, ahead),
-                }
+                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, channel, ahead));
                 at += rows;
             }
             if later {

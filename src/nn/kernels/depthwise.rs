@@ -16,7 +16,7 @@ use crate::nn::graph::Activation;
 use super::conv::{Taps, share};
 use super::math::{activate, is_heavy, rework};
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, PANEL, Simd};
+use super::simd::{Kernel, Simd};
 use super::tile::{begin, put};
 
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
@@ -43,21 +43,21 @@ pub(crate) struct Ring {
 const RING: usize = 12 * 1024;
 
 impl Ring {
-    /// The ring that a window needs on an input for an output of some size.
-    pub(crate) fn new(input: [usize; 2], output: [usize; 2], taps: &Taps, lanes: usize) -> Self {
+    /// The ring that a window needs on an input for an output of some size, where a panel has `widest` channels at most.
+    pub(crate) fn new(input: [usize; 2], output: [usize; 2], taps: &Taps, widest: usize) -> Self {
         let reach =
             |i: usize, last: usize| last * taps.stride[i] + (taps.kernel[i] - 1) * taps.dilation[i] + 1;
         let columns = reach(1, output[1].saturating_sub(1)).max(taps.pad[1] + input[1]);
         let (span, step) = (reach(0, 0), taps.stride[0]);
-        let fit = RING / (columns * PANEL * lanes).max(1);
+        let fit = RING / (columns * widest).max(1);
         let band = (fit.saturating_sub(span) / step + 1).clamp(2, output[0].max(2));
         let slots = span + (band - 1) * step;
         Ring { slots, columns, pad: taps.pad, inside: input, span, step, band }
     }
 
-    /// Values of a panel of `vectors` vectors.
-    pub(crate) fn len(&self, vectors: usize, lanes: usize) -> usize {
-        self.slots * self.columns * vectors * lanes
+    /// Values of a panel of `width` channels.
+    pub(crate) fn len(&self, width: usize) -> usize {
+        self.slots * self.columns * width
     }
 
     /// Border rows that the output rows `rows` need.
@@ -161,10 +161,10 @@ impl Kernel for Depthwise<'_> {
         let [oh, ow] = self.output_size;
         let pixels = oh * ow;
         let [first, end] = self.rows;
-        let needs = Ring::new(self.ring.inside, self.output_size, &self.taps, S::LANES);
-        assert!(self.vectors <= PANEL && needs == self.ring && first < end && end <= oh);
+        let needs = Ring::new(self.ring.inside, self.output_size, &self.taps, S::PANEL * S::LANES);
+        assert!(self.vectors <= S::PANEL && needs == self.ring && first < end && end <= oh);
         assert!(end - first <= self.ring.band);
-        assert!(self.input.len() >= self.ring.len(self.vectors, S::LANES));
+        assert!(self.input.len() >= self.ring.len(width));
         assert!(self.weights.len() >= self.taps.count() * width && self.bias.len() >= width);
         assert!(self.output.len() >= (pixels - 1) * self.output_pitch + width);
         assert!(self.sum.is_none_or(|m| m.len() >= width));
@@ -183,12 +183,16 @@ impl Depthwise<'_> {
     fn map<S: Simd, const STRIDE: usize>(&self, s: S) {
         match self.vectors {
             1 => self.rows::<S, STRIDE, 1>(s),
-            _ => self.rows::<S, STRIDE, 2>(s),
+            2 => self.rows::<S, STRIDE, 2>(s),
+            _ => self.rows::<S, STRIDE, 3>(s),
         }
     }
 
     #[inline(always)]
     fn rows<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S) {
+        if NV > S::PANEL {
+            return; // A panel that this instance has not: not compiled.
+        }
         let [_, ow] = self.output_size;
         let tiles = ow.div_ceil(WIDEST);
         let [first, end] = self.rows;

@@ -125,6 +125,15 @@ impl Isa {
         }
     }
 
+    /// Vectors in a panel of packed weights.
+    pub(crate) const fn panel(self) -> usize {
+        match self {
+            Isa::Avx512(_) => Avx512::PANEL,
+            Isa::Avx2(_) => Avx2::PANEL,
+            Isa::Portable(_) => Portable::PANEL,
+        }
+    }
+
     /// Runs a kernel.
     pub(crate) fn run<K: Kernel>(self, kernel: K) {
         match self {

@@ -1,14 +1,28 @@
 //! Weights in the order in which kernels read them.
 //!
-//! In: weights in torch's order. Out: panels. A panel is [`PANEL`] vectors of output channels wide (the
-//! last may be one) and holds, input by input, the weights of its outputs side by side, so a tile reads
-//! it front to back. Called once, when a plan is made.
+//! In: weights in torch's order. Out: panels. A panel is so many vectors of output channels wide as the instruction
+//! set's tiles are ([`super::simd::Simd::PANEL`]), or one less, and holds, input by input, the weights of its outputs
+//! side by side, so a tile reads it front to back. Called once, when a plan is made.
 
-use super::simd::PANEL;
+use std::ops::Range;
+
+use super::Isa;
+use super::conv::share;
 
 /// Vectors that `outputs` channels fill.
 pub(crate) fn vectors(outputs: usize, lanes: usize) -> usize {
     outputs.div_ceil(lanes)
+}
+
+/// Panels that so many vectors are cut into, none wider than `widest`.
+pub(crate) fn panels(vectors: usize, widest: usize) -> usize {
+    vectors.div_ceil(widest)
+}
+
+/// The vectors of a panel: all panels are as wide as each other or one vector narrower, so that none is left with one
+/// vector alone, which a tile would be slow for.
+pub(crate) fn panel(vectors: usize, widest: usize, index: usize) -> Range<usize> {
+    share(vectors, panels(vectors, widest), index)
 }
 
 /// Values of the packed form of `[outputs, depth]` weights.
@@ -21,15 +35,16 @@ pub(crate) fn packed_len(outputs: usize, depth: usize, lanes: usize) -> usize {
 pub(crate) fn pack(
     outputs: usize,
     depth: usize,
-    lanes: usize,
+    isa: Isa,
     to: &mut Vec<f32>,
     weight: impl Fn(usize, usize) -> f32,
 ) {
+    let lanes = isa.lanes();
     let vectors = vectors(outputs, lanes);
-    for first in (0..vectors).step_by(PANEL) {
-        let width = PANEL.min(vectors - first) * lanes;
+    for index in 0..panels(vectors, isa.panel()) {
+        let panel = panel(vectors, isa.panel(), index);
         for d in 0..depth {
-            for o in first * lanes..first * lanes + width {
+            for o in panel.start * lanes..panel.end * lanes {
                 to.push(if o < outputs { weight(o, d) } else { 0.0 });
             }
         }

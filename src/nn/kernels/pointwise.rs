@@ -11,7 +11,8 @@ use crate::nn::graph::Activation;
 
 use super::math::rework;
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, PANEL, Simd};
+use super::pack::{panel, panels};
+use super::simd::{Kernel, Simd};
 
 /// `activation((map · gate · scale + shift + plus) · times)`, each part optional, over pixels of `vectors` vectors.
 #[derive(Clone, Copy)]
@@ -125,12 +126,11 @@ impl Kernel for ScalePart<'_> {
     fn run<S: Simd>(self, s: S) {
         let w = &self.work;
         let len = w.vectors * S::LANES * w.depth;
-        assert!(self.panels.end <= w.vectors.div_ceil(PANEL) && w.gate.len() >= w.depth);
+        assert!(self.panels.end <= panels(w.vectors, S::PANEL) && w.gate.len() >= w.depth);
         assert!(w.weights.len() >= len && w.output.len() >= len);
-        for panel in self.panels {
-            let first = panel * PANEL;
-            let vectors = (w.vectors - first).min(PANEL);
-            let start = first * S::LANES * w.depth;
+        for index in self.panels {
+            let panel = panel(w.vectors, S::PANEL, index);
+            let (vectors, start) = (panel.len(), panel.start * S::LANES * w.depth);
             for k in 0..w.depth {
                 // SAFETY: `run` checked that all panels of `depth` inputs are inside both views.
                 unsafe {

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, WIDEST};
 
 /// The portable instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
 
 impl Simd for Portable {
     const LANES: usize = 16;
-    const ROWS: [usize; 2] = [6, 4];
+    const PANEL: usize = 3;
+    const ROWS: [usize; WIDEST] = [6, 4, 4];
     type V = Lanes;
 
     #[inline(never)]

@@ -25,8 +25,10 @@ pub(crate) trait Kernel {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Values in a vector.
     const LANES: usize;
-    /// Rows of the register tile that is one vector wide, and of the tile that is [`PANEL`] vectors wide.
-    const ROWS: [usize; 2];
+    /// Vectors in a panel of packed weights; a layer's last panels may hold one less ([`super::pack::panel`]).
+    const PANEL: usize;
+    /// Rows of the register tile that is one, two, three vectors wide.
+    const ROWS: [usize; WIDEST];
     /// A vector.
     type V: Copy;
 
@@ -76,5 +78,5 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// Vectors in a panel of packed weights; the last panel of a layer may hold one.
-pub(crate) const PANEL: usize = 2;
+/// Vectors of the widest panel that any instance has.
+pub(crate) const WIDEST: usize = 3;

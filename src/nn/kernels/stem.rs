@@ -14,8 +14,9 @@ use crate::nn::graph::Activation;
 use super::conv::{Taps, share};
 use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, PANEL, Simd};
-use super::tile::{Epilogue, begin, finish};
+use super::pack::{panel, panels};
+use super::simd::{Kernel, Simd};
+use super::tile::{Epilogue, begin, finish, of_height};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +122,16 @@ impl Kernel for Stem<'_> {
         assert!(self.columns > 0 && self.planes.len() > furthest + (self.columns - 1) * self.stride);
         assert!(self.weights.len() >= pitch * self.places.len() && self.bias.len() >= pitch);
         assert!(self.output.len() >= self.columns * pitch);
-        for panel in 0..self.vectors.div_ceil(PANEL) {
-            match ((self.vectors - panel * PANEL).min(PANEL), self.stride) {
-                (1, 2) => self.strip::<S, 2, 1>(s, panel),
-                (1, _) => self.strip::<S, 0, 1>(s, panel),
-                (_, 2) => self.strip::<S, 2, 2>(s, panel),
-                _ => self.strip::<S, 0, 2>(s, panel),
+        for index in 0..panels(self.vectors, S::PANEL) {
+            let panel = panel(self.vectors, S::PANEL, index);
+            let channel = panel.start * S::LANES;
+            match (panel.len(), self.stride) {
+                (1, 2) => self.strip::<S, 2, 1>(s, channel),
+                (1, _) => self.strip::<S, 0, 1>(s, channel),
+                (2, 2) => self.strip::<S, 2, 2>(s, channel),
+                (2, _) => self.strip::<S, 0, 2>(s, channel),
+                (_, 2) => self.strip::<S, 2, 3>(s, channel),
+                _ => self.strip::<S, 0, 3>(s, channel),
             }
         }
     }
@@ -135,25 +140,15 @@ impl Kernel for Stem<'_> {
 impl Stem<'_> {
     /// One panel of the row, in tiles of nearly equal width; `STRIDE` is 0 for one that has no code of its own.
     #[inline(always)]
-    fn strip<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S, panel: usize) {
-        let (pitch, channel) = (self.vectors * S::LANES, panel * PANEL * S::LANES);
+    fn strip<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S, channel: usize) {
+        if NV > S::PANEL {
+            return; // A panel that this instance has not: not compiled.
+        }
+        let pitch = self.vectors * S::LANES;
         let tiles = self.columns.div_ceil(S::ROWS[NV - 1]);
         for tile in 0..tiles {
             let xs = share(self.columns, tiles, tile);
-            match xs.len() {
-                1 => self.tile::<S, STRIDE, 1, NV>(s, xs.start, channel),
-                2 => self.tile::<S, STRIDE, 2, NV>(s, xs.start, channel),
-                3 => self.tile::<S, STRIDE, 3, NV>(s, xs.start, channel),
-                4 => self.tile::<S, STRIDE, 4, NV>(s, xs.start, channel),
-                5 => self.tile::<S, STRIDE, 5, NV>(s, xs.start, channel),
-                6 => self.tile::<S, STRIDE, 6, NV>(s, xs.start, channel),
-                7 => self.tile::<S, STRIDE, 7, NV>(s, xs.start, channel),
-                8 => self.tile::<S, STRIDE, 8, NV>(s, xs.start, channel),
-                9 => self.tile::<S, STRIDE, 9, NV>(s, xs.start, channel),
-                10 => self.tile::<S, STRIDE, 10, NV>(s, xs.start, channel),
-                11 => self.tile::<S, STRIDE, 11, NV>(s, xs.start, channel),
-                _ => self.tile::<S, STRIDE, 12, NV>(s, xs.start, channel),
-            }
+            of_height!(xs.len(), MR => self.tile::<S, STRIDE, MR, NV>(s, xs.start, channel));
         }
         if !is_heavy(self.activation) {
             return;
@@ -234,7 +229,7 @@ mod tests {
         let (values, filters) = (numbers(1, channels * height * width), numbers(2, outputs * depth));
         let bias = numbers(3, outputs);
         let (mut weights, mut padded) = (Vec::new(), Vec::new());
-        pack::pack(outputs, depth, lanes, &mut weights, |o, d| filters[o * depth + d]);
+        pack::pack(outputs, depth, isa, &mut weights, |o, d| filters[o * depth + d]);
         pack::pad(&bias, lanes, &mut padded);
         let planes = Planes::new(image, output, &taps);
         let mut memory = vec![f32::NAN; planes.len()];

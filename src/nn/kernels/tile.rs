@@ -22,6 +22,20 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) after: Option<Activation>,
 }
 
+/// Calls a tile of as many rows as there are, which become the constant `$mr`; the highest tile of any instance has 12.
+macro_rules! of_height {
+    ($rows:expr, $mr:ident => $call:expr) => {
+        of_height!(@each $rows, $mr => $call, 1 2 3 4 5 6 7 8 9 10 11, 12)
+    };
+    (@each $rows:expr, $mr:ident => $call:expr, $($few:literal)*, $most:literal) => {
+        match $rows {
+            $($few => { const $mr: usize = $few; $call })*
+            _ => { const $mr: usize = $most; $call }
+        }
+    };
+}
+pub(super) use of_height;
+
 /// Memory to ask for while other is used.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {

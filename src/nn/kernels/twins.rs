@@ -11,7 +11,6 @@ use super::depthwise::{Depthwise, Ring};
 use super::memory::{Buffer, Dst, Src};
 use super::pointwise::{Pointwise, ScaleWeights};
 use super::pool::{Mean, MeanOfHalves, Pool};
-use super::simd::PANEL;
 use super::tile::Epilogue;
 use super::vector::Vector;
 use super::{Isa, pack};
@@ -61,7 +60,7 @@ impl Map {
 
 fn packed(outputs: usize, depth: usize, isa: Isa, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut to = Vec::new();
-    pack::pack(outputs, depth, isa.lanes(), &mut to, weight);
+    pack::pack(outputs, depth, isa, &mut to, weight);
     to
 }
 
@@ -184,7 +183,7 @@ proptest! {
                 },
                 zeros: Src::new(&zeros),
             };
-            let panels = plus.vectors(isa).div_ceil(PANEL);
+            let panels = pack::panels(plus.vectors(isa), isa.panel());
             for part in 0..parts {
                 isa.run(conv.part(share(g.output[0] * g.output[1], parts, part), 0..panels));
             }
@@ -219,14 +218,15 @@ proptest! {
             let (weights, bias) = (packed(channels, count, isa, weight), numbers(seed + 3, channels));
             let bias_padded = padded(&bias, isa);
             let (lanes, pitch) = (isa.lanes(), map.pitch);
-            let ring = Ring::new(g.input, g.output, &g.taps, lanes);
-            let mut scratch = vec![f32::NAN; ring.len(PANEL, lanes)];
+            let ring = Ring::new(g.input, g.output, &g.taps, isa.panel() * lanes);
+            let mut scratch = vec![f32::NAN; ring.len(isa.panel() * lanes)];
             let mut out = vec![f32::NAN; g.output[0] * g.output[1] * pitch];
             let mut means = vec![0.0; pitch];
             let (output, total) = (Dst::new(&mut out), Dst::new(&mut means));
-            for panel in 0..map.vectors(isa).div_ceil(PANEL) {
-                let vectors = PANEL.min(map.vectors(isa) - panel * PANEL);
-                let (channel, width) = (panel * PANEL * lanes, vectors * lanes);
+            for index in 0..pack::panels(map.vectors(isa), isa.panel()) {
+                let panel = pack::panel(map.vectors(isa), isa.panel(), index);
+                let vectors = panel.len();
+                let (channel, width) = (panel.start * lanes, vectors * lanes);
                 let scratch = Dst::new(&mut scratch);
                 ring.clear(scratch, width);
                 let mut made = 0;
@@ -302,7 +302,7 @@ proptest! {
                 vectors,
                 output: Dst::new(&mut scaled),
             };
-            let panels = vectors.div_ceil(PANEL);
+            let panels = pack::panels(vectors, isa.panel());
             for part in 0..parts {
                 isa.run(scale.part(share(panels, parts, part)));
             }

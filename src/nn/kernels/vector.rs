@@ -11,7 +11,8 @@ use crate::nn::graph::Activation;
 
 use super::math::rework;
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, PANEL, Simd};
+use super::pack::{panel, panels};
+use super::simd::{Kernel, Simd};
 
 /// Sums an output is dealt over.
 const CHAINS: usize = 4;
@@ -53,13 +54,16 @@ impl Kernel for VectorPart<'_> {
     fn run<S: Simd>(self, s: S) {
         let layer = &self.layer;
         let outputs = layer.vectors * S::LANES;
-        assert!(self.panels.end <= layer.vectors.div_ceil(PANEL) && layer.input.len() >= layer.depth);
+        assert!(self.panels.end <= panels(layer.vectors, S::PANEL) && layer.input.len() >= layer.depth);
         assert!(layer.weights.len() >= outputs * layer.depth);
         assert!(layer.bias.len() >= outputs && layer.output.len() >= outputs);
-        for panel in self.panels {
-            match (self.layer.vectors - panel * PANEL).min(PANEL) {
-                1 => self.layer.panel::<S, 1>(s, panel),
-                _ => self.layer.panel::<S, 2>(s, panel),
+        for index in self.panels {
+            let panel = panel(layer.vectors, S::PANEL, index);
+            let channel = panel.start * S::LANES;
+            match panel.len() {
+                1 => layer.panel::<S, 1>(s, channel),
+                2 => layer.panel::<S, 2>(s, channel),
+                _ => layer.panel::<S, 3>(s, channel),
             }
         }
     }
@@ -67,10 +71,12 @@ impl Kernel for VectorPart<'_> {
 
 impl Vector<'_> {
     #[inline(always)]
-    fn panel<S: Simd, const NV: usize>(&self, s: S, panel: usize) {
-        let channel = panel * PANEL * S::LANES;
+    fn panel<S: Simd, const NV: usize>(&self, s: S, channel: usize) {
+        if NV > S::PANEL {
+            return; // A panel that this instance has not: not compiled.
+        }
         let width = NV * S::LANES;
-        // SAFETY: `run` checked the views, and `panel` is one of the layer's.
+        // SAFETY: `run` checked the views, and `channel` is the first of one of the layer's panels.
         unsafe {
             let weights = self.weights.ptr().add(channel * self.depth);
             let mut sums = [[s.splat(0.0); NV]; CHAINS];
@@ -82,7 +88,7 @@ impl Vector<'_> {
                 for c in 0..CHAINS {
                     let a = s.splat(*self.input.ptr().add(k + c));
                     let row = weights.add((k + c) * width);
-                    s.prefetch(row.wrapping_add(AHEAD));
+                    s.prefetch_all(row.wrapping_add(AHEAD), width);
                     for j in 0..NV {
                         sums[c][j] = s.fma(a, s.load(row.add(j * S::LANES)), sums[c][j]);
                     }

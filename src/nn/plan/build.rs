@@ -52,8 +52,7 @@ pub(super) fn build(
     packed
         .try_reserve_exact(values)
         .map_err(|_| Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) })?;
-    let mut builder =
-        Builder { packer: Packer { graph, weights, lanes: isa.lanes(), packed }, steps: Vec::new() };
+    let mut builder = Builder { packer: Packer { graph, weights, isa, packed }, steps: Vec::new() };
     for (index, layer) in lowered.layers.iter().enumerate() {
         builder.layer(index, layer, &maps, extra.get(index).copied().unwrap_or(0))?;
         weights.forget();
@@ -73,7 +72,7 @@ pub(super) fn build(
         _ => 0,
     });
     let zeros = zeros.max().unwrap_or(0);
-    let scratch = builder.steps.iter().map(|step| step.action.scratch(isa.lanes())).max().unwrap_or(0);
+    let scratch = builder.steps.iter().map(|step| step.action.scratch(isa)).max().unwrap_or(0);
     let (steps, weights, arena) = (builder.steps, builder.packer.packed, maps.total);
     Ok(Built { steps, weights, arena, scratch, zeros, output, layers })
 }
@@ -131,9 +130,9 @@ impl Builder<'_> {
         if let Some(norm) = &pass.norm {
             let affine = self.packer.affine(norm)?;
             scale = Some(self.packer.align());
-            pack::pad(&affine.scale, self.packer.lanes, &mut self.packer.packed);
+            pack::pad(&affine.scale, self.packer.isa.lanes(), &mut self.packer.packed);
             shift = Some(self.packer.align());
-            pack::pad(&affine.shift, self.packer.lanes, &mut self.packer.packed);
+            pack::pad(&affine.shift, self.packer.isa.lanes(), &mut self.packer.packed);
         }
         let action = Action::Pass {
             map,
@@ -170,7 +169,7 @@ impl Builder<'_> {
             }
             return Ok(());
         }
-        if let Some(side) = winograd_side(conv, output.size, self.packer.lanes) {
+        if let Some(side) = winograd_side(conv, output.size, self.packer.isa.lanes()) {
             return self.winograd(index, conv, [input, output], side, maps);
         }
         let blocks = self.packer.blocks(conv, false)?;
@@ -247,17 +246,17 @@ impl Builder<'_> {
         let weights = self.packer.align();
         for matrix in transformed.chunks_exact(weight.len() / 9) {
             let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
-            pack::pack(conv.outputs, conv.inputs, self.packer.lanes, &mut self.packer.packed, value);
+            pack::pack(conv.outputs, conv.inputs, self.packer.isa, &mut self.packer.packed, value);
         }
         let bias = self.packer.align();
-        pack::pad(&shift, self.packer.lanes, &mut self.packer.packed);
+        pack::pad(&shift, self.packer.isa.lanes(), &mut self.packer.packed);
         let action = Action::Winograd(Winograd {
             input,
             output,
             tiling,
             weights,
             bias,
-            matrix: pack::packed_len(conv.outputs, conv.inputs, self.packer.lanes),
+            matrix: pack::packed_len(conv.outputs, conv.inputs, self.packer.isa.lanes()),
             activation: conv.activation,
             residual: conv.residual.map(|v| maps.of(v).at),
             after: conv.after,
@@ -293,15 +292,20 @@ impl Builder<'_> {
             (Some(w), Some(s)) => w * s,
             _ => 0.0,
         };
-        pack::pack(conv.outputs, count, self.packer.lanes, &mut self.packer.packed, value);
+        pack::pack(conv.outputs, count, self.packer.isa, &mut self.packer.packed, value);
         let bias = self.packer.align();
-        pack::pad(&shift, self.packer.lanes, &mut self.packer.packed);
+        pack::pad(&shift, self.packer.isa.lanes(), &mut self.packer.packed);
         let step = Depthwise {
             expand,
             input,
             output,
             taps,
-            ring: Ring::new(input.size, output.size, &taps, self.packer.lanes),
+            ring: Ring::new(
+                input.size,
+                output.size,
+                &taps,
+                self.packer.isa.panel() * self.packer.isa.lanes(),
+            ),
             weights,
             bias,
             activation: conv.activation,

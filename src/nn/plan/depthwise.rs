@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::nn::graph::Activation;
 use crate::nn::kernels::conv::{self, Taps, share};
 use crate::nn::kernels::depthwise::{self, Ring};
-use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::pack;
 use crate::nn::kernels::tile::Epilogue;
 
 use super::steps::{Block, Env, Map};
@@ -57,12 +57,12 @@ impl Depthwise {
 
     pub(super) fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
         let ([rows, _], upper) = (self.output.size, self.upper());
-        let panels = self.output.vectors.div_ceil(PANEL);
+        let panels = pack::panels(self.output.vectors, env.isa.panel());
         // All panels of the upper half, then all of the lower.
         let halves = if self.halved() { 2 } else { 1 };
         let own = share(panels * halves, parts, part);
         let mut cleared = 0;
-        for stripe in self.stripes() {
+        for stripe in self.stripes(panels) {
             let mut fresh = true;
             for panel in 0..panels {
                 let mine = match (own.contains(&panel), halves > 1 && own.contains(&(panels + panel))) {
@@ -75,12 +75,13 @@ impl Depthwise {
                 if rows.is_empty() {
                     continue;
                 }
-                let width = PANEL.min(self.output.vectors - panel * PANEL) * env.lanes();
+                let vectors = pack::panel(self.output.vectors, env.isa.panel(), panel);
+                let width = vectors.len() * env.lanes();
                 if cleared != width {
                     self.ring.clear(env.scratch, width);
                     cleared = width;
                 }
-                self.panel(env, panel, rows, fresh);
+                self.panel(env, vectors, rows, fresh);
                 fresh = false;
             }
         }
@@ -88,21 +89,21 @@ impl Depthwise {
 
     /// Rows of output whose input stays in the second-level cache while one panel after the other reads it. Where
     /// a stripe begins, the rows of input that its first window shares with the stripe before are made again.
-    fn stripes(&self) -> impl Iterator<Item = Range<usize>> {
+    fn stripes(&self, panels: usize) -> impl Iterator<Item = Range<usize>> {
         let ([rows, _], from) = (self.output.size, self.expand.map_or(self.input, |expand| expand.input));
         let fewest = FEWEST * self.taps.kernel[0].saturating_sub(self.taps.stride[0]);
-        let count = match self.output.vectors {
-            0..=PANEL => 1,
+        let count = match panels {
+            0 | 1 => 1,
             _ => (from.pixels() * from.channels).div_ceil(STRIPE).clamp(1, (rows / fewest.max(1)).max(1)),
         };
         (0..count).map(move |i| share(rows, count, i))
     }
 
     /// Some rows of a panel, band after band.
-    fn panel(&self, env: &Env<'_>, panel: usize, rows: Range<usize>, fresh: bool) {
+    fn panel(&self, env: &Env<'_>, panel: Range<usize>, rows: Range<usize>, fresh: bool) {
         let (lanes, upper) = (env.lanes(), self.upper());
-        let vectors = PANEL.min(self.output.vectors - panel * PANEL);
-        let (channel, width) = (panel * PANEL * lanes, vectors * lanes);
+        let vectors = panel.len();
+        let (channel, width) = (panel.start * lanes, vectors * lanes);
         let sum = |row: usize| {
             let half = if row < upper { 0 } else { self.output.vectors * lanes };
             self.sums.map(|at| env.write(at + half + channel).part(0, width))

@@ -5,7 +5,7 @@
 
 use crate::nn::graph::{Graph, WeightId};
 use crate::nn::kernels::memory::LINE;
-use crate::nn::kernels::pack;
+use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;
 
 use super::Error;
@@ -23,7 +23,7 @@ pub(super) struct Affine {
 pub(super) struct Packer<'a> {
     pub(super) graph: &'a Graph,
     pub(super) weights: &'a dyn Weights,
-    pub(super) lanes: usize,
+    pub(super) isa: Isa,
     pub(super) packed: Vec<f32>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Packer<'a> {
         let [kh, kw] = conv.window.kernel;
         let taps = kh * kw;
         let (gi, go) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
-        let (joined, _) = joined(conv, self.lanes);
+        let (joined, _) = joined(conv, self.isa.lanes());
         let mut blocks = Vec::new();
         for first in (0..conv.groups).step_by(joined) {
             let groups = joined.min(conv.groups - first);
@@ -107,18 +107,18 @@ impl<'a> Packer<'a> {
             };
             let weights = self.align();
             let depth = inputs * taps;
-            pack::pack(outputs, depth, self.lanes, &mut self.packed, |o, d| match torch_order {
+            pack::pack(outputs, depth, self.isa, &mut self.packed, |o, d| match torch_order {
                 true => value(o, d % taps, d / taps),
                 false => value(o, d / inputs, d % inputs),
             });
             let bias = self.align();
             let shift = shift.get(first * go..first * go + outputs).unwrap_or_default();
-            pack::pad(shift, self.lanes, &mut self.packed);
+            pack::pad(shift, self.isa.lanes(), &mut self.packed);
             blocks.push(Block {
                 first_input: first * gi,
                 inputs: if torch_order { depth } else { inputs },
                 first_output: first * go,
-                vectors: pack::vectors(outputs, self.lanes),
+                vectors: pack::vectors(outputs, self.isa.lanes()),
                 weights,
                 bias,
             });

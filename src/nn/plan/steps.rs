@@ -5,15 +5,14 @@
 //! next step's by a barrier; which part computes a value never changes its bits. Run by `worker`.
 
 use crate::nn::graph::{Activation, PoolKind};
-use crate::nn::kernels::Isa;
 use crate::nn::kernels::conv::{self, Taps, share};
 use crate::nn::kernels::memory::{Dst, Src};
 use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
 use crate::nn::kernels::pool::{Mean, MeanOfHalves, Pool};
-use crate::nn::kernels::simd::PANEL;
 use crate::nn::kernels::stem::Planes;
 use crate::nn::kernels::tile::Epilogue;
 use crate::nn::kernels::vector::Vector;
+use crate::nn::kernels::{Isa, pack};
 
 use super::depthwise::Depthwise;
 use super::stem::Stem;
@@ -170,10 +169,10 @@ impl<'a> Env<'a> {
 
 impl Action {
     /// Values of scratch that a thread needs.
-    pub(super) fn scratch(&self, lanes: usize) -> usize {
+    pub(super) fn scratch(&self, isa: Isa) -> usize {
         match self {
-            Action::Winograd(winograd) => winograd.scratch(lanes),
-            Action::Depthwise(d) => d.ring.len(PANEL, lanes),
+            Action::Winograd(winograd) => winograd.scratch(isa.lanes()),
+            Action::Depthwise(d) => d.ring.len(isa.panel() * isa.lanes()),
             _ => 0,
         }
     }
@@ -200,7 +199,7 @@ impl Action {
                     vectors: block.vectors,
                     activation: *activation,
                 };
-                isa.run(layer.part(share(block.vectors.div_ceil(PANEL), parts, part)));
+                isa.run(layer.part(share(pack::panels(block.vectors, env.isa.panel()), parts, part)));
             }
             Action::ScaleWeights { block, gate, output } => {
                 let work = ScaleWeights {
@@ -210,7 +209,7 @@ impl Action {
                     vectors: block.vectors,
                     output: env.write(*output),
                 };
-                isa.run(work.part(share(block.vectors.div_ceil(PANEL), parts, part)));
+                isa.run(work.part(share(pack::panels(block.vectors, env.isa.panel()), parts, part)));
             }
             Action::Pass { map, gate, scale, shift, plus, times, activation, output } => {
                 let work = Pointwise {
@@ -314,11 +313,11 @@ impl Dense {
                 },
                 zeros: env.zeros,
             };
-            let panels = block.vectors.div_ceil(PANEL);
+            let panels = pack::panels(block.vectors, env.isa.panel());
             let pixels = self.output.pixels();
             // Splitting by panels halves what each core reads of the weights, by pixels that of the map.
             let heavy = block.vectors * lanes * self.taps.count() > pixels;
-            let (pixels, panels) = match heavy && (panels % parts == 0 || panels > 4 * parts) {
+            let (pixels, panels) = match heavy && (panels.is_multiple_of(parts) || panels > 4 * parts) {
                 true => (0..pixels, share(panels, parts, part)),
                 false => (share(pixels, parts, part), 0..panels),
             };

@@ -6,7 +6,7 @@
 
 use crate::nn::graph::Activation;
 use crate::nn::kernels::conv::{Conv, Taps, share};
-use crate::nn::kernels::simd::PANEL;
+use crate::nn::kernels::pack;
 use crate::nn::kernels::tile::Epilogue;
 use crate::nn::kernels::winograd::{Gather, Scatter, Tiling, apart};
 
@@ -89,7 +89,7 @@ impl Winograd {
                     epilogue: Epilogue { activation: None, residual: None, after: None },
                     zeros: env.zeros,
                 };
-                env.isa.run(product.part(0..count, 0..self.output.vectors.div_ceil(PANEL)));
+                env.isa.run(product.part(0..count, 0..pack::panels(self.output.vectors, env.isa.panel())));
             }
             env.isa.run(Gather {
                 tiling: self.tiling,
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::nn::kernels::memory::{Dst, Src};
     use crate::nn::kernels::twins::numbers;
-    use crate::nn::kernels::{Isa, pack, winograd};
+    use crate::nn::kernels::{Isa, winograd};
 
     /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
     fn run(isa: Isa, [side, h, w, inputs, outputs, pad, parts]: [usize; 7], residual: bool) -> f64 {
@@ -131,7 +131,7 @@ mod tests {
         let tiling = Tiling { side, input: input.size, output: size, pad: [pad; 2] };
         let mut weights = Vec::new();
         for matrix in 0..tiling.matrices() {
-            pack::pack(outputs, inputs, lanes, &mut weights, |o, i| {
+            pack::pack(outputs, inputs, isa, &mut weights, |o, i| {
                 let mut all = [0.0; 36];
                 winograd::filter(side, &filters[(o * inputs + i) * 9..][..9], &mut all);
                 all[matrix] as f32
