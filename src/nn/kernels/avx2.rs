@@ -97,11 +97,22 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn scale_by_exponent(self, p: __m256, t: __m256) -> __m256 {
+    fn add_shifted<const SHIFT: u32>(self, p: __m256, t: __m256) -> __m256 {
         // SAFETY: `self` exists, so the processor has AVX2 and FMA.
         unsafe {
-            let n = _mm256_slli_epi32::<23>(_mm256_castps_si256(t));
+            let n = _mm256_sll_epi32(_mm256_castps_si256(t), _mm_cvtsi32_si128(SHIFT as i32));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n))
+        }
+    }
+
+    const PICKS: bool = false;
+
+    #[inline(always)]
+    fn pick(self, table: &[u32; 32], t: __m256) -> __m256 {
+        // SAFETY: `self` exists, so the processor has AVX2; five bits are an index into 32 entries.
+        unsafe {
+            let index = _mm256_and_si256(_mm256_castps_si256(t), _mm256_set1_epi32(31));
+            _mm256_i32gather_ps::<4>(table.as_ptr().cast(), index)
         }
     }
 

@@ -98,11 +98,34 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn scale_by_exponent(self, p: __m512, t: __m512) -> __m512 {
+    fn quotient(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: `self` exists, so the processor has AVX-512F.
         unsafe {
-            let n = _mm512_slli_epi32::<23>(_mm512_castps_si512(t));
+            // One step of Newton's doubles the 14 bits of the estimate; a division takes as long as ten products.
+            let estimate = _mm512_rcp14_ps(b);
+            let error = _mm512_fnmadd_ps(b, estimate, _mm512_set1_ps(1.0));
+            _mm512_mul_ps(a, _mm512_fmadd_ps(estimate, error, estimate))
+        }
+    }
+
+    #[inline(always)]
+    fn add_shifted<const SHIFT: u32>(self, p: __m512, t: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the processor has AVX-512F.
+        unsafe {
+            let n = _mm512_slli_epi32::<SHIFT>(_mm512_castps_si512(t));
             _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n))
+        }
+    }
+
+    const PICKS: bool = true;
+
+    #[inline(always)]
+    fn pick(self, table: &[u32; 32], t: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the processor has AVX-512F; both halves of the table are inside it.
+        unsafe {
+            let low = _mm512_loadu_si512(table.as_ptr().cast());
+            let high = _mm512_loadu_si512(table.as_ptr().add(16).cast());
+            _mm512_castsi512_ps(_mm512_permutex2var_epi32(low, _mm512_castps_si512(t), high))
         }
     }
 

@@ -14,7 +14,7 @@ use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
 use super::pack;
 use super::simd::{Kernel, Simd};
-use super::tile::{Ahead, Epilogue, begin, finish, of_height, products};
+use super::tile::{Ahead, Epilogue, begin, finish, of_height, products, put, resume};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,22 @@ pub(crate) struct Conv<'a> {
     pub(crate) vectors: usize,
     /// What happens to a finished sum.
     pub(crate) epilogue: Epilogue<'a>,
+    /// What to ask for in the place of its own output's lines.
+    pub(crate) soon: Option<Soon<'a>>,
     /// At least `channels` zeros: what lies beyond the border.
     pub(crate) zeros: Src<'a>,
+}
+
+/// Pixels that will be written next, far from the caches: products leave time to ask for them, more than those who
+/// write them have.
+#[derive(Clone, Copy)]
+pub(crate) struct Soon<'a> {
+    /// The first.
+    pub(crate) at: Dst<'a>,
+    /// Values from one to the next.
+    pub(crate) pitch: usize,
+    /// How many.
+    pub(crate) pixels: usize,
 }
 
 /// A convolution with the part of its output that one thread computes.
@@ -82,10 +96,20 @@ pub(crate) struct ConvPart<'a> {
     pixels: [usize; 2],
     panels: [usize; 2],
     simple: bool,
+    /// Pixels to ask for with each that is made, in 65536ths.
+    soon: usize,
 }
 
 /// Values of input that a chunk of pixels may have: they are read once a panel, and should stay in L2.
 const CHUNK: usize = 24 * 1024;
+/// Inputs of a 1×1 convolution from which on they are taken in blocks, and the most of a block: a panel's weights and a
+/// chunk's inputs are then both at home in L2, and weights are read from further away for more pixels at a time. The
+/// sums so far wait in the output; their order is the same.
+const DEEP: [usize; 2] = [2048, 768];
+/// Fewest inputs between two pixels whose lines are asked for.
+const FEWEST: usize = 4;
+/// Values of input for each lane in a chunk where inputs come in blocks: who has 16 lanes has a larger L2 too.
+const DEEP_CHUNK: usize = 8 * 1024;
 
 impl<'a> Conv<'a> {
     /// The part of the output made of these pixels and panels.
@@ -100,6 +124,9 @@ impl<'a> Conv<'a> {
             pixels: [pixels.start, pixels.end],
             panels: [panels.start, panels.end],
             simple,
+            soon: self
+                .soon
+                .map_or(0, |soon| (soon.pixels << 16) / (self.output_size[0] * self.output_size[1]).max(1)),
         }
     }
 
@@ -133,19 +160,30 @@ impl Kernel for ConvPart<'_> {
         assert!(self.pixels[1] <= c.output_size[0] * c.output_size[1]);
         assert!(self.panels[1] <= pack::panels(c.vectors, S::PANEL));
         let total = self.pixels[1] - self.pixels[0];
-        let fit = (CHUNK / c.channels.max(1)).max(4 * S::ROWS[1]);
+        let (blocks, values) = match self.simple && c.channels >= DEEP[0] {
+            true => (c.channels.div_ceil(DEEP[1]), DEEP_CHUNK * S::LANES),
+            false => (1, CHUNK),
+        };
+        let fit = (values / c.channels.div_ceil(blocks).max(1)).max(4 * S::ROWS[1]);
         // Half a chunk more is better than weights read once more.
         let chunks = ((total + fit / 2) / fit).max(1);
         for i in 0..chunks {
             let range = share(total, chunks, i);
-            let (start, end) = (self.pixels[0] + range.start, self.pixels[0] + range.end);
-            for index in self.panels[0]..self.panels[1] {
-                let panel = pack::panel(c.vectors, S::PANEL, index);
-                let (channel, first) = (panel.start * S::LANES, index == self.panels[0]);
-                match panel.len() {
-                    1 => self.strip::<S, 1>(s, start..end, channel, first),
-                    2 => self.strip::<S, 2>(s, start..end, channel, first),
-                    _ => self.strip::<S, 3>(s, start..end, channel, first),
+            for block in 0..blocks {
+                let inputs = share(c.channels, blocks, block);
+                for index in self.panels[0]..self.panels[1] {
+                    let panel = pack::panel(c.vectors, S::PANEL, index);
+                    let strip = Strip {
+                        pixels: [self.pixels[0] + range.start, self.pixels[0] + range.end],
+                        channel: panel.start * S::LANES,
+                        inputs: [inputs.start, inputs.end],
+                        fresh: c.fresh && self.simple && index == self.panels[0],
+                    };
+                    match panel.len() {
+                        1 => self.strip::<S, 1>(s, strip),
+                        2 => self.strip::<S, 2>(s, strip),
+                        _ => self.strip::<S, 3>(s, strip),
+                    }
                 }
             }
         }
@@ -175,35 +213,45 @@ struct Spot {
     x: usize,
 }
 
+/// Some pixels of a panel, and some of the inputs that its sums are made of.
+#[derive(Clone, Copy)]
+struct Strip {
+    /// First, and last but one.
+    pixels: [usize; 2],
+    /// The panel's first output.
+    channel: usize,
+    /// First, and last but one: all, unless the convolution is deep.
+    inputs: [usize; 2],
+    /// Whether it is the first to read them.
+    fresh: bool,
+}
+
 impl ConvPart<'_> {
-    /// Some pixels of the panel whose first output is `channel`, in tiles of nearly equal height (49 pixels are 4 of 6
-    /// and 5 of 5, never 8 of 6 and 1 of 1); whether it is the first panel to read them.
+    /// A strip in tiles of nearly equal height (49 pixels are 4 of 6 and 5 of 5, never 8 of 6 and 1 of 1).
     #[inline(always)]
-    fn strip<S: Simd, const NV: usize>(
-        &self,
-        s: S,
-        pixels: Range<usize>,
-        channel: usize,
-        first_to_read: bool,
-    ) {
+    fn strip<S: Simd, const NV: usize>(&self, s: S, strip: Strip) {
         if NV > S::PANEL {
             return; // A panel that this instance has not: not compiled.
         }
         let c = &self.conv;
         let [oh, ow] = c.output_size;
-        if pixels.is_empty() || pixels.end > oh * ow {
+        let ([start, end], [first_input, last_input], channel) = (strip.pixels, strip.inputs, strip.channel);
+        if start >= end || end > oh * ow {
             return;
         }
-        let total = pixels.len();
+        let total = end - start;
+        let block = last_input - first_input;
         let tiles = total.div_ceil(S::ROWS[NV - 1]);
         let (each, more) = (total / tiles, total % tiles);
         let width = NV * S::LANES;
         let values = c.channels * c.taps.count() * width;
         // SAFETY: the panel is one of the layer's, whose weights `run` checked.
-        let weights = unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count()) };
-        let later = is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
+        let weights =
+            unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count() + first_input * width) };
+        let last = last_input == c.channels;
+        let later = last && is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
         let mut spots = [Spot { to: c.output.ptr(), from: c.input.ptr(), y: 0, x: 0 }; BATCH];
-        let (mut y, mut x) = (pixels.start / ow, pixels.start % ow);
+        let (mut y, mut x) = (start / ow, start % ow);
         let mut tile = 0;
         while tile < tiles {
             // As many whole tiles as a batch holds.
@@ -212,24 +260,24 @@ impl ConvPart<'_> {
                 count += each + usize::from(tile < more);
                 tile += 1;
             }
-            self.places::<S>(&mut spots[..count], &mut y, &mut x, channel);
+            self.places::<S>(&mut spots[..count], &mut y, &mut x, [channel, first_input]);
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
-                let ahead = match self.simple && c.fresh && first_to_read {
+                let ahead = match strip.fresh {
                     // The next tile's inputs, which this panel is the first to read.
                     true => {
                         let next = rows * c.taps.stride[1] * c.input_pitch;
-                        Ahead { at: spots[at].from.wrapping_add(next), step: next / c.channels.max(1) }
+                        Ahead { at: spots[at].from.wrapping_add(next), step: next / block.max(1) }
                     }
                     // The next panel's weights, a share of them a tile.
                     false => {
-                        let share = values / tiles;
+                        let share = block * c.taps.count() * width / tiles;
                         Ahead { at: weights.wrapping_add(values + i * share), step: width / tiles }
                     }
                 };
                 let spots = &spots[at..at + rows];
-                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, channel, ahead));
+                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, strip, ahead));
                 at += rows;
             }
             if later {
@@ -245,7 +293,13 @@ impl ConvPart<'_> {
 
     /// Works out where the pixels from `y`, `x` on are, and moves `y`, `x` beyond them.
     #[inline(always)]
-    fn places<S: Simd>(&self, spots: &mut [Spot], y: &mut usize, x: &mut usize, channel: usize) {
+    fn places<S: Simd>(
+        &self,
+        spots: &mut [Spot],
+        y: &mut usize,
+        x: &mut usize,
+        [channel, first_input]: [usize; 2],
+    ) {
         let c = &self.conv;
         let [oh, ow] = c.output_size;
         let mut spots = spots.iter_mut();
@@ -259,7 +313,7 @@ impl ConvPart<'_> {
                 let step = c.taps.stride[1] * c.input_pitch;
                 let mut from = c.input.ptr();
                 if self.simple {
-                    from = from.add(row * c.input_pitch + *x * step);
+                    from = from.add(row * c.input_pitch + *x * step + first_input);
                 }
                 for (i, spot) in spots.by_ref().take(run).enumerate() {
                     *spot = Spot { to, from, y: *y, x: *x + i };
@@ -274,13 +328,38 @@ impl ConvPart<'_> {
         }
     }
 
-    /// `MR` pixels by `NV` vectors of output channels from `channel` on.
+    /// Asks for the lines that a pixel's sums will be stored to, or for those that are written next, and for those
+    /// that are added to them.
+    ///
+    /// # Safety
+    /// The spot is inside the output.
+    #[inline(always)]
+    unsafe fn ask<S: Simd, const NV: usize>(&self, s: S, spot: &Spot, [output, residual]: [bool; 2]) {
+        let c = &self.conv;
+        match c.soon {
+            Some(soon) => {
+                let pixel = spot.y * c.output_size[1] + spot.x;
+                for next in pixel * self.soon >> 16..(pixel + 1) * self.soon >> 16 {
+                    s.prefetch_all(soon.at.ptr().wrapping_add(next * soon.pitch), NV * S::LANES);
+                }
+            }
+            None if output => s.prefetch_all(spot.to, NV * S::LANES),
+            None => {}
+        }
+        if let Some(from) = c.epilogue.residual.filter(|_| residual) {
+            // SAFETY: as the caller vouches, and the residual is laid out like the output.
+            let from = unsafe { from.ptr().offset(spot.to.offset_from(c.output.ptr())) };
+            s.prefetch_all(from, NV * S::LANES);
+        }
+    }
+
+    /// `MR` pixels of a strip by its `NV` vectors of output channels.
     #[inline(always)]
     fn tile<S: Simd, const MR: usize, const NV: usize>(
         &self,
         s: S,
         spots: &[Spot],
-        channel: usize,
+        strip: Strip,
         ahead: Ahead,
     ) {
         if MR > S::ROWS[NV - 1] {
@@ -288,28 +367,46 @@ impl ConvPart<'_> {
         }
         let Some(spots) = spots.first_chunk::<MR>() else { return };
         let c = &self.conv;
-        let depth = c.channels * c.taps.count();
+        let (channel, depth) = (strip.channel, c.channels * c.taps.count());
+        let [first, end] = strip.inputs;
         // SAFETY: `run` checked the views against the geometry; the spots are inside the output, `channel`
         // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
-            for spot in spots {
-                s.prefetch_all(spot.to, NV * S::LANES);
-                if let Some(residual) = c.epilogue.residual {
-                    let from = residual.ptr().offset(spot.to.offset_from(c.output.ptr()));
-                    s.prefetch_all(from, NV * S::LANES);
-                }
-            }
             let mut weights = c.weights.ptr().add(channel * depth);
             let mut ahead = ahead;
-            let mut sums: [[S::V; NV]; MR] = begin(s, c.bias.ptr().add(channel));
+            let mut to = [c.output.ptr(); MR];
+            for i in 0..MR {
+                to[i] = spots[i].to;
+            }
+            let mut sums: [[S::V; NV]; MR] = match first {
+                0 => begin(s, c.bias.ptr().add(channel)),
+                _ => resume(s, &to),
+            };
             let t = &c.taps;
             if self.simple {
                 let mut from = [c.input.ptr(); MR];
                 for i in 0..MR {
                     from[i] = spots[i].from;
                 }
-                products(s, from, weights, c.channels, &mut sums, ahead);
+                // Lines asked for one pixel after the other: all at once, products would wait for them.
+                let each = (end - first) / MR;
+                let turns = if each < FEWEST { 1 } else { MR };
+                weights = weights.add(first * NV * S::LANES);
+                for turn in 0..turns {
+                    for spot in if turns == 1 { &spots[..] } else { &spots[turn..=turn] } {
+                        self.ask::<S, NV>(s, spot, [first == 0, end == c.channels]);
+                    }
+                    let inputs = turn * each..if turn + 1 == turns { end - first } else { (turn + 1) * each };
+                    products(s, from, weights, inputs, &mut sums, ahead);
+                }
+                if end < c.channels {
+                    put(s, &to, &sums);
+                    return;
+                }
             } else {
+                for spot in spots {
+                    self.ask::<S, NV>(s, spot, [true; 2]);
+                }
                 for ky in 0..t.kernel[0] {
                     for kx in 0..t.kernel[1] {
                         let mut from = [c.zeros.ptr(); MR];
@@ -321,15 +418,11 @@ impl ConvPart<'_> {
                                 from[i] = c.input.ptr().add((iy * c.input_size[1] + ix) * c.input_pitch);
                             }
                         }
-                        products(s, from, weights, c.channels, &mut sums, ahead);
+                        products(s, from, weights, 0..c.channels, &mut sums, ahead);
                         weights = weights.add(c.channels * NV * S::LANES);
                         ahead.at = ahead.at.wrapping_add(c.channels * ahead.step);
                     }
                 }
-            }
-            let mut to = [c.output.ptr(); MR];
-            for i in 0..MR {
-                to[i] = spots[i].to;
             }
             finish(s, &c.epilogue, sums, to, c.output.ptr());
         }

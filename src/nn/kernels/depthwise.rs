@@ -14,9 +14,9 @@ use std::ops::Range;
 use crate::nn::graph::Activation;
 
 use super::conv::{Taps, share};
-use super::math::{activate, is_heavy, rework};
+use super::math::{activate, is_heavy, rework, rework_and_sum};
 use super::memory::{Dst, Src};
-use super::simd::{Kernel, Simd};
+use super::simd::{self, Kernel, Simd};
 use super::tile::{begin, put};
 
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
@@ -150,6 +150,8 @@ pub(crate) struct Depthwise<'a> {
     pub(crate) vectors: usize,
     /// Applied to a finished sum.
     pub(crate) activation: Option<Activation>,
+    /// Whether nobody has asked for the output's lines yet.
+    pub(crate) ahead: bool,
     /// What the sum of the panel's outputs is added to.
     pub(crate) sum: Option<Dst<'a>>,
 }
@@ -256,9 +258,11 @@ impl Depthwise<'_> {
             let mut sums: [[S::V; NV]; N] = begin(s, self.bias.ptr());
             let [_, ow] = self.output_size;
             let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
-            for i in 0..N {
-                // The outputs below: each is a line of its own, and the cache is to have it by the next row.
-                s.prefetch_all(output.wrapping_add((ow + i) * self.output_pitch), width);
+            if self.ahead {
+                for i in 0..N {
+                    // The outputs below: each is a line of its own, and the cache is to have it by the next row.
+                    s.prefetch_all(output.wrapping_add((ow + i) * self.output_pitch), width);
+                }
             }
             let mut slot = y * t.stride[0] % slots;
             for _ in 0..kh {
@@ -304,6 +308,7 @@ impl Depthwise<'_> {
     #[inline(always)]
     fn rework_row<S: Simd, const NV: usize>(&self, s: S, y: usize, total: &mut [S::V; NV]) {
         let [_, ow] = self.output_size;
+        let mut sum = [0f32; WIDEST_PANEL];
         for first in (0..ow).step_by(BATCH) {
             let count = BATCH.min(ow - first);
             // SAFETY: the row is inside the output, which `run` checked.
@@ -312,21 +317,26 @@ impl Depthwise<'_> {
                 for (i, place) in places[..count].iter_mut().enumerate() {
                     *place = self.output.ptr().add((y * ow + first + i) * self.output_pitch);
                 }
-                rework(s, self.activation, &places[..count], NV);
-                if self.sum.is_some() {
-                    for place in &places[..count] {
-                        for v in 0..NV {
-                            total[v] = s.add(total[v], s.load(place.add(v * S::LANES)));
-                        }
+                match self.activation.filter(|_| self.sum.is_some()) {
+                    Some(activation) => {
+                        rework_and_sum(s, activation, &places[..count], NV, sum.as_mut_ptr());
                     }
+                    None => rework(s, self.activation, &places[..count], NV),
                 }
             }
+        }
+        for v in 0..NV {
+            // SAFETY: the sum has room for the widest panel.
+            total[v] = s.add(total[v], unsafe { s.load(sum.as_ptr().add(v * S::LANES)) });
         }
     }
 }
 
 /// Outputs to which a heavy activation is applied together.
 const BATCH: usize = 32;
+
+/// Values of the widest panel.
+const WIDEST_PANEL: usize = 16 * simd::WIDEST;
 
 /// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
 /// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….

@@ -1,90 +1,20 @@
 //! Vector forms of the pointwise functions, and how a tile applies one.
 //!
-//! In: vectors in registers. Out: the function of each lane. `exp_error` bounds the exponential that all
-//! of them rest on; the tests hold it over the whole range.
+//! In: vectors in registers. Out: the function of each lane. Most rest on the exponential of [`super::exp`].
 
 #![allow(unsafe_code)]
 
 use crate::nn::graph::Activation;
 
-use super::simd::{Kernel, Simd};
-
-/// Largest relative error of [`exp`] on `[-87, 87]`: 1.1e-7 of the polynomial (a minimax fit of degree 5 that is 1 at
-/// 0), some roundings of 0.6e-7 each, and of x what rounding the constant `log2 e` leaves, 0.133e-7; where multiply and
-/// add are not fused, also what rounding `x · log2 e` leaves, 0.6e-7.
-#[cfg(test)]
-pub(crate) fn exp_error(x: f64, fused: bool) -> f64 {
-    2.5e-7 + if fused { 0.133e-7 } else { 0.733e-7 } * x.abs()
-}
-
-/// 1.5·2²³: adding it leaves the nearest integer in the low bits of the mantissa.
-const ROUND: f32 = 12_582_912.0;
-/// 2ˣ over ±½, minimax in relative error among those that are exact at 0, highest power first.
-#[expect(clippy::approx_constant, reason = "near ln 2, and better than it for five terms")]
-const POLYNOMIAL: [f32; 6] = [0.001_326_472_7, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
-/// Where eˣ is a normal number, and so is all that leads to it: no power of two below −126 or above 127 is met.
-const EXP: [f32; 2] = [-87.3, 88.3];
-/// The same of e⁻ˣ, and of its sum with 1.
-const EXP_OF_MINUS: [f32; 2] = [-87.3, 87.3];
-
-/// e to the power of x or −x, by `factor`, which is ± log2 e; x is held to `range`. NaN stays NaN.
-///
-/// It is 2 to the power of `x · factor`, whose whole part `t` and rest `r` come of one rounding each where multiply and
-/// add are fused; the constant `log2 e` has its own error, which only tells for large x, and there the exponential is either nothing
-/// beside 1 or makes a result of nothing. A few vectors go abreast: the chain of one is some fifty cycles
-/// long, more than a processor looks ahead.
-#[inline(always)]
-fn power<S: Simd, const W: usize>(s: S, x: [S::V; W], factor: f32, range: [f32; 2]) -> [S::V; W] {
-    let (mut x, mut t, mut r) = (x, x, x);
-    for i in 0..W {
-        x[i] = s.max(s.splat(range[0]), x[i]);
-    }
-    for i in 0..W {
-        x[i] = s.min(s.splat(range[1]), x[i]);
-    }
-    for i in 0..W {
-        t[i] = s.fma(x[i], s.splat(factor), s.splat(ROUND));
-    }
-    for i in 0..W {
-        r[i] = s.sub(s.splat(ROUND), t[i]);
-    }
-    for i in 0..W {
-        r[i] = s.fma(x[i], s.splat(factor), r[i]);
-    }
-    let mut p = [s.splat(POLYNOMIAL[0]); W];
-    for c in &POLYNOMIAL[1..] {
-        for i in 0..W {
-            p[i] = s.fma(p[i], r[i], s.splat(*c));
-        }
-    }
-    for i in 0..W {
-        p[i] = s.scale_by_exponent(p[i], t[i]);
-    }
-    p
-}
-
-/// eˣ, with x held to [`EXP`].
-#[inline(always)]
-pub(crate) fn exp<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
-    power(s, x, std::f32::consts::LOG2_E, EXP)
-}
-
-/// `1 + exp(-x)`.
-#[inline(always)]
-fn one_and_exp_of_minus<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
-    let mut e = power(s, x, -std::f32::consts::LOG2_E, EXP_OF_MINUS);
-    for i in 0..W {
-        e[i] = s.add(s.splat(1.0), e[i]);
-    }
-    e
-}
+use super::exp::{exp, one_and_exp_of_minus};
+use super::simd::{Kernel, Simd, WIDEST};
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
 fn sigmoid<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
     let mut d = one_and_exp_of_minus(s, x);
     for i in 0..W {
-        d[i] = s.div(s.splat(1.0), d[i]);
+        d[i] = s.quotient(s.splat(1.0), d[i]);
     }
     d
 }
@@ -94,7 +24,7 @@ fn sigmoid<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
 fn silu<S: Simd, const W: usize>(s: S, x: [S::V; W]) -> [S::V; W] {
     let mut d = one_and_exp_of_minus(s, x);
     for i in 0..W {
-        d[i] = s.div(x[i], d[i]);
+        d[i] = s.quotient(x[i], d[i]);
     }
     d
 }
@@ -190,31 +120,48 @@ pub(crate) unsafe fn rework<S: Simd>(
     vectors: usize,
 ) {
     if let Some(activation) = activation {
-        s.run(Rework { activation, places, vectors });
+        s.run(Rework { activation, places, vectors, sum: None });
     }
+}
+
+/// The same for places of at most a panel, whose results are also added to `sum`, one place after the other.
+///
+/// # Safety
+/// As for [`rework`]; `sum` too must be readable and writable for `vectors` vectors.
+#[inline(always)]
+pub(crate) unsafe fn rework_and_sum<S: Simd>(
+    s: S,
+    activation: Activation,
+    places: &[*mut f32],
+    vectors: usize,
+    sum: *mut f32,
+) {
+    assert!(vectors <= WIDEST);
+    s.run(Rework { activation, places, vectors, sum: Some(sum) });
 }
 
 /// An activation of vectors in memory.
 struct Rework<'a> {
     activation: Activation,
-    /// Readable and writable for `vectors` vectors each: only [`rework`] makes one.
+    /// Readable and writable for `vectors` vectors each: only [`rework`] and [`rework_and_sum`] make one.
     places: &'a [*mut f32],
     vectors: usize,
+    sum: Option<*mut f32>,
 }
 
 impl Kernel for Rework<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match self.activation {
-            Activation::Relu => self.map::<S, 1>(s, Relu),
-            Activation::Relu6 => self.map::<S, 1>(s, Relu6),
-            Activation::Silu => self.map::<S, 2>(s, Silu),
-            Activation::Sigmoid => self.map::<S, 2>(s, Sigmoid),
-            Activation::HardSigmoid => self.map::<S, 1>(s, HardSigmoid),
-            Activation::HardSwish => self.map::<S, 1>(s, HardSwish),
-            Activation::LeakyRelu(slope) => self.map::<S, 1>(s, LeakyRelu(slope)),
-            Activation::Gelu => self.map::<S, 1>(s, Gelu),
-            Activation::Mish => self.map::<S, 1>(s, Mish),
+            Activation::Relu => self.map(s, Relu),
+            Activation::Relu6 => self.map(s, Relu6),
+            Activation::Silu => self.map(s, Silu),
+            Activation::Sigmoid => self.map(s, Sigmoid),
+            Activation::HardSigmoid => self.map(s, HardSigmoid),
+            Activation::HardSwish => self.map(s, HardSwish),
+            Activation::LeakyRelu(slope) => self.map(s, LeakyRelu(slope)),
+            Activation::Gelu => self.map(s, Gelu),
+            Activation::Mish => self.map(s, Mish),
         }
     }
 }
@@ -280,40 +227,72 @@ impl Function for Sigmoid {
 }
 
 impl Rework<'_> {
-    /// `f` of every vector, `W` abreast where a place has as many.
+    /// `f` of every vector.
     #[inline(always)]
-    fn map<S: Simd, const W: usize>(&self, s: S, f: impl Function) {
-        if self.vectors == W {
-            for place in self.places {
-                // SAFETY: whoever called `rework` vouches for every place.
-                unsafe { each::<S, W>(s, *place, f) }
-            }
-            return;
+    fn map<S: Simd>(&self, s: S, f: impl Function) {
+        match (self.vectors, self.sum) {
+            (1, None) => self.panels::<S, 1>(s, f),
+            (2, None) => self.panels::<S, 2>(s, f),
+            (3, None) => self.panels::<S, 3>(s, f),
+            (1, Some(sum)) => self.sums::<S, 1>(s, f, sum),
+            (2, Some(sum)) => self.sums::<S, 2>(s, f, sum),
+            (_, Some(sum)) => self.sums::<S, 3>(s, f, sum),
+            _ => self.runs(s, f),
         }
-        let whole = self.vectors / W;
+    }
+
+    /// Places of `NV` vectors.
+    #[inline(always)]
+    fn panels<S: Simd, const NV: usize>(&self, s: S, f: impl Function) {
         for place in self.places {
-            let mut at = *place;
             // SAFETY: whoever called `rework` vouches for every place.
-            unsafe {
-                for _ in 0..whole {
-                    each::<S, W>(s, at, f);
-                    at = at.add(W * S::LANES);
+            unsafe { each::<S, NV>(s, *place, f) };
+        }
+    }
+
+    /// Places of `NV` vectors, and the sum of what they become.
+    #[inline(always)]
+    fn sums<S: Simd, const NV: usize>(&self, s: S, f: impl Function, sum: *mut f32) {
+        let mut total = [s.splat(0.0); NV];
+        // SAFETY: whoever called `rework_and_sum` vouches for every place and for the sum.
+        unsafe {
+            for v in 0..NV {
+                total[v] = s.load(sum.add(v * S::LANES));
+            }
+            for place in self.places {
+                let y = each::<S, NV>(s, *place, f);
+                for v in 0..NV {
+                    total[v] = s.add(total[v], y[v]);
                 }
-                for _ in whole * W..self.vectors {
-                    each::<S, 1>(s, at, f);
-                    at = at.add(S::LANES);
-                }
+            }
+            for v in 0..NV {
+                s.store(sum.add(v * S::LANES), total[v]);
+            }
+        }
+    }
+
+    /// Places of any number of vectors.
+    #[inline(always)]
+    fn runs<S: Simd>(&self, s: S, f: impl Function) {
+        for place in self.places {
+            for pair in 0..self.vectors / 2 {
+                // SAFETY: whoever called `rework` vouches for every place.
+                unsafe { each::<S, 2>(s, place.add(2 * pair * S::LANES), f) };
+            }
+            if self.vectors % 2 == 1 {
+                // SAFETY: as above.
+                unsafe { each::<S, 1>(s, place.add((self.vectors - 1) * S::LANES), f) };
             }
         }
     }
 }
 
-/// `f` of `W` vectors in memory.
+/// `f` of `W` vectors in memory, which it returns too.
 ///
 /// # Safety
 /// `at` must be readable and writable for them.
 #[inline(always)]
-unsafe fn each<S: Simd, const W: usize>(s: S, at: *mut f32, f: impl Function) {
+unsafe fn each<S: Simd, const W: usize>(s: S, at: *mut f32, f: impl Function) -> [S::V; W] {
     let mut x = [s.splat(0.0); W];
     // SAFETY: as the caller vouches.
     unsafe {
@@ -324,5 +303,6 @@ unsafe fn each<S: Simd, const W: usize>(s: S, at: *mut f32, f: impl Function) {
         for i in 0..W {
             s.store(at.add(i * S::LANES), y[i]);
         }
+        y
     }
 }

@@ -8,41 +8,88 @@
 
 use std::marker::PhantomData;
 
-use super::simd::Simd;
+use memmap2::MmapMut;
 
-/// A cache line of values: what [`Buffer`] is made of, and so its alignment.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
+use super::simd::Simd;
 
 /// Values in a cache line.
 pub(crate) const LINE: usize = 16;
 
-/// Zeroed float32 values on cache-line boundaries.
+/// Bytes of a huge page.
+const HUGE: usize = 2 << 20;
+
+/// Zeroed float32 values on cache-line boundaries, in huge pages where they fill some and the system has them: a map's
+/// pixels lie so far apart that ordinary pages cost a walk through the page table every few of them.
 pub(crate) struct Buffer {
-    lines: Vec<Line>,
+    pages: MmapMut,
+    /// Bytes in front of the first value.
+    skip: usize,
+    len: usize,
 }
 
 impl Buffer {
-    /// A buffer of at least `len` zeros; `None` where the memory cannot be had.
+    /// A buffer of `len` zeros; `None` where the memory cannot be had.
     pub(crate) fn zeroed(len: usize) -> Option<Self> {
-        let count = len.div_ceil(LINE);
-        let mut lines = Vec::new();
-        lines.try_reserve_exact(count).ok()?;
-        lines.resize(count, Line([0.0; LINE]));
-        Some(Buffer { lines })
+        let bytes = len.checked_mul(size_of::<f32>())?;
+        if bytes < HUGE {
+            return Some(Buffer { pages: MmapMut::map_anon(bytes.max(1)).ok()?, skip: 0, len });
+        }
+        // The system starts a mapping where it likes; huge pages start at multiples of their size.
+        let pages = MmapMut::map_anon(bytes.checked_add(HUGE)?).ok()?;
+        let skip = pages.as_ptr().align_offset(HUGE).min(HUGE);
+        #[cfg(target_os = "linux")]
+        // Refused by a system that has none: ordinary pages are slower, and nothing else.
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        Some(Buffer { pages, skip, len })
     }
 
     /// All of it.
     pub(crate) fn values(&self) -> &[f32] {
-        // SAFETY: `Line` is `repr(C)`, 16 values without padding, so the lines are that many values.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LINE) }
+        bytemuck::cast_slice(&self.pages[self.skip..][..self.len * size_of::<f32>()])
     }
 
     /// All of it, to write.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as in `values`, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * LINE) }
+        bytemuck::cast_slice_mut(&mut self.pages[self.skip..][..self.len * size_of::<f32>()])
+    }
+}
+
+/// A buffer that is filled from its start on.
+pub(crate) struct Filling {
+    buffer: Buffer,
+    len: usize,
+}
+
+impl Filling {
+    /// An empty one.
+    pub(crate) fn new(buffer: Buffer) -> Self {
+        Filling { buffer, len: 0 }
+    }
+
+    /// Starts a new cache line, and says where.
+    pub(crate) fn align(&mut self) -> usize {
+        self.len = self.len.next_multiple_of(LINE);
+        self.len
+    }
+
+    /// What was filled; `None` where that was more than there is room for.
+    pub(crate) fn finish(self) -> Option<Buffer> {
+        (self.len <= self.buffer.len).then_some(self.buffer)
+    }
+}
+
+impl Extend<f32> for Filling {
+    fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
+        let room = self.buffer.values_mut().get_mut(self.len..).unwrap_or_default();
+        let mut count = 0;
+        for value in values {
+            // What finds no room is counted all the same, for `finish` to see.
+            if let Some(slot) = room.get_mut(count) {
+                *slot = value;
+            }
+            count += 1;
+        }
+        self.len += count;
     }
 }
 

@@ -17,6 +17,7 @@ mod portable;
 
 pub(crate) mod conv;
 pub(crate) mod depthwise;
+pub(crate) mod exp;
 pub(crate) mod math;
 pub(crate) mod memory;
 pub(crate) mod pack;
@@ -46,7 +47,7 @@ use crate::error::{Class, Classify};
 use simd::{Kernel, Simd};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 4;
+pub const ALGORITHMS_VERSION: u32 = 5;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ pub(crate) fn pack(
     outputs: usize,
     depth: usize,
     isa: Isa,
-    to: &mut Vec<f32>,
+    to: &mut impl Extend<f32>,
     weight: impl Fn(usize, usize) -> f32,
 ) {
     let lanes = isa.lanes();
@@ -44,15 +44,14 @@ pub(crate) fn pack(
     for index in 0..panels(vectors, isa.panel()) {
         let panel = panel(vectors, isa.panel(), index);
         for d in 0..depth {
-            for o in panel.start * lanes..panel.end * lanes {
-                to.push(if o < outputs { weight(o, d) } else { 0.0 });
-            }
+            let channels = panel.start * lanes..panel.end * lanes;
+            to.extend(channels.map(|o| if o < outputs { weight(o, d) } else { 0.0 }));
         }
     }
 }
 
 /// A vector per output channel (a bias), filled up to whole vectors.
-pub(crate) fn pad(values: &[f32], lanes: usize, to: &mut Vec<f32>) {
-    to.extend_from_slice(values);
-    to.resize(to.len() + vectors(values.len(), lanes) * lanes - values.len(), 0.0);
+pub(crate) fn pad(values: &[f32], lanes: usize, to: &mut impl Extend<f32>) {
+    let whole = vectors(values.len(), lanes) * lanes;
+    to.extend(values.iter().copied().chain(std::iter::repeat_n(0.0, whole - values.len())));
 }

@@ -90,8 +90,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn scale_by_exponent(self, p: Lanes, t: Lanes) -> Lanes {
-        zip(p, t, |x, n| f32::from_bits(x.to_bits().wrapping_add(n.to_bits() << 23)))
+    fn add_shifted<const SHIFT: u32>(self, p: Lanes, t: Lanes) -> Lanes {
+        zip(p, t, |x, n| f32::from_bits(x.to_bits().wrapping_add(n.to_bits() << SHIFT)))
+    }
+
+    /// Not an instruction, but this instance is to run what the wider ones do.
+    const PICKS: bool = true;
+
+    #[inline(always)]
+    fn pick(self, table: &[u32; 32], t: Lanes) -> Lanes {
+        zip(t, t, |n, _| f32::from_bits(table[n.to_bits() as usize % 32]))
     }
 
     #[inline(always)]

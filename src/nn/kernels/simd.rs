@@ -61,9 +61,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The smaller; `b` where either is NaN.
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `p · 2ⁿ`, where `n` is the integer in the low mantissa bits of `t` (a sum with 1.5·2²³). The
-    /// exponent is added as an integer: the result must be a normal number.
-    fn scale_by_exponent(self, p: Self::V, t: Self::V) -> Self::V;
+    /// `a / b`, off by two units in the last place at most; `b` between 1 and 1e38.
+    #[inline(always)]
+    fn quotient(self, a: Self::V, b: Self::V) -> Self::V {
+        self.div(a, b)
+    }
+    /// The bits of `p` and those of `t` shifted to the left by `SHIFT`, added as integers. With `SHIFT` 23 and `t` the sum
+    /// of an integer n and 1.5·2²³ that is `p · 2ⁿ`, which must be a normal number.
+    fn add_shifted<const SHIFT: u32>(self, p: Self::V, t: Self::V) -> Self::V;
+    /// Whether [`Simd::pick`] is an instruction.
+    const PICKS: bool;
+    /// The entry of `table` that the five low bits of each lane say, as a float's bits.
+    fn pick(self, table: &[u32; 32], t: Self::V) -> Self::V;
     /// `at` itself, which the compiler can't know: what is loaded through it is not kept in a register for
     /// an earlier or later load of the same address.
     fn opaque(self, at: *const f32) -> *const f32;

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::math::{exp, exp_error};
+use super::exp::{exp, exp_error};
 use super::simd::{Kernel, Simd};
 use super::*;
 

@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use crate::nn::graph::Activation;
 
 use super::math::{activate, is_heavy, rework};
@@ -60,23 +62,42 @@ pub(super) unsafe fn begin<S: Simd, const MR: usize, const NV: usize>(
     [row; MR]
 }
 
-/// `sums[i][j] += from[i][k] · weights[k][j]` over `depth` inputs.
+/// A tile of sums that [`put`] has stored.
 ///
 /// # Safety
-/// Each of `from` is readable for `depth` values, `weights` for `depth · NV` vectors.
+/// Each of `at` is readable for `NV` vectors.
+#[inline(always)]
+pub(super) unsafe fn resume<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    at: &[*mut f32; MR],
+) -> [[S::V; NV]; MR] {
+    let mut sums = [[s.splat(0.0); NV]; MR];
+    for i in 0..MR {
+        for j in 0..NV {
+            // SAFETY: as the caller vouches.
+            sums[i][j] = unsafe { s.load(at[i].add(j * S::LANES)) };
+        }
+    }
+    sums
+}
+
+/// `sums[i][j] += from[i][k] · weights[k][j]` over the inputs `k`; of `ahead`, the `k`th steps too.
+///
+/// # Safety
+/// Each of `from` is readable for all inputs, `weights` for `NV` vectors an input.
 #[inline(always)]
 pub(super) unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     s: S,
     from: [*const f32; MR],
     weights: *const f32,
-    depth: usize,
+    inputs: Range<usize>,
     sums: &mut [[S::V; NV]; MR],
     ahead: Ahead,
 ) {
     let mut local = *sums;
-    let mut weights = weights;
-    let mut next = ahead.at;
-    for k in 0..depth {
+    let mut weights = weights.wrapping_add(inputs.start * NV * S::LANES);
+    let mut next = ahead.at.wrapping_add(inputs.start * ahead.step);
+    for k in inputs {
         // SAFETY: as the caller vouches.
         unsafe {
             s.prefetch_all(weights.wrapping_add(AHEAD), NV * S::LANES);

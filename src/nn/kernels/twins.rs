@@ -181,6 +181,7 @@ proptest! {
                     residual: residual.then(|| Src::new(&plus.values)),
                     after: last.filter(|_| residual),
                 },
+                soon: None,
                 zeros: Src::new(&zeros),
             };
             let panels = pack::panels(plus.vectors(isa), isa.panel());
@@ -253,6 +254,7 @@ proptest! {
                         output_pitch: pitch,
                         vectors,
                         activation: act,
+                        ahead: true,
                         sum: mean.then(|| total.part(channel, width)),
                     });
                 }

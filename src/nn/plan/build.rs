@@ -7,6 +7,7 @@
 use crate::nn::graph::{Graph, Shape};
 use crate::nn::kernels::conv::Taps;
 use crate::nn::kernels::depthwise::Ring;
+use crate::nn::kernels::memory::{Buffer, Filling};
 use crate::nn::kernels::winograd::{self, Tiling};
 use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;
@@ -24,7 +25,7 @@ use super::{Error, LayerInfo};
 /// What a plan is made of.
 pub(super) struct Built {
     pub(super) steps: Vec<Step>,
-    pub(super) weights: Vec<f32>,
+    pub(super) weights: Buffer,
     /// Values of activations.
     pub(super) arena: usize,
     /// Values of scratch a thread.
@@ -46,12 +47,10 @@ pub(super) fn build(
 ) -> Result<Built, Error> {
     let mut maps = Maps::new(lowered, shapes, isa.lanes());
     let extra = maps.place(lowered);
-    let mut packed = Vec::new();
     // All at once: a copy into more memory would be held together with the old.
-    let values = lowered.layers.iter().map(|layer| packed_values(layer, &maps)).sum();
-    packed
-        .try_reserve_exact(values)
-        .map_err(|_| Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) })?;
+    let values: usize = lowered.layers.iter().map(|layer| packed_values(layer, &maps)).sum();
+    let memory = || Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) };
+    let packed = Filling::new(Buffer::zeroed(values).ok_or_else(memory)?);
     let mut builder = Builder { packer: Packer { graph, weights, isa, packed }, steps: Vec::new() };
     for (index, layer) in lowered.layers.iter().enumerate() {
         builder.layer(index, layer, &maps, extra.get(index).copied().unwrap_or(0))?;
@@ -73,7 +72,8 @@ pub(super) fn build(
     });
     let zeros = zeros.max().unwrap_or(0);
     let scratch = builder.steps.iter().map(|step| step.action.scratch(isa)).max().unwrap_or(0);
-    let (steps, weights, arena) = (builder.steps, builder.packer.packed, maps.total);
+    let (steps, arena) = (builder.steps, maps.total);
+    let weights = builder.packer.packed.finish().ok_or_else(memory)?;
     Ok(Built { steps, weights, arena, scratch, zeros, output, layers })
 }
 

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::nn::graph::Activation;
-use crate::nn::kernels::conv::{self, Taps, share};
+use crate::nn::kernels::conv::{self, Soon, Taps, share};
 use crate::nn::kernels::depthwise::{self, Ring};
 use crate::nn::kernels::pack;
 use crate::nn::kernels::tile::Epilogue;
@@ -118,10 +118,19 @@ impl Depthwise {
             let needs = self.ring.needs(&band);
             let runs = self.ring.runs(needs.start.max(made)..needs.end);
             made = needs.end;
+            let output = env.write(self.output.at + channel);
+            let [_, columns] = self.output.size;
+            let pitch = self.output.vectors * lanes;
+            // The band's outputs, for whoever makes its first rows to ask for.
+            let mut soon = Some(Soon {
+                at: output.part(band.start * columns * pitch, (band.len() * columns - 1) * pitch + width),
+                pitch,
+                pixels: band.len() * columns,
+            });
             for (slot, row, count) in runs {
                 match row {
                     None => self.ring.blank(env.scratch, width, slot, count),
-                    Some(row) => self.fill(env, channel, vectors, fresh, (slot, row, count)),
+                    Some(row) => self.fill(env, channel, vectors, (fresh, soon.take()), (slot, row, count)),
                 }
             }
             first = band.end;
@@ -133,17 +142,25 @@ impl Depthwise {
                 output_size: self.output.size,
                 weights: env.weight(self.weights + channel * self.taps.count()),
                 bias: env.weight(self.bias + channel),
-                output: env.write(self.output.at + channel),
-                output_pitch: self.output.vectors * lanes,
+                output,
+                output_pitch: pitch,
                 vectors,
                 activation: self.activation,
+                ahead: self.expand.is_none(),
                 sum: sum(band.start),
             });
         }
     }
 
     /// Makes a panel's input rows: by the convolution in front, or from the map.
-    fn fill(&self, env: &Env<'_>, channel: usize, vectors: usize, fresh: bool, run: (usize, usize, usize)) {
+    fn fill(
+        &self,
+        env: &Env<'_>,
+        channel: usize,
+        vectors: usize,
+        (fresh, soon): (bool, Option<Soon<'_>>),
+        run: (usize, usize, usize),
+    ) {
         let lanes = env.lanes();
         let width = vectors * lanes;
         let Some(expand) = &self.expand else {
@@ -169,6 +186,7 @@ impl Depthwise {
             output_row: self.ring.columns * width,
             vectors,
             epilogue: Epilogue { activation: expand.activation, residual: None, after: None },
+            soon,
             zeros: env.zeros,
         };
         env.isa.run(work.part(0..rows * columns, 0..1));

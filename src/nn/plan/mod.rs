@@ -128,7 +128,7 @@ struct Shared {
     image: [usize; 3],
     steps: Vec<Step>,
     layers: Vec<LayerInfo>,
-    weights: Vec<f32>,
+    weights: Buffer,
     arena: usize,
     scratch: usize,
     output: Map,
@@ -276,7 +276,7 @@ impl Worker {
         let env = Env {
             isa: shared.isa,
             image: Src::new(image),
-            weights: Src::new(&shared.weights),
+            weights: Src::new(shared.weights.values()),
             arena: Dst::new(self.arena.values_mut()),
             scratch: Dst::new(self.scratch.values_mut()),
             zeros: Src::new(shared.zeros.values()),

@@ -4,7 +4,7 @@
 //! In: the graph's weights by name. Out: places in one long run of values. Called by `build`.
 
 use crate::nn::graph::{Graph, WeightId};
-use crate::nn::kernels::memory::LINE;
+use crate::nn::kernels::memory::Filling;
 use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;
 
@@ -24,7 +24,7 @@ pub(super) struct Packer<'a> {
     pub(super) graph: &'a Graph,
     pub(super) weights: &'a dyn Weights,
     pub(super) isa: Isa,
-    pub(super) packed: Vec<f32>,
+    pub(super) packed: Filling,
 }
 
 impl<'a> Packer<'a> {
@@ -78,9 +78,7 @@ impl<'a> Packer<'a> {
 
     /// Starts a new cache line in the packed weights, and says where.
     pub(super) fn align(&mut self) -> usize {
-        let over = (self.packed.as_ptr().addr() / size_of::<f32>() + self.packed.len()) % LINE;
-        self.packed.resize(self.packed.len() + (LINE - over) % LINE, 0.0);
-        self.packed.len()
+        self.packed.align()
     }
 
     /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole

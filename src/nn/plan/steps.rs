@@ -311,6 +311,7 @@ impl Dense {
                     residual: self.residual.map(|at| env.read(at + block.first_output)),
                     after: self.after,
                 },
+                soon: None,
                 zeros: env.zeros,
             };
             let panels = pack::panels(block.vectors, env.isa.panel());

@@ -87,6 +87,7 @@ impl Winograd {
                     output_row: count * to,
                     vectors: self.output.vectors,
                     epilogue: Epilogue { activation: None, residual: None, after: None },
+                    soon: None,
                     zeros: env.zeros,
                 };
                 env.isa.run(product.part(0..count, 0..pack::panels(self.output.vectors, env.isa.panel())));
