@@ -96,8 +96,6 @@ pub(crate) struct ConvPart<'a> {
     pixels: [usize; 2],
     panels: [usize; 2],
     simple: bool,
-    /// Pixels to ask for with each that is made, in 65536ths.
-    soon: usize,
 }
 
 /// Values of input that a chunk of pixels may have: they are read once a panel, and should stay in L2.
@@ -106,8 +104,9 @@ const CHUNK: usize = 24 * 1024;
 /// chunk's inputs are then both at home in L2, and weights are read from further away for more pixels at a time. The
 /// sums so far wait in the output; their order is the same.
 const DEEP: [usize; 2] = [2048, 768];
-/// Fewest inputs between two pixels whose lines are asked for.
-const FEWEST: usize = 4;
+/// Fewest inputs that are multiplied between asking for some pixels' lines and for the next's; with vectors of 8 lanes
+/// products take long enough to ask for all at once, which measured better.
+const BETWEEN: usize = 16;
 /// Values of input for each lane in a chunk where inputs come in blocks: who has 16 lanes has a larger L2 too.
 const DEEP_CHUNK: usize = 8 * 1024;
 
@@ -124,9 +123,6 @@ impl<'a> Conv<'a> {
             pixels: [pixels.start, pixels.end],
             panels: [panels.start, panels.end],
             simple,
-            soon: self
-                .soon
-                .map_or(0, |soon| (soon.pixels << 16) / (self.output_size[0] * self.output_size[1]).max(1)),
         }
     }
 
@@ -208,6 +204,8 @@ struct Spot {
     to: *mut f32,
     /// Its first input; of a window of one tap without border only.
     from: *const f32,
+    /// What to ask for while it is made: where it goes, or what is written next.
+    line: *const f32,
     /// Row and column.
     y: usize,
     x: usize,
@@ -224,6 +222,15 @@ struct Strip {
     inputs: [usize; 2],
     /// Whether it is the first to read them.
     fresh: bool,
+}
+
+/// How a tile's products and its pixels' lines alternate.
+#[derive(Clone, Copy)]
+struct Turns {
+    /// Pixels whose lines are asked for at a time.
+    pixels: usize,
+    /// Inputs that are multiplied then.
+    inputs: usize,
 }
 
 impl ConvPart<'_> {
@@ -250,9 +257,20 @@ impl ConvPart<'_> {
             unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count() + first_input * width) };
         let last = last_input == c.channels;
         let later = last && is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
-        let mut spots = [Spot { to: c.output.ptr(), from: c.input.ptr(), y: 0, x: 0 }; BATCH];
+        let rows = S::ROWS[NV - 1].min(total);
+        let pixels = rows.div_ceil((if S::LANES > 8 { block / BETWEEN } else { 1 }).clamp(1, rows));
+        let turns = Turns { pixels, inputs: block / rows.div_ceil(pixels) };
+        // The next tile's inputs, which this panel is the first to read, or the next panel's weights, a share of them a
+        // tile.
+        let next = each * c.taps.stride[1] * c.input_pitch;
+        let share = block * c.taps.count() * width / tiles;
+        let step = if strip.fresh { next / block.max(1) } else { width / tiles };
+        let no = c.output.ptr();
+        let mut spots = [Spot { to: no, from: c.input.ptr(), line: no, y: 0, x: 0 }; BATCH];
         let (mut y, mut x) = (start / ow, start % ow);
-        let mut tile = 0;
+        // Pixels of what is written next for each that is made, in 65536ths.
+        let soon = c.soon.map(|soon| (soon, (soon.pixels << 16) / (oh * ow)));
+        let (mut tile, mut done) = (0, start);
         while tile < tiles {
             // As many whole tiles as a batch holds.
             let (first, mut count) = (tile, 0);
@@ -261,23 +279,19 @@ impl ConvPart<'_> {
                 tile += 1;
             }
             self.places::<S>(&mut spots[..count], &mut y, &mut x, [channel, first_input]);
+            if let Some((soon, each)) = soon {
+                self.soon(&mut spots[..count], soon, each, done);
+            }
+            done += count;
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
                 let ahead = match strip.fresh {
-                    // The next tile's inputs, which this panel is the first to read.
-                    true => {
-                        let next = rows * c.taps.stride[1] * c.input_pitch;
-                        Ahead { at: spots[at].from.wrapping_add(next), step: next / block.max(1) }
-                    }
-                    // The next panel's weights, a share of them a tile.
-                    false => {
-                        let share = block * c.taps.count() * width / tiles;
-                        Ahead { at: weights.wrapping_add(values + i * share), step: width / tiles }
-                    }
+                    true => Ahead { at: spots[at].from.wrapping_add(next), step },
+                    false => Ahead { at: weights.wrapping_add(values + i * share), step },
                 };
                 let spots = &spots[at..at + rows];
-                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, strip, ahead));
+                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, strip, ahead, turns));
                 at += rows;
             }
             if later {
@@ -316,7 +330,7 @@ impl ConvPart<'_> {
                     from = from.add(row * c.input_pitch + *x * step + first_input);
                 }
                 for (i, spot) in spots.by_ref().take(run).enumerate() {
-                    *spot = Spot { to, from, y: *y, x: *x + i };
+                    *spot = Spot { to, from, line: to, y: *y, x: *x + i };
                     to = to.wrapping_add(c.output_pitch);
                     from = from.wrapping_add(step);
                 }
@@ -328,27 +342,32 @@ impl ConvPart<'_> {
         }
     }
 
-    /// Asks for the lines that a pixel's sums will be stored to, or for those that are written next, and for those
-    /// that are added to them.
+    /// Puts what is written next in the place of where the pixels go, some of it with each, the first of which is the
+    /// `first`th of all.
+    #[inline(always)]
+    fn soon(&self, spots: &mut [Spot], soon: Soon<'_>, each: usize, first: usize) {
+        let (mut last, mut at) =
+            (first * each >> 16, soon.at.ptr().wrapping_add((first * each >> 16) * soon.pitch));
+        for (i, spot) in spots.iter_mut().enumerate() {
+            let pixel = (first + i + 1) * each >> 16;
+            if pixel > last {
+                spot.line = at;
+                at = at.wrapping_add(soon.pitch);
+                last = pixel;
+            }
+        }
+    }
+
+    /// Asks for a pixel's line, and for those that are added to it.
     ///
     /// # Safety
     /// The spot is inside the output.
     #[inline(always)]
-    unsafe fn ask<S: Simd, const NV: usize>(&self, s: S, spot: &Spot, [output, residual]: [bool; 2]) {
-        let c = &self.conv;
-        match c.soon {
-            Some(soon) => {
-                let pixel = spot.y * c.output_size[1] + spot.x;
-                for next in pixel * self.soon >> 16..(pixel + 1) * self.soon >> 16 {
-                    s.prefetch_all(soon.at.ptr().wrapping_add(next * soon.pitch), NV * S::LANES);
-                }
-            }
-            None if output => s.prefetch_all(spot.to, NV * S::LANES),
-            None => {}
-        }
-        if let Some(from) = c.epilogue.residual.filter(|_| residual) {
+    unsafe fn ask<S: Simd, const NV: usize>(&self, s: S, spot: &Spot) {
+        s.prefetch_all(spot.line, NV * S::LANES);
+        if let Some(residual) = self.conv.epilogue.residual {
             // SAFETY: as the caller vouches, and the residual is laid out like the output.
-            let from = unsafe { from.ptr().offset(spot.to.offset_from(c.output.ptr())) };
+            let from = unsafe { residual.ptr().offset(spot.to.offset_from(self.conv.output.ptr())) };
             s.prefetch_all(from, NV * S::LANES);
         }
     }
@@ -361,6 +380,7 @@ impl ConvPart<'_> {
         spots: &[Spot],
         strip: Strip,
         ahead: Ahead,
+        turns: Turns,
     ) {
         if MR > S::ROWS[NV - 1] {
             return; // A tile that `strip` never asks this instance for: not compiled.
@@ -388,16 +408,17 @@ impl ConvPart<'_> {
                 for i in 0..MR {
                     from[i] = spots[i].from;
                 }
-                // Lines asked for one pixel after the other: all at once, products would wait for them.
-                let each = (end - first) / MR;
-                let turns = if each < FEWEST { 1 } else { MR };
+                // Lines asked for between products: all at once, products would wait for them.
                 weights = weights.add(first * NV * S::LANES);
-                for turn in 0..turns {
-                    for spot in if turns == 1 { &spots[..] } else { &spots[turn..=turn] } {
-                        self.ask::<S, NV>(s, spot, [first == 0, end == c.channels]);
+                let (mut done, mut asked) = (0, 0);
+                while asked < MR {
+                    let upto = MR.min(asked + turns.pixels);
+                    for spot in &spots[asked..upto] {
+                        self.ask::<S, NV>(s, spot);
                     }
-                    let inputs = turn * each..if turn + 1 == turns { end - first } else { (turn + 1) * each };
-                    products(s, from, weights, inputs, &mut sums, ahead);
+                    let to = if upto < MR { done + turns.inputs } else { end - first };
+                    products(s, from, weights, done..to, &mut sums, ahead);
+                    (done, asked) = (to, upto);
                 }
                 if end < c.channels {
                     put(s, &to, &sums);
@@ -405,7 +426,7 @@ impl ConvPart<'_> {
                 }
             } else {
                 for spot in spots {
-                    self.ask::<S, NV>(s, spot, [true; 2]);
+                    self.ask::<S, NV>(s, spot);
                 }
                 for ky in 0..t.kernel[0] {
                     for kx in 0..t.kernel[1] {

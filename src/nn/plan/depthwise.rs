@@ -121,17 +121,20 @@ impl Depthwise {
             let output = env.write(self.output.at + channel);
             let [_, columns] = self.output.size;
             let pitch = self.output.vectors * lanes;
-            // The band's outputs, for whoever makes its first rows to ask for.
-            let mut soon = Some(Soon {
-                at: output.part(band.start * columns * pitch, (band.len() * columns - 1) * pitch + width),
-                pitch,
-                pixels: band.len() * columns,
-            });
+            // The band's outputs are asked for while its input is made. With vectors of 8 lanes that measured worse than
+            // asking for them a row ahead.
+            let early = self.expand.is_some() && lanes > 8;
+            let mut rest = band.len() * columns;
             for (slot, row, count) in runs {
-                match row {
-                    None => self.ring.blank(env.scratch, width, slot, count),
-                    Some(row) => self.fill(env, channel, vectors, (fresh, soon.take()), (slot, row, count)),
-                }
+                let Some(row) = row else {
+                    self.ring.blank(env.scratch, width, slot, count);
+                    continue;
+                };
+                let pixels = rest.min(count * self.ring.inside[1]);
+                let from = band.end * columns - rest;
+                rest -= pixels;
+                let soon = early.then(|| Soon { at: output.part(from * pitch, 0), pitch, pixels });
+                self.fill(env, channel, vectors, (fresh, soon), (slot, row, count));
             }
             first = band.end;
             env.isa.run(depthwise::Depthwise {
@@ -146,7 +149,7 @@ impl Depthwise {
                 output_pitch: pitch,
                 vectors,
                 activation: self.activation,
-                ahead: self.expand.is_none(),
+                ahead: !early,
                 sum: sum(band.start),
             });
         }
