@@ -30,7 +30,7 @@ const TABLE: [u32; 1 << FRACTION] = [
     0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
 ];
 /// 2ˣ over ±1/64, as [`POLYNOMIAL`].
-const SHORT: [f32; 3] = [0.240_226_51, 0.693_157_3, 1.0];
+const SHORT: [f32; 3] = [0.240_226_5, 0.693_157_3, 1.0];
 
 /// Where eˣ is a normal number, and so is all that leads to it: no power of two below −126 or above 127 is met.
 const EXP: [f32; 2] = [-87.3, 88.3];

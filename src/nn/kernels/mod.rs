@@ -26,6 +26,7 @@ pub(crate) mod pool;
 pub mod roofline;
 pub(crate) mod simd;
 pub(crate) mod stem;
+mod strip;
 pub(crate) mod team;
 pub(crate) mod tile;
 pub(crate) mod vector;

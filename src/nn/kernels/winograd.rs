@@ -19,14 +19,11 @@ use super::tile::Epilogue;
 
 /// The side of output tiles that a 3×3 convolution of stride 1 gets; 0 for a direct one. Measured, with vectors of 8
 /// and of 16 lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for
-/// all of them, and the dearer the faster the products are.
-pub(crate) fn side(inputs: usize, outputs: usize, size: [usize; 2], lanes: usize) -> usize {
-    let pixels = size[0] * size[1];
+/// all of them.
+pub(crate) fn side(inputs: usize, outputs: usize, size: [usize; 2]) -> usize {
     match inputs.min(outputs) {
         0..32 => 0,
-        _ if lanes > 8 && pixels < 100 => 0,
-        _ if lanes > 8 && pixels < 400 => 2,
-        _ if pixels >= 144 => 4,
+        _ if size[0] * size[1] >= 144 => 4,
         _ => 2,
     }
 }

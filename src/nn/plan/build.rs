@@ -169,7 +169,7 @@ impl Builder<'_> {
             }
             return Ok(());
         }
-        if let Some(side) = winograd_side(conv, output.size, self.packer.isa.lanes()) {
+        if let Some(side) = winograd_side(conv, output.size) {
             return self.winograd(index, conv, [input, output], side, maps);
         }
         let blocks = self.packer.blocks(conv, false)?;

@@ -11,10 +11,10 @@ use super::lower::{Conv, Kind, Layer, Pass};
 use super::maps::Maps;
 
 /// The side of Winograd's tiles where a convolution is to be computed so.
-pub(super) fn winograd_side(conv: &Conv, output: [usize; 2], lanes: usize) -> Option<usize> {
+pub(super) fn winograd_side(conv: &Conv, output: [usize; 2]) -> Option<usize> {
     let w = &conv.window;
     let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
-    let side = winograd::side(conv.inputs, conv.outputs, output, lanes);
+    let side = winograd::side(conv.inputs, conv.outputs, output);
     (fits && conv.gate.is_none() && side > 0).then_some(side)
 }
 
@@ -39,7 +39,7 @@ pub(super) fn packed_values(layer: &Layer, maps: &Maps) -> usize {
     let lanes = maps.lanes;
     let of = |conv: &Conv, output: [usize; 2]| {
         let [kh, kw] = conv.window.kernel;
-        let taps = match winograd_side(conv, output, lanes) {
+        let taps = match winograd_side(conv, output) {
             Some(side) => (side + 2) * (side + 2),
             None => kh * kw,
         };
