@@ -23,6 +23,7 @@ pub(crate) mod memory;
 pub(crate) mod pack;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
+pub(crate) mod ring;
 pub mod roofline;
 pub(crate) mod simd;
 pub(crate) mod stem;

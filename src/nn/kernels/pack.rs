@@ -55,3 +55,18 @@ pub(crate) fn pad(values: &[f32], lanes: usize, to: &mut impl Extend<f32>) {
     let whole = vectors(values.len(), lanes) * lanes;
     to.extend(values.iter().copied().chain(std::iter::repeat_n(0.0, whole - values.len())));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_follow_each_other_and_differ_by_one_vector_at_most() {
+        for (vectors, widest) in (1..60).flat_map(|v| (1..4).map(move |w| (v, w))) {
+            let all: Vec<_> = (0..panels(vectors, widest)).map(|i| panel(vectors, widest, i)).collect();
+            assert_eq!(all.iter().cloned().flatten().collect::<Vec<_>>(), (0..vectors).collect::<Vec<_>>());
+            let (least, most) = (all.iter().map(Range::len).min(), all.iter().map(Range::len).max());
+            assert!(most <= Some(widest) && most.zip(least).is_some_and(|(most, least)| most - least <= 1));
+        }
+    }
+}

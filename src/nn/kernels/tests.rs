@@ -33,6 +33,42 @@ impl Kernel for Exp<'_> {
     }
 }
 
+/// Every value of the second divided by that of the first.
+struct Quotient<'a>(&'a [f32], &'a mut [f32]);
+
+impl Kernel for Quotient<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (b, a) in self.0.chunks_exact(S::LANES).zip(self.1.chunks_exact_mut(S::LANES)) {
+            // SAFETY: the chunks have a vector's values.
+            unsafe { s.store(a.as_mut_ptr(), s.quotient(s.load(a.as_ptr()), s.load(b.as_ptr()))) }
+        }
+    }
+}
+
+#[test]
+fn quotients_are_off_by_two_units_at_most() {
+    everywhere(|isa| {
+        // Divisors from 1 to 1e38 over all mantissas, dividends of both signs, infinity and NaN among them.
+        let divisors: Vec<f32> =
+            (0..400_000u32).map(|i| f32::from_bits(0x3f80_0000 + i * 2_640 + i % 7)).collect();
+        let dividends: Vec<f32> =
+            (0..400_000u32).map(|i| (i as f32 - 200_000.5) * 1e-3 * divisors[i as usize].sqrt()).collect();
+        assert!(divisors[0] == 1.0 && divisors[399_999] < 1e38 && divisors[399_999] > 2e37);
+        let mut values = dividends.clone();
+        isa.run(Quotient(&divisors, &mut values));
+        for ((a, b), found) in dividends.iter().zip(&divisors).zip(&values) {
+            let truth = f64::from(*a) / f64::from(*b);
+            let unit = 2f64.powi(truth.abs().log2().floor() as i32 - 23);
+            assert!((f64::from(*found) - truth).abs() <= 2.0 * unit, "{isa}: {a} / {b} is {found}");
+        }
+        let mut odd = [f32::NAN; 16];
+        odd[..3].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY, 0.0]);
+        isa.run(Quotient(&[1.0; 16], &mut odd));
+        assert!(odd[0] == f32::INFINITY && odd[1] == f32::NEG_INFINITY && odd[2] == 0.0 && odd[3].is_nan());
+    });
+}
+
 #[test]
 fn exp_keeps_its_bound() {
     everywhere(|isa| {

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use crate::nn::graph::{Activation, PoolKind};
 
 use super::conv::{Conv, Taps, share};
-use super::depthwise::{Depthwise, Ring};
+use super::depthwise::Depthwise;
 use super::memory::{Buffer, Dst, Src};
 use super::pointwise::{Pointwise, ScaleWeights};
 use super::pool::{Mean, MeanOfHalves, Pool};
+use super::ring::Ring;
 use super::tile::Epilogue;
 use super::vector::Vector;
 use super::{Isa, pack};
@@ -149,10 +150,16 @@ proptest! {
 
     #[test]
     fn conv_is_its_twin(
-        g in geometry(), inputs in 1usize..20, outputs in 1usize..40, first in activation(), last in activation(),
-        residual in prop::bool::ANY, parts in 1usize..4, point in prop::bool::ANY, seed in 0u64..99,
+        g in geometry(), inputs in 1usize..20, outputs in 1usize..120, first in activation(), last in activation(),
+        residual in prop::bool::ANY, parts in 1usize..4, point in prop::bool::ANY, deep in 0usize..8, seed in 0u64..99,
     ) {
         let [ih, iw] = g.input;
+        // Products alone: so many that lines are asked for between them, or that they are made in blocks.
+        let inputs = match (point, deep) {
+            (true, 0) => inputs + 2047,
+            (true, _) => inputs * 8,
+            _ => inputs,
+        };
         let g = if point { Geometry { taps: Taps::POINT, input: g.input, output: [ih, iw] } } else { g };
         for isa in Isa::available() {
             let map = Map::new(seed, g.input, inputs, isa);
@@ -288,7 +295,7 @@ proptest! {
 
     #[test]
     fn vector_and_scaled_weights_are_their_twins(
-        inputs in 1usize..70, outputs in 1usize..40, act in activation(), parts in 1usize..4, seed in 0u64..99,
+        inputs in 1usize..70, outputs in 1usize..120, act in activation(), parts in 1usize..4, seed in 0u64..99,
     ) {
         for isa in Isa::available() {
             let weight = |o: usize, i: usize| number(seed + 2, o * inputs + i);

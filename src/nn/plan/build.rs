@@ -6,8 +6,8 @@
 
 use crate::nn::graph::{Graph, Shape};
 use crate::nn::kernels::conv::Taps;
-use crate::nn::kernels::depthwise::Ring;
 use crate::nn::kernels::memory::{Buffer, Filling};
+use crate::nn::kernels::ring::Ring;
 use crate::nn::kernels::winograd::{self, Tiling};
 use crate::nn::kernels::{Isa, pack};
 use crate::nn::weights::Weights;

@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use crate::nn::graph::Activation;
 use crate::nn::kernels::conv::{self, Soon, Taps, share};
-use crate::nn::kernels::depthwise::{self, Ring};
+use crate::nn::kernels::depthwise;
 use crate::nn::kernels::pack;
+use crate::nn::kernels::ring::Ring;
 use crate::nn::kernels::tile::Epilogue;
 
 use super::steps::{Block, Env, Map};
