@@ -28,6 +28,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const PANEL: usize = 2;
     const ROWS: [usize; WIDEST] = [8, 6, 4];
+    const PICKS: bool = false;
     type V = __m256;
 
     #[inline]
@@ -102,17 +103,6 @@ impl Simd for Avx2 {
         unsafe {
             let n = _mm256_sll_epi32(_mm256_castps_si256(t), _mm_cvtsi32_si128(SHIFT as i32));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), n))
-        }
-    }
-
-    const PICKS: bool = false;
-
-    #[inline(always)]
-    fn pick(self, table: &[u32; 32], t: __m256) -> __m256 {
-        // SAFETY: `self` exists, so the processor has AVX2; five bits are an index into 32 entries.
-        unsafe {
-            let index = _mm256_and_si256(_mm256_castps_si256(t), _mm256_set1_epi32(31));
-            _mm256_i32gather_ps::<4>(table.as_ptr().cast(), index)
         }
     }
 

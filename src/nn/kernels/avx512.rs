@@ -29,6 +29,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [12, 12, 8];
+    const PICKS: bool = true;
     type V = __m512;
 
     #[inline]
@@ -116,8 +117,6 @@ impl Simd for Avx512 {
             _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n))
         }
     }
-
-    const PICKS: bool = true;
 
     #[inline(always)]
     fn pick(self, table: &[u32; 32], t: __m512) -> __m512 {

@@ -12,7 +12,7 @@ use super::memory::{Dst, Src};
 use super::pack;
 use super::simd::{Kernel, Simd};
 use super::strip::Strip;
-use super::tile::Epilogue;
+use super::tile::{Epilogue, of_width};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,11 +171,7 @@ impl Kernel for ConvPart<'_> {
                         inputs: [inputs.start, inputs.end],
                         fresh: c.fresh && self.simple && index == self.panels[0],
                     };
-                    match panel.len() {
-                        1 => self.strip::<S, 1>(s, strip),
-                        2 => self.strip::<S, 2>(s, strip),
-                        _ => self.strip::<S, 3>(s, strip),
-                    }
+                    of_width!(S, panel.len(), NV => self.strip::<S, NV>(s, strip));
                 }
             }
         }

@@ -16,7 +16,7 @@ use super::math::{activate, is_heavy, rework, rework_and_sum};
 use super::memory::{Dst, Src};
 use super::ring::Ring;
 use super::simd::{self, Kernel, Simd};
-use super::tile::{begin, put};
+use super::tile::{begin, of_width, put};
 
 /// One panel of a depthwise convolution.
 #[derive(Clone, Copy)]
@@ -76,18 +76,11 @@ impl Depthwise<'_> {
     /// decides the distances that are part of the instructions.
     #[inline(always)]
     fn map<S: Simd, const STRIDE: usize>(&self, s: S) {
-        match self.vectors {
-            1 => self.rows::<S, STRIDE, 1>(s),
-            2 => self.rows::<S, STRIDE, 2>(s),
-            _ => self.rows::<S, STRIDE, 3>(s),
-        }
+        of_width!(S, self.vectors, NV => self.rows::<S, STRIDE, NV>(s));
     }
 
     #[inline(always)]
     fn rows<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S) {
-        if NV > S::PANEL {
-            return; // A panel that this instance has not: not compiled.
-        }
         let [_, ow] = self.output_size;
         let tiles = ow.div_ceil(WIDEST);
         let [first, end] = self.rows;

@@ -30,6 +30,8 @@ impl Simd for Portable {
     const LANES: usize = 16;
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [6, 4, 4];
+    /// Not an instruction, but this instance is to run what the wider ones do.
+    const PICKS: bool = true;
     type V = Lanes;
 
     #[inline(never)]
@@ -92,14 +94,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn add_shifted<const SHIFT: u32>(self, p: Lanes, t: Lanes) -> Lanes {
         zip(p, t, |x, n| f32::from_bits(x.to_bits().wrapping_add(n.to_bits() << SHIFT)))
-    }
-
-    /// Not an instruction, but this instance is to run what the wider ones do.
-    const PICKS: bool = true;
-
-    #[inline(always)]
-    fn pick(self, table: &[u32; 32], t: Lanes) -> Lanes {
-        zip(t, t, |n, _| f32::from_bits(table[n.to_bits() as usize % 32]))
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::memory::LINE;
+use super::memory::{LINE, refill, spill};
 
 /// Work that is compiled once for each instruction set.
 ///
@@ -29,6 +29,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const PANEL: usize;
     /// Rows of the register tile that is one, two, three vectors wide.
     const ROWS: [usize; WIDEST];
+    /// Whether [`Simd::pick`] is what exponentials are made of.
+    const PICKS: bool;
     /// A vector.
     type V: Copy;
 
@@ -69,10 +71,16 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The bits of `p` and those of `t` shifted to the left by `SHIFT`, added as integers. With `SHIFT` 23 and `t` the sum
     /// of an integer n and 1.5·2²³ that is `p · 2ⁿ`, which must be a normal number.
     fn add_shifted<const SHIFT: u32>(self, p: Self::V, t: Self::V) -> Self::V;
-    /// Whether [`Simd::pick`] is an instruction.
-    const PICKS: bool;
     /// The entry of `table` that the five low bits of each lane say, as a float's bits.
-    fn pick(self, table: &[u32; 32], t: Self::V) -> Self::V;
+    #[inline(always)]
+    fn pick(self, table: &[u32; 32], t: Self::V) -> Self::V {
+        let mut lanes = [0f32; 16];
+        spill(self, t, &mut lanes);
+        for lane in &mut lanes {
+            *lane = f32::from_bits(table[lane.to_bits() as usize % table.len()]);
+        }
+        refill(self, &lanes)
+    }
     /// `at` itself, which the compiler can't know: what is loaded through it is not kept in a register for
     /// an earlier or later load of the same address.
     fn opaque(self, at: *const f32) -> *const f32;

@@ -16,7 +16,7 @@ use super::math::{is_heavy, rework};
 use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
-use super::tile::{Epilogue, begin, finish, of_height};
+use super::tile::{Epilogue, begin, finish, of_height, of_width};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +125,10 @@ impl Kernel for Stem<'_> {
         for index in 0..panels(self.vectors, S::PANEL) {
             let panel = panel(self.vectors, S::PANEL, index);
             let channel = panel.start * S::LANES;
-            match (panel.len(), self.stride) {
-                (1, 2) => self.strip::<S, 2, 1>(s, channel),
-                (1, _) => self.strip::<S, 0, 1>(s, channel),
-                (2, 2) => self.strip::<S, 2, 2>(s, channel),
-                (2, _) => self.strip::<S, 0, 2>(s, channel),
-                (_, 2) => self.strip::<S, 2, 3>(s, channel),
-                _ => self.strip::<S, 0, 3>(s, channel),
-            }
+            of_width!(S, panel.len(), NV => match self.stride {
+                2 => self.strip::<S, 2, NV>(s, channel),
+                _ => self.strip::<S, 0, NV>(s, channel),
+            });
         }
     }
 }
@@ -141,9 +137,6 @@ impl Stem<'_> {
     /// One panel of the row, in tiles of nearly equal width; `STRIDE` is 0 for one that has no code of its own.
     #[inline(always)]
     fn strip<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S, channel: usize) {
-        if NV > S::PANEL {
-            return; // A panel that this instance has not: not compiled.
-        }
         let pitch = self.vectors * S::LANES;
         let tiles = self.columns.div_ceil(S::ROWS[NV - 1]);
         for tile in 0..tiles {

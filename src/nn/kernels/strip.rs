@@ -59,9 +59,6 @@ impl ConvPart<'_> {
     /// A strip in tiles of nearly equal height (49 pixels are 4 of 6 and 5 of 5, never 8 of 6 and 1 of 1).
     #[inline(always)]
     pub(super) fn strip<S: Simd, const NV: usize>(&self, s: S, strip: Strip) {
-        if NV > S::PANEL {
-            return; // A panel that this instance has not: not compiled.
-        }
         let c = &self.conv;
         let [oh, ow] = c.output_size;
         let ([start, end], [first_input, last_input], channel) = (strip.pixels, strip.inputs, strip.channel);
@@ -100,7 +97,7 @@ impl ConvPart<'_> {
                 count += each + usize::from(tile < more);
                 tile += 1;
             }
-            self.places::<S>(&mut spots[..count], &mut y, &mut x, [channel, first_input]);
+            self.places(&mut spots[..count], &mut y, &mut x, [channel, first_input]);
             if let Some((soon, each)) = soon {
                 spread(&mut spots[..count], soon, each, done);
             }
@@ -129,13 +126,7 @@ impl ConvPart<'_> {
 
     /// Works out where the pixels from `y`, `x` on are, and moves `y`, `x` beyond them.
     #[inline(always)]
-    fn places<S: Simd>(
-        &self,
-        spots: &mut [Spot],
-        y: &mut usize,
-        x: &mut usize,
-        [channel, first_input]: [usize; 2],
-    ) {
+    fn places(&self, spots: &mut [Spot], y: &mut usize, x: &mut usize, [channel, first_input]: [usize; 2]) {
         let c = &self.conv;
         let [oh, ow] = c.output_size;
         let mut spots = spots.iter_mut();

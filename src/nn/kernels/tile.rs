@@ -38,6 +38,21 @@ macro_rules! of_height {
 }
 pub(super) use of_height;
 
+/// Calls what works on a panel of as many vectors as there are, which become the constant `$nv`; for a panel that the
+/// instance `$simd` has not, nothing is compiled.
+macro_rules! of_width {
+    ($simd:ty, $vectors:expr, $nv:ident => $call:expr) => {
+        of_width!(@each $simd, $vectors, $nv => $call, 1 2 3)
+    };
+    (@each $simd:ty, $vectors:expr, $nv:ident => $call:expr, $($width:literal)*) => {
+        match $vectors {
+            $($width if $width <= <$simd>::PANEL => { const $nv: usize = $width; $call })*
+            _ => {}
+        }
+    };
+}
+pub(super) use of_width;
+
 /// Memory to ask for while other is used.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {

@@ -13,6 +13,7 @@ use super::math::rework;
 use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
+use super::tile::of_width;
 
 /// Sums an output is dealt over.
 const CHAINS: usize = 4;
@@ -60,11 +61,7 @@ impl Kernel for VectorPart<'_> {
         for index in self.panels {
             let panel = panel(layer.vectors, S::PANEL, index);
             let channel = panel.start * S::LANES;
-            match panel.len() {
-                1 => layer.panel::<S, 1>(s, channel),
-                2 => layer.panel::<S, 2>(s, channel),
-                _ => layer.panel::<S, 3>(s, channel),
-            }
+            of_width!(S, panel.len(), NV => layer.panel::<S, NV>(s, channel));
         }
     }
 }
@@ -72,9 +69,6 @@ impl Kernel for VectorPart<'_> {
 impl Vector<'_> {
     #[inline(always)]
     fn panel<S: Simd, const NV: usize>(&self, s: S, channel: usize) {
-        if NV > S::PANEL {
-            return; // A panel that this instance has not: not compiled.
-        }
         let width = NV * S::LANES;
         // SAFETY: `run` checked the views, and `channel` is the first of one of the layer's panels.
         unsafe {
