@@ -60,7 +60,7 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => {
             let Part { pixels, whole: (width, height), .. } =
-                jpeg::decode(bytes, Vec::new(), &mut part::all)?;
+                jpeg::Reader::new(isa::Isa::best()).read(bytes, Vec::new(), &mut part::all)?;
             let found = pixels.len();
             Rgb::new(width, height, pixels).ok_or(Error::Buffer { expected: 3 * width * height, found })
         }
@@ -79,9 +79,14 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
 
 /// At least what is `wanted` of an image, in a buffer whose memory is used again, where the format allows it. What
 /// is wrong with a file is wrong however little of it is wanted.
-fn decode_part(bytes: &[u8], buffer: Vec<u8>, wanted: &mut Wanted<'_>) -> Result<Part, Error> {
+fn decode_part(
+    bytes: &[u8],
+    jpeg: &mut jpeg::Reader,
+    buffer: Vec<u8>,
+    wanted: &mut Wanted<'_>,
+) -> Result<Part, Error> {
     match bytes {
-        [0xff, 0xd8, 0xff, ..] => jpeg::decode(bytes, buffer, wanted),
+        [0xff, 0xd8, 0xff, ..] => jpeg.read(bytes, buffer, wanted),
         _ => decode(bytes).map(Part::from),
     }
 }

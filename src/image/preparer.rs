@@ -4,6 +4,7 @@
 
 use super::geometry::Geometry;
 use super::isa::Isa;
+use super::jpeg;
 use super::normalize::Normalizer;
 use super::part::{self, Window};
 use super::resize::{Resizer, Source, Target};
@@ -14,6 +15,7 @@ use super::{Error, Preprocess};
 #[derive(Debug)]
 pub struct Preparer {
     preprocess: Preprocess,
+    jpeg: jpeg::Reader,
     resizer: Resizer,
     normalizer: Normalizer,
     /// The decoded image's memory.
@@ -31,6 +33,7 @@ impl Preparer {
     fn on(preprocess: &Preprocess, isa: Isa) -> Self {
         Preparer {
             preprocess: preprocess.clone(),
+            jpeg: jpeg::Reader::new(isa),
             resizer: Resizer::new(isa),
             normalizer: Normalizer::new(preprocess.mean, preprocess.std, isa),
             decoded: Vec::new(),
@@ -44,18 +47,14 @@ impl Preparer {
     /// As [`super::decode`] and [`Preparer::tensor`].
     pub fn file(&mut self, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
         let buffer = std::mem::take(&mut self.decoded);
-        let image = super::decode_part(bytes, buffer, &mut |width, height| self.window(width, height))?;
+        let Preparer { preprocess, jpeg, resizer, .. } = self;
+        let image = super::decode_part(bytes, jpeg, buffer, &mut |width, height| {
+            window(preprocess, resizer, width, height)
+        })?;
         let source = Source::part(&image);
         let result = self.fill(source, out);
         self.decoded = image.pixels;
         result
-    }
-
-    /// What of an image the crop looks at.
-    fn window(&mut self, width: usize, height: usize) -> Window {
-        // An image that cannot be prepared is refused when it is known to be one.
-        let Ok((_, target)) = self.target(width, height) else { return part::all(width, height) };
-        self.resizer.window(width, height, &target, self.preprocess.interpolation)
     }
 
     /// Fills `out`, `[3, height, width]`, with what the model takes.
@@ -124,23 +123,30 @@ impl Preparer {
 
     /// Leaves the window that is kept in `self.kept`.
     fn resize(&mut self, image: Source<'_>) -> Result<Geometry, Error> {
-        let (geometry, target) = self.target(image.width, image.height)?;
+        let (geometry, target) = target(&self.preprocess, image.width, image.height)?;
         self.resizer.resize(image, &target, self.preprocess.interpolation, &mut self.kept);
         Ok(geometry)
     }
+}
 
-    /// What an image of some size is resized to, and which part of that is kept.
-    fn target(&self, width: usize, height: usize) -> Result<(Geometry, Target), Error> {
-        let Preprocess { size, crop_pct, crop_mode, .. } = self.preprocess;
-        let g = Geometry::new(height, width, size, crop_pct, crop_mode)?;
-        let target = Target {
-            height: g.height,
-            width: g.width,
-            rows: g.rows.skip..g.rows.skip + g.rows.keep,
-            columns: g.columns.skip..g.columns.skip + g.columns.keep,
-        };
-        Ok((g, target))
-    }
+/// What of an image the crop looks at.
+fn window(preprocess: &Preprocess, resizer: &mut Resizer, width: usize, height: usize) -> Window {
+    // An image that cannot be prepared is refused when it is known to be one.
+    let Ok((_, target)) = target(preprocess, width, height) else { return part::all(width, height) };
+    resizer.window(width, height, &target, preprocess.interpolation)
+}
+
+/// What an image of some size is resized to, and which part of that is kept.
+fn target(preprocess: &Preprocess, width: usize, height: usize) -> Result<(Geometry, Target), Error> {
+    let &Preprocess { size, crop_pct, crop_mode, .. } = preprocess;
+    let g = Geometry::new(height, width, size, crop_pct, crop_mode)?;
+    let target = Target {
+        height: g.height,
+        width: g.width,
+        rows: g.rows.skip..g.rows.skip + g.rows.keep,
+        columns: g.columns.skip..g.columns.skip + g.columns.keep,
+    };
+    Ok((g, target))
 }
 
 #[cfg(test)]
