@@ -29,6 +29,7 @@ impl Simd for Avx2 {
     const PANEL: usize = 2;
     const ROWS: [usize; WIDEST] = [8, 6, 4];
     const PICKS: bool = false;
+    const PAIRS: bool = false;
     type V = __m256;
 
     #[inline]

@@ -30,6 +30,7 @@ impl Simd for Avx512 {
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [12, 12, 8];
     const PICKS: bool = true;
+    const PAIRS: bool = true;
     type V = __m512;
 
     #[inline]

@@ -4,19 +4,22 @@
 //! In: some rows of the panel's map in a [`Ring`], inside a border of zeros, so that no tap needs a test.
 //! Out: the panel's channels of some rows of an NHWC map. A ring is small enough to stay in the nearest
 //! caches while a whole map of expanded activations passes through it. The input is loaded once for each
-//! row of the window and used for all outputs of a tile that it reaches. The sum adds a row's outputs
+//! row of the window and used for all outputs of a tile that it reaches, in two rows where there are registers enough
+//! ([`Simd::PAIRS`]): one load for two products, where loads are what takes longest. The sum adds a row's outputs
 //! first, then rows: its order depends on the map's shape only.
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use crate::nn::graph::Activation;
 
 use super::conv::{Taps, share};
-use super::math::{activate, is_heavy, rework, rework_and_sum};
+use super::math::{is_heavy, rework, rework_and_sum};
 use super::memory::{Dst, Src};
 use super::ring::Ring;
 use super::simd::{self, Kernel, Simd};
-use super::tile::{begin, of_width, put};
+use super::tile::of_width;
 
 /// One panel of a depthwise convolution.
 #[derive(Clone, Copy)]
@@ -82,8 +85,8 @@ impl Depthwise<'_> {
     #[inline(always)]
     fn rows<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S) {
         let [_, ow] = self.output_size;
-        let tiles = ow.div_ceil(WIDEST);
         let [first, end] = self.rows;
+        let heavy = is_heavy(self.activation);
         let mut sum = [s.splat(0.0); NV];
         if let Some(from) = self.sum {
             for v in 0..NV {
@@ -91,27 +94,46 @@ impl Depthwise<'_> {
                 sum[v] = unsafe { s.load(from.ptr().add(v * S::LANES)) };
             }
         }
-        for y in first..end {
-            let mut row = [s.splat(0.0); NV];
+        let mut y = first;
+        while y < end {
+            let two = S::PAIRS && self.shares_rows() && y + 1 < end;
+            let tiles = ow.div_ceil(if two { WIDEST_OF_TWO } else { WIDEST });
+            let mut total = [[s.splat(0.0); NV]; 2];
+            let mut sums = [[0f32; WIDEST_PANEL]; 2];
+            let rows = y..y + 1 + usize::from(two);
+            let mut raw = 0;
             for tile in 0..tiles {
                 let xs = share(ow, tiles, tile);
+                if heavy && xs.end - raw > BATCH {
+                    self.rework::<S, NV>(s, rows.clone(), raw..xs.start, &mut sums);
+                    raw = xs.start;
+                }
                 let x = xs.start;
-                match xs.len() {
-                    1 => self.tile::<S, STRIDE, NV, 1>(s, y, x, &mut row),
-                    2 => self.tile::<S, STRIDE, NV, 2>(s, y, x, &mut row),
-                    3 => self.tile::<S, STRIDE, NV, 3>(s, y, x, &mut row),
-                    4 => self.tile::<S, STRIDE, NV, 4>(s, y, x, &mut row),
-                    5 => self.tile::<S, STRIDE, NV, 5>(s, y, x, &mut row),
-                    6 => self.tile::<S, STRIDE, NV, 6>(s, y, x, &mut row),
-                    _ => self.tile::<S, STRIDE, NV, 7>(s, y, x, &mut row),
+                match (two, xs.len()) {
+                    (true, 1) => self.pair::<S, STRIDE, NV, 1>(s, y, x, &mut total),
+                    (true, 2) => self.pair::<S, STRIDE, NV, 2>(s, y, x, &mut total),
+                    (true, 3) => self.pair::<S, STRIDE, NV, 3>(s, y, x, &mut total),
+                    (true, _) => self.pair::<S, STRIDE, NV, 4>(s, y, x, &mut total),
+                    (_, 1) => self.tile::<S, STRIDE, NV, 1>(s, y, x, &mut total[0]),
+                    (_, 2) => self.tile::<S, STRIDE, NV, 2>(s, y, x, &mut total[0]),
+                    (_, 3) => self.tile::<S, STRIDE, NV, 3>(s, y, x, &mut total[0]),
+                    (_, 4) => self.tile::<S, STRIDE, NV, 4>(s, y, x, &mut total[0]),
+                    (_, 5) => self.tile::<S, STRIDE, NV, 5>(s, y, x, &mut total[0]),
+                    (_, 6) => self.tile::<S, STRIDE, NV, 6>(s, y, x, &mut total[0]),
+                    _ => self.tile::<S, STRIDE, NV, 7>(s, y, x, &mut total[0]),
                 }
             }
-            if is_heavy(self.activation) {
-                self.rework_row::<S, NV>(s, y, &mut row);
+            if heavy {
+                self.rework::<S, NV>(s, rows.clone(), raw..ow, &mut sums);
             }
-            for v in 0..NV {
-                sum[v] = s.add(sum[v], row[v]);
+            for (total, sums) in total.iter().zip(&sums).take(rows.len()) {
+                for v in 0..NV {
+                    // SAFETY: there is room for the widest panel.
+                    let reworked = unsafe { s.load(sums.as_ptr().add(v * S::LANES)) };
+                    sum[v] = s.add(sum[v], if heavy { reworked } else { total[v] });
+                }
             }
+            y = rows.end;
         }
         if let Some(to) = self.sum {
             for v in 0..NV {
@@ -121,87 +143,29 @@ impl Depthwise<'_> {
         }
     }
 
-    /// `N` neighbouring outputs of one row; their sums are added to `total`, from left to right.
+    /// Whether an output and the one below it look at rows that lie one after another, some of them the same.
     #[inline(always)]
-    fn tile<S: Simd, const STRIDE: usize, const NV: usize, const N: usize>(
-        &self,
-        s: S,
-        y: usize,
-        x: usize,
-        total: &mut [S::V; NV],
-    ) {
-        let width = NV * S::LANES;
-        let t = &self.taps;
-        let row = self.ring.columns * width;
-        let slots = self.ring.slots;
-        let ([kh, kw], [dy, dx]) = (t.kernel, t.dilation);
-        let right = if STRIDE > 0 { STRIDE } else { t.stride[1] };
-        // SAFETY: `run` checked the views; slots are below the ring's, and its border reaches as far as the
-        // taps of the last output.
-        unsafe {
-            let input = self.input.ptr().add(x * right * width);
-            let mut weights = self.weights.ptr();
-            let mut sums: [[S::V; NV]; N] = begin(s, self.bias.ptr());
-            let [_, ow] = self.output_size;
-            let output = self.output.ptr().add((y * ow + x) * self.output_pitch);
-            if self.ahead {
-                for i in 0..N {
-                    // The outputs below: each is a line of its own, and the cache is to have it by the next row.
-                    s.prefetch_all(output.wrapping_add((ow + i) * self.output_pitch), width);
-                }
-            }
-            let mut slot = y * t.stride[0] % slots;
-            for _ in 0..kh {
-                let mut from = input.add(slot * row);
-                for _ in 0..kw {
-                    // Neighbouring taps load the same values; kept for each other, they would be spilled.
-                    from = s.opaque(from);
-                    let mut w = [s.splat(0.0); NV];
-                    for v in 0..NV {
-                        w[v] = s.load(weights.add(v * S::LANES));
-                    }
-                    for i in 0..N {
-                        for v in 0..NV {
-                            let value = s.load(from.add(i * right * width + v * S::LANES));
-                            sums[i][v] = s.fma(value, w[v], sums[i][v]);
-                        }
-                    }
-                    weights = weights.add(width);
-                    from = from.add(dx * width);
-                }
-                slot += dy;
-                if slot >= slots {
-                    slot -= slots;
-                }
-            }
-            let mut to = [output; N];
-            for i in 0..N {
-                to[i] = output.add(i * self.output_pitch);
-            }
-            activate(s, self.activation, &mut sums);
-            put(s, &to, &sums);
-            if !is_heavy(self.activation) {
-                for sum in &sums {
-                    for v in 0..NV {
-                        total[v] = s.add(total[v], sum[v]);
-                    }
-                }
-            }
-        }
+    fn shares_rows(&self) -> bool {
+        self.taps.dilation[0] == 1 && self.taps.stride[0] < self.taps.kernel[0]
     }
 
-    /// A heavy activation of row `y`, and the sum of what it gives, from left to right.
+    /// A heavy activation of some columns of one row or two, and each row's sum of what it gives, from left to right.
     #[inline(always)]
-    fn rework_row<S: Simd, const NV: usize>(&self, s: S, y: usize, total: &mut [S::V; NV]) {
+    fn rework<S: Simd, const NV: usize>(
+        &self,
+        s: S,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        sums: &mut [[f32; WIDEST_PANEL]; 2],
+    ) {
         let [_, ow] = self.output_size;
-        let mut sum = [0f32; WIDEST_PANEL];
-        for first in (0..ow).step_by(BATCH) {
-            let count = BATCH.min(ow - first);
-            // SAFETY: the row is inside the output, which `run` checked.
+        let count = columns.len().min(BATCH);
+        for (y, sum) in rows.zip(sums) {
+            let mut places = [self.output.ptr(); BATCH];
+            // SAFETY: the columns are inside the output, which `run` checked; the sum has room for the widest panel.
             unsafe {
-                let mut places = [self.output.ptr(); BATCH];
                 for (i, place) in places[..count].iter_mut().enumerate() {
-                    *place = self.output.ptr().add((y * ow + first + i) * self.output_pitch);
+                    *place = place.add((y * ow + columns.start + i) * self.output_pitch);
                 }
                 match self.activation.filter(|_| self.sum.is_some()) {
                     Some(activation) => {
@@ -210,10 +174,6 @@ impl Depthwise<'_> {
                     None => rework(s, self.activation, &places[..count], NV),
                 }
             }
-        }
-        for v in 0..NV {
-            // SAFETY: the sum has room for the widest panel.
-            total[v] = s.add(total[v], unsafe { s.load(sum.as_ptr().add(v * S::LANES)) });
         }
     }
 }
@@ -227,3 +187,6 @@ const WIDEST_PANEL: usize = 16 * simd::WIDEST;
 /// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
 /// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….
 const WIDEST: usize = 7;
+
+/// Outputs side by side in the widest tile of two rows: with three vectors each twenty-four sums, six weights and a value.
+const WIDEST_OF_TWO: usize = 4;

@@ -31,6 +31,7 @@ mod strip;
 pub(crate) mod team;
 pub(crate) mod tile;
 pub(crate) mod vector;
+mod window;
 pub(crate) mod winograd;
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ impl Simd for Portable {
     const ROWS: [usize; WIDEST] = [6, 4, 4];
     /// Not an instruction, but this instance is to run what the wider ones do.
     const PICKS: bool = true;
+    const PAIRS: bool = true;
     type V = Lanes;
 
     #[inline(never)]

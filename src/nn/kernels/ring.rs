@@ -41,7 +41,8 @@ impl Ring {
         let columns = reach(1, output[1].saturating_sub(1)).max(taps.pad[1] + input[1]);
         let (span, step) = (reach(0, 0), taps.stride[0]);
         let fit = RING / (columns * widest).max(1);
-        let band = (fit.saturating_sub(span) / step + 1).clamp(2, output[0].max(2));
+        // Even: rows of output are made two at a time.
+        let band = (fit.saturating_sub(span) / step + 1).clamp(2, output[0].max(2)) / 2 * 2;
         let slots = span + (band - 1) * step;
         Ring { slots, columns, pad: taps.pad, inside: input, span, step, band }
     }

@@ -31,6 +31,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const ROWS: [usize; WIDEST];
     /// Whether [`Simd::pick`] is what exponentials are made of.
     const PICKS: bool;
+    /// Whether depthwise convolutions make two rows of output at a time.
+    const PAIRS: bool;
     /// A vector.
     type V: Copy;
 
