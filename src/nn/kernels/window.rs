@@ -53,7 +53,7 @@ impl Depthwise<'_> {
                         let (mut w, mut w2) = ([s.splat(0.0); NV], [s.splat(0.0); NV]);
                         for v in 0..NV {
                             w[v] = s.load(weights.add(v * S::LANES));
-                            w2[v] = s.load(weights.sub(back).add(v * S::LANES));
+                            w2[v] = s.load(weights.wrapping_sub(back).add(v * S::LANES));
                         }
                         for i in 0..N {
                             for v in 0..NV {
@@ -63,7 +63,7 @@ impl Depthwise<'_> {
                             }
                         }
                     } else {
-                        taps_of_one(s, from, weights.sub(back), right, &mut lower);
+                        taps_of_one(s, from, weights.wrapping_sub(back), right, &mut lower);
                     }
                     weights = weights.wrapping_add(width);
                     from = from.add(t.dilation[1] * width);
