@@ -66,7 +66,7 @@ impl Reader {
     fn part(
         &mut self,
         layout: &Layout,
-        coefficients: &mut library::Coefficients<'_>,
+        coefficients: &mut library::Coefficients<'_, '_>,
         buffer: &mut Vec<u8>,
         wanted: &mut Wanted<'_>,
     ) -> Part {
@@ -86,6 +86,13 @@ impl Reader {
         let Window { rows, columns } = window;
         Part { pixels, width: columns.len(), left: columns.start, top: rows.start, whole }
     }
+}
+
+/// Where turns of `step` begin that cover `count`, which is at least one of them. The last ends with it, and does some of the
+/// one before again.
+#[cfg(target_arch = "x86_64")]
+fn turns(count: usize, step: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by(step).map(move |start| start.min(count - step))
 }
 
 /// Pillow's `CMYK;I` unpacker, then its `cmyk2rgb`.

@@ -19,7 +19,7 @@ use super::math::{is_heavy, rework, rework_and_sum};
 use super::memory::{Dst, Src};
 use super::ring::Ring;
 use super::simd::{self, Kernel, Simd};
-use super::tile::of_width;
+use super::tile::{of_height, of_width};
 
 /// One panel of a depthwise convolution.
 #[derive(Clone, Copy)]
@@ -109,18 +109,10 @@ impl Depthwise<'_> {
                     raw = xs.start;
                 }
                 let x = xs.start;
-                match (two, xs.len()) {
-                    (true, 1) => self.pair::<S, STRIDE, NV, 1>(s, y, x, &mut total),
-                    (true, 2) => self.pair::<S, STRIDE, NV, 2>(s, y, x, &mut total),
-                    (true, 3) => self.pair::<S, STRIDE, NV, 3>(s, y, x, &mut total),
-                    (true, _) => self.pair::<S, STRIDE, NV, 4>(s, y, x, &mut total),
-                    (_, 1) => self.tile::<S, STRIDE, NV, 1>(s, y, x, &mut total[0]),
-                    (_, 2) => self.tile::<S, STRIDE, NV, 2>(s, y, x, &mut total[0]),
-                    (_, 3) => self.tile::<S, STRIDE, NV, 3>(s, y, x, &mut total[0]),
-                    (_, 4) => self.tile::<S, STRIDE, NV, 4>(s, y, x, &mut total[0]),
-                    (_, 5) => self.tile::<S, STRIDE, NV, 5>(s, y, x, &mut total[0]),
-                    (_, 6) => self.tile::<S, STRIDE, NV, 6>(s, y, x, &mut total[0]),
-                    _ => self.tile::<S, STRIDE, NV, 7>(s, y, x, &mut total[0]),
+                if two {
+                    of_height!(xs.len(), N => self.pair::<S, STRIDE, NV, N>(s, y, x, &mut total));
+                } else {
+                    of_height!(xs.len(), N => self.tile::<S, STRIDE, NV, N>(s, y, x, &mut total[0]));
                 }
             }
             if heavy {
@@ -186,7 +178,7 @@ const WIDEST_PANEL: usize = 16 * simd::WIDEST;
 
 /// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
 /// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….
-const WIDEST: usize = 7;
+pub(super) const WIDEST: usize = 7;
 
 /// Outputs side by side in the widest tile of two rows: with three vectors each twenty-four sums, six weights and a value.
-const WIDEST_OF_TWO: usize = 4;
+pub(super) const WIDEST_OF_TWO: usize = 4;

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::depthwise::Depthwise;
+use super::depthwise::{Depthwise, WIDEST, WIDEST_OF_TWO};
 use super::math::{activate, is_heavy};
 use super::simd::Simd;
 use super::tile::{begin, put};
@@ -20,6 +20,9 @@ impl Depthwise<'_> {
         x: usize,
         totals: &mut [[S::V; NV]; 2],
     ) {
+        if N > WIDEST_OF_TWO {
+            return; // A tile that `rows` never asks for: not compiled.
+        }
         let width = NV * S::LANES;
         let t = &self.taps;
         let row = self.ring.columns * width;
@@ -69,15 +72,8 @@ impl Depthwise<'_> {
                     from = from.add(t.dilation[1] * width);
                 }
             }
-            let mut to = [output; N];
-            for i in 0..N {
-                to[i] = output.add(i * self.output_pitch);
-            }
-            self.put(s, &to, upper, &mut totals[0]);
-            for i in 0..N {
-                to[i] = output.add((ow + i) * self.output_pitch);
-            }
-            self.put(s, &to, lower, &mut totals[1]);
+            self.put(s, output, upper, &mut totals[0]);
+            self.put(s, output.add(ow * self.output_pitch), lower, &mut totals[1]);
         }
     }
 
@@ -90,6 +86,9 @@ impl Depthwise<'_> {
         x: usize,
         total: &mut [S::V; NV],
     ) {
+        if N > WIDEST {
+            return; // As above.
+        }
         let width = NV * S::LANES;
         let t = &self.taps;
         let row = self.ring.columns * width;
@@ -125,30 +124,33 @@ impl Depthwise<'_> {
                     slot -= slots;
                 }
             }
-            let mut to = [output; N];
-            for i in 0..N {
-                to[i] = output.add(i * self.output_pitch);
-            }
-            self.put(s, &to, sums, total);
+            self.put(s, output, sums, total);
         }
     }
 
-    /// Stores finished sums, and adds them to `total` from left to right, unless a heavy activation is to come.
+    /// Stores finished sums, the first at `output`, and adds them to `total` from left to right, unless a heavy activation is
+    /// to come.
     ///
     /// # Safety
-    /// Each of `to` is writable for the panel.
+    /// `output` and the pixels right of it are writable for the panel.
     #[inline(always)]
     unsafe fn put<S: Simd, const NV: usize, const N: usize>(
         &self,
         s: S,
-        to: &[*mut f32; N],
+        output: *mut f32,
         sums: [[S::V; NV]; N],
         total: &mut [S::V; NV],
     ) {
         let mut sums = sums;
         activate(s, self.activation, &mut sums);
         // SAFETY: as the caller vouches.
-        unsafe { put(s, to, &sums) }
+        unsafe {
+            let mut to = [output; N];
+            for i in 0..N {
+                to[i] = output.add(i * self.output_pitch);
+            }
+            put(s, &to, &sums);
+        }
         if !is_heavy(self.activation) {
             for sum in &sums {
                 for v in 0..NV {

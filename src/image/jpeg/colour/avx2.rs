@@ -10,6 +10,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::turns;
 use super::scalar::{self, BLUE_OF_CB, GREEN_OF_CB, GREEN_OF_CR, RED_OF_CR};
 use crate::image::isa::Avx2;
 
@@ -42,8 +43,7 @@ impl Avx2 {
 fn ycc([y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
     let count = out.len() / 3;
     assert!(count >= STEP && [y, cb, cr].iter().all(|row| row.len() >= count));
-    let mut i = 0;
-    loop {
+    for i in turns(count, STEP) {
         // SAFETY: `i + STEP <= count`, and each row has as many bytes.
         let [y, cb, cr] = [y, cb, cr].map(|row| unsafe { _mm256_loadu_si256(row.as_ptr().add(i).cast()) });
         // Unpacking and packing both go lane by lane, so that pixels come out in order.
@@ -65,10 +65,6 @@ fn ycc([y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
         ];
         // SAFETY: 96 bytes from `3 i` on are within the first `3 count`.
         unsafe { interleave(planes, out.as_mut_ptr().add(3 * i)) }
-        if i + STEP == count {
-            return;
-        }
-        i = (i + STEP).min(count - STEP);
     }
 }
 
@@ -76,17 +72,12 @@ fn ycc([y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
 fn grey(row: &[u8], out: &mut [u8]) {
     let count = out.len() / 3;
     assert!(count >= STEP && row.len() >= count);
-    let mut i = 0;
-    loop {
+    for i in turns(count, STEP) {
         // SAFETY: `i + STEP <= count`, so 32 bytes may be read there, and 96 written at three times that place.
         unsafe {
             let y = _mm256_loadu_si256(row.as_ptr().add(i).cast());
             interleave([y; 3], out.as_mut_ptr().add(3 * i));
         }
-        if i + STEP == count {
-            return;
-        }
-        i = (i + STEP).min(count - STEP);
     }
 }
 

@@ -155,7 +155,7 @@ impl<'a> Decoder<'a> {
 
     /// Decodes the whole file to coefficients. `None` where the file ends before it says so, or has nothing of a
     /// component: this decoder is of no more use then.
-    pub(super) fn coefficients(&mut self) -> Option<Coefficients<'_>> {
+    pub(super) fn coefficients(&mut self) -> Option<Coefficients<'_, 'a>> {
         // SAFETY: the header has been read, and nothing else done.
         let arrays = unsafe { c::jpeg_read_coefficients(&mut self.cinfo) };
         let components = self.components();
@@ -164,8 +164,7 @@ impl<'a> Decoder<'a> {
         }
         // SAFETY: an array for each component.
         let arrays = unsafe { std::slice::from_raw_parts(arrays, components.len()) }.to_vec();
-        let widths = components.iter().map(|component| component.width_in_blocks as usize).collect();
-        Some(Coefficients { cinfo: &mut self.cinfo, arrays, widths })
+        Some(Coefficients { decoder: self, arrays })
     }
 
     /// Decodes the whole picture by the library's own code into `pixels`, whatever that held.
@@ -214,35 +213,32 @@ impl<'a> Decoder<'a> {
 }
 
 /// All coefficients of a file.
-pub(super) struct Coefficients<'a> {
-    cinfo: &'a mut c::jpeg_decompress_struct,
+pub(super) struct Coefficients<'a, 'b> {
+    decoder: &'a mut Decoder<'b>,
+    /// One a component.
     arrays: Vec<*mut c::jvirt_barray_control>,
-    /// Blocks in a row of each component.
-    widths: Vec<usize>,
 }
 
-impl planes::Source for Coefficients<'_> {
+impl planes::Source for Coefficients<'_, '_> {
     fn blocks(&mut self, component: usize, row: usize) -> &[Block] {
-        let (Some(&array), Some(&width)) = (self.arrays.get(component), self.widths.get(component)) else {
-            return &[];
-        };
+        let width = self.decoder.components().get(component).map(|c| c.width_in_blocks as usize);
+        let (Some(&array), Some(width)) = (self.arrays.get(component), width) else { return &[] };
+        let common = &mut self.decoder.cinfo.common;
         // SAFETY: the memory manager is the decompressor's own.
-        let Some(access) = (unsafe { (*self.cinfo.common.mem).access_virt_barray }) else { return &[] };
+        let Some(access) = (unsafe { (*common.mem).access_virt_barray }) else { return &[] };
         // SAFETY: an array of this decompressor and one row of it: another than it has is a fatal error of libjpeg's,
         // which unwinds. The row has at least `width` blocks of 64 coefficients, in memory (there is no backing
         // store) until the decompressor, which is borrowed, is told something else.
         unsafe {
-            let rows = access(&mut self.cinfo.common, array, row as c::JDIMENSION, 1, 0);
+            let rows = access(common, array, row as c::JDIMENSION, 1, 0);
             std::slice::from_raw_parts(*rows, width)
         }
     }
 
     fn quantisation(&self, component: usize) -> Quantisation {
-        let count = self.arrays.len();
-        // SAFETY: as many components as arrays, each with a table, as was checked when this was made.
-        let components = unsafe { std::slice::from_raw_parts(self.cinfo.comp_info, count) };
-        // SAFETY: as above.
-        components.get(component).map_or([0; 64], |c| unsafe { (*c.quant_table).quantval })
+        let component = self.decoder.components().get(component);
+        // SAFETY: each component has a table, as was checked when this was made.
+        component.map_or([0; 64], |c| unsafe { (*c.quant_table).quantval })
     }
 }
 

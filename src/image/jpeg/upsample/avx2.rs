@@ -7,6 +7,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::turns;
 use super::scalar;
 use crate::image::isa::Avx2;
 
@@ -43,8 +44,7 @@ impl Avx2 {
 fn across(row: &[u8], out: &mut [u8]) {
     let count = out.len() / 2;
     assert!(count >= STEP && row.len() >= count + 2);
-    let mut i = 0;
-    loop {
+    for i in turns(count, STEP) {
         // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
         let [before, this, behind] = std::array::from_fn(|k| unsafe { samples(row.as_ptr().add(i + k)) });
         let this = thrice(this);
@@ -53,10 +53,6 @@ fn across(row: &[u8], out: &mut [u8]) {
         let both = pairs(_mm256_srli_epi16::<2>(even), _mm256_srli_epi16::<2>(odd));
         // SAFETY: 32 bytes from `2 i` on are within the first `2 count`.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(2 * i).cast(), both) }
-        if i + STEP == count {
-            return;
-        }
-        i = (i + STEP).min(count - STEP);
     }
 }
 
@@ -70,8 +66,7 @@ fn down(near: &[u8], far: &[u8], is_upper: bool, out: &mut [u8]) {
 fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
     let count = out.len() / 2;
     assert!(count >= STEP && near.len() >= count + 2 && far.len() >= count + 2);
-    let mut i = 0;
-    loop {
+    for i in turns(count, STEP) {
         let [before, this, behind] = std::array::from_fn(|k| {
             // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
             let (near, far) =
@@ -84,10 +79,6 @@ fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
         let both = pairs(_mm256_srli_epi16::<4>(even), _mm256_srli_epi16::<4>(odd));
         // SAFETY: 32 bytes from `2 i` on are within the first `2 count`.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(2 * i).cast(), both) }
-        if i + STEP == count {
-            return;
-        }
-        i = (i + STEP).min(count - STEP);
     }
 }
 
