@@ -27,17 +27,17 @@ pub mod arch;
 pub mod checkpoint;
 pub mod cli;
 pub mod dataset;
-pub mod error;
 pub mod fs;
-pub mod hash;
 pub mod image;
 pub mod lint;
 pub mod model;
-pub mod nn;
 pub mod registry;
 pub mod render;
 pub mod store;
 pub mod verify;
+
+pub use zoo_common::{error, hash};
+pub use zoo_nn as nn;
 
 pub use error::{Class, Classify, Error, Result};
 pub use hash::Sha256;

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::mapped::Mapped;
 use super::{CLASSES, Engine, EngineKind, Error, Renamed, Runner, name_as};
 use crate::arch;
 use crate::checkpoint::Checkpoint;
@@ -13,7 +14,6 @@ use crate::hash::Sha256;
 use crate::image::Preprocess;
 use crate::nn::graph::Graph;
 use crate::nn::load;
-use crate::nn::mapped::Mapped;
 use crate::registry::Entry;
 use crate::registry::labels::{self, Label};
 use crate::store::Store;

@@ -21,6 +21,7 @@ mod bench;
 mod engine;
 mod error;
 mod load;
+mod mapped;
 mod names;
 mod predict;
 mod predictor;

@@ -63,11 +63,14 @@ pub struct Module {
 /// Describes `graph` for an input of `[images, channels, height, width]`.
 ///
 /// ```
-/// let graph = zoo::arch::build("tf_efficientnet_b0", 1000)?;
-/// let described = zoo::nn::describe::describe(&graph, [1, 3, 224, 224])?;
-/// assert_eq!((described.params, described.tensors), (5_288_548, 360));
-/// assert_eq!(described.macs, 385_814_752);
-/// # Ok::<(), zoo::Error>(())
+/// use zoo_nn::graph::{Builder, ConvSpec, Padding, Window};
+///
+/// let (mut builder, image) = Builder::new("one", 3, 0);
+/// let window = Window::square(3, 1, Padding::all(1));
+/// builder.conv("conv", image, ConvSpec { out: 8, groups: 1, bias: false, window });
+/// let described = zoo_nn::describe::describe(&builder.finish("", "conv"), [1, 3, 32, 32])?;
+/// assert_eq!((described.params, described.macs), (8 * 3 * 9, 8 * 3 * 9 * 32 * 32));
+/// # Ok::<(), zoo_nn::graph::ShapeError>(())
 /// ```
 ///
 /// # Errors
@@ -170,7 +173,7 @@ impl Description {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::graph::{Activation, Builder, ConvSpec, Padding, Window};
+    use crate::graph::{Activation, Builder, ConvSpec, Padding, Window};
 
     fn small() -> Graph {
         let (mut b, x) = Builder::new("small", 3, 10);

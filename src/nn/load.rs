@@ -5,7 +5,7 @@
 
 use super::graph::Graph;
 use super::weights::Weights;
-use crate::error::{Class, Classify};
+use zoo_common::error::{Class, Classify};
 
 /// A tensor that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,9 +186,9 @@ fn nearest(name: &str, shape: &[usize], left_over: &[(&String, &Vec<usize>)]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::graph::Builder;
-    use crate::nn::seeded::Seeded;
-    use crate::nn::weights::{Map, Weights};
+    use crate::graph::Builder;
+    use crate::seeded::Seeded;
+    use crate::weights::{Map, Weights};
 
     fn graph() -> Graph {
         let (mut b, x) = Builder::new("tiny", 4, 2);

@@ -2,16 +2,14 @@
 //!
 //! `describe` says what a graph is (names, shapes, parameters, multiply-adds), `reference` runs it with
 //! plain candle operations and nothing folded (the truth), `plan` runs it fast. An architecture file
-//! knows none of them. Values come as [`weights::Weights`]: from a file (`mapped`), drawn from a seed
-//! (`seeded`), or a map; `load` says whether they fit.
+//! knows none of them. Values come as [`weights::Weights`]: from a file, drawn from a seed (`seeded`), or a map; `load` says whether they fit.
 
 pub mod describe;
-pub mod golden;
 pub mod graph;
-pub mod kernels;
 pub mod load;
-pub mod mapped;
 pub mod plan;
 pub mod reference;
 pub mod seeded;
 pub mod weights;
+
+pub use zoo_kernels as kernels;

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use super::graph::{Activation, Graph, Node, NodeId, Op, PoolKind, Shape, ShapeError, WeightId, Window};
 use super::load;
 use super::weights::Weights;
-use crate::error::{Class, Classify};
+use zoo_common::error::{Class, Classify};
 
 /// Why a network could not be run.
 #[derive(Debug, thiserror::Error)]

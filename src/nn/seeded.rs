@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use super::graph::{Graph, Role, Shape};
 use super::weights::{View, Weights};
-use crate::hash::Sha256;
+use zoo_common::hash::Sha256;
 
 /// The state dict of a graph, drawn from a seed.
 #[derive(Clone, Debug)]

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
+use super::logits_record::{self, TOLERANCE};
 use super::{Error, Result};
 use crate::fs;
 use crate::hash::Sha256;
 use crate::model::{Engine, EngineKind, Loader, Prepared};
-use crate::nn::golden::{self, TOLERANCE};
 use crate::nn::seeded::{self, Seeded};
 use crate::registry::Entry;
 use crate::store::Store;
@@ -66,7 +66,7 @@ impl Levels {
 
     /// With the records of a store's home, or the embedded ones only.
     pub fn new(store: Option<Store>) -> Self {
-        let (mut archs, known) = (golden::archs(), crate::arch::names());
+        let (mut archs, known) = (logits_record::archs(), crate::arch::names());
         archs.retain(|arch| known.binary_search(arch).is_ok());
         Levels { archs, store }
     }
@@ -235,7 +235,7 @@ fn architecture(entry: &Entry, kind: EngineKind) -> Result<Checked> {
         agrees: None,
         isa: None,
     };
-    let golden = golden::of(&arch).map_err(|e| Error::Source(Box::new(e.into())))?;
+    let golden = logits_record::of(&arch).map_err(|e| Error::Source(Box::new(e.into())))?;
     // The smallest row tells as much of the network as a larger one, sooner.
     let rows = golden.as_ref().map(|g| g.rows.as_slice()).unwrap_or_default();
     let (Some(golden), Some(row)) = (&golden, rows.iter().min_by_key(|r| r.size)) else { return Ok(checked) };
@@ -257,7 +257,7 @@ fn distance(ours: &[f32], theirs: &[f32]) -> f64 {
     let n = theirs.len() as f64;
     let mean = theirs.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
     let sigma = (theirs.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt();
-    golden::distance(ours, theirs, sigma.max(f64::MIN_POSITIVE))
+    logits_record::distance(ours, theirs, sigma.max(f64::MIN_POSITIVE))
 }
 
 #[cfg(test)]

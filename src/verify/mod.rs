@@ -27,6 +27,7 @@ pub mod golden;
 pub mod insight;
 mod journal;
 pub mod judge;
+pub mod logits_record;
 mod measure;
 pub mod merge;
 pub mod plan;

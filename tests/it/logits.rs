@@ -2,10 +2,10 @@
 
 use candle_core::Device;
 use sha2::{Digest, Sha256};
-use zoo::nn::golden::{self, TOLERANCE};
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::{self, Seeded};
 use zoo::nn::weights::Weights;
+use zoo::verify::logits_record::{self as golden, TOLERANCE};
 
 /// Runs the record's rows up to `largest` pixels a side.
 fn agrees(arch: &str, largest: usize) {

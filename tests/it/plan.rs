@@ -3,11 +3,11 @@
 
 use candle_core::Device;
 use proptest::prelude::*;
-use zoo::nn::golden;
 use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
 use zoo::nn::plan::{Isa, Plan};
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::{self, Seeded};
+use zoo::verify::logits_record as golden;
 
 /// Largest difference, in standard deviations of the reference's logits.
 fn distance(found: &[f32], truth: &[f32]) -> f64 {

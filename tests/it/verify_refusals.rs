@@ -217,7 +217,7 @@ fn golden_says_its_level_and_takes_records() {
     );
     assert_eq!(script.out.lines().count(), 10);
     // The seeded weights are those of the embedded record, and so are their logits.
-    let record = zoo::nn::golden::of("tf_efficientnet_lite0").unwrap().unwrap();
+    let record = zoo::verify::logits_record::of("tf_efficientnet_lite0").unwrap().unwrap();
     let row = record.rows.iter().find(|r| r.size == 224).unwrap();
     let sha256 =
         script.out.split("'tensors_sha256': '").nth(1).unwrap().split('\'').next().unwrap().to_owned();

@@ -25,6 +25,7 @@ fn enabled<K: Kernel>(simd: Avx2, kernel: K) {
 }
 
 impl Simd for Avx2 {
+    const NAME: &'static str = "avx2";
     const LANES: usize = 8;
     const PANEL: usize = 2;
     const ROWS: [usize; WIDEST] = [8, 6, 4];

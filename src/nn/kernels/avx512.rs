@@ -26,6 +26,7 @@ fn enabled<K: Kernel>(simd: Avx512, kernel: K) {
 }
 
 impl Simd for Avx512 {
+    const NAME: &'static str = "avx512";
     const LANES: usize = 16;
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [12, 12, 8];

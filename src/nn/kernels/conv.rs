@@ -16,80 +16,80 @@ use super::tile::{Epilogue, of_width};
 
 /// The window of a convolution over a map whose border is zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taps {
+pub struct Taps {
     /// `[height, width]`.
-    pub(crate) kernel: [usize; 2],
+    pub kernel: [usize; 2],
     /// `[vertical, horizontal]`.
-    pub(crate) stride: [usize; 2],
+    pub stride: [usize; 2],
     /// `[vertical, horizontal]`.
-    pub(crate) dilation: [usize; 2],
+    pub dilation: [usize; 2],
     /// `[top, left]`.
-    pub(crate) pad: [usize; 2],
+    pub pad: [usize; 2],
 }
 
 impl Taps {
     /// A 1×1 window.
-    pub(crate) const POINT: Taps = Taps { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 2] };
+    pub const POINT: Taps = Taps { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 2] };
 
     /// Taps in the window.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 }
 
 /// A convolution of some of a map's channels into some of another's.
 #[derive(Clone, Copy)]
-pub(crate) struct Conv<'a> {
+pub struct Conv<'a> {
     /// The input map, from its first channel that is read on.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// Values from a pixel to the next.
-    pub(crate) input_pitch: usize,
+    pub input_pitch: usize,
     /// `[height, width]` of the input.
-    pub(crate) input_size: [usize; 2],
+    pub input_size: [usize; 2],
     /// Channels that are read.
-    pub(crate) channels: usize,
+    pub channels: usize,
     /// Whether the input is far away, for this thread to ask for: in front of a depthwise convolution one panel
     /// after the other reads it, and only the first has to.
-    pub(crate) fresh: bool,
+    pub fresh: bool,
     /// The window.
-    pub(crate) taps: Taps,
+    pub taps: Taps,
     /// `[height, width]` of the output.
-    pub(crate) output_size: [usize; 2],
+    pub output_size: [usize; 2],
     /// Panels.
-    pub(crate) weights: Src<'a>,
+    pub weights: Src<'a>,
     /// One value an output channel, whole vectors.
-    pub(crate) bias: Src<'a>,
+    pub bias: Src<'a>,
     /// The output map, from its first channel that is written on.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// Values from a pixel to the next.
-    pub(crate) output_pitch: usize,
+    pub output_pitch: usize,
     /// Values from a row to the next (more than the row has where the output has a border).
-    pub(crate) output_row: usize,
+    pub output_row: usize,
     /// Vectors of output channels.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// What happens to a finished sum.
-    pub(crate) epilogue: Epilogue<'a>,
+    pub epilogue: Epilogue<'a>,
     /// What to ask for in the place of its own output's lines.
-    pub(crate) soon: Option<Soon<'a>>,
+    pub soon: Option<Soon<'a>>,
     /// At least `channels` zeros: what lies beyond the border.
-    pub(crate) zeros: Src<'a>,
+    pub zeros: Src<'a>,
 }
 
 /// Pixels that will be written next, far from the caches: products leave time to ask for them, more than those who
 /// write them have.
 #[derive(Clone, Copy)]
-pub(crate) struct Soon<'a> {
+pub struct Soon<'a> {
     /// The first.
-    pub(crate) at: Dst<'a>,
+    pub at: Dst<'a>,
     /// Values from one to the next.
-    pub(crate) pitch: usize,
+    pub pitch: usize,
     /// How many.
-    pub(crate) pixels: usize,
+    pub pixels: usize,
 }
 
 /// A convolution with the part of its output that one thread computes.
 #[derive(Clone, Copy)]
-pub(crate) struct ConvPart<'a> {
+pub struct ConvPart<'a> {
     pub(super) conv: Conv<'a>,
     pixels: [usize; 2],
     panels: [usize; 2],
@@ -108,7 +108,7 @@ const DEEP_CHUNK: usize = 8 * 1024;
 
 impl<'a> Conv<'a> {
     /// The part of the output made of these pixels and panels.
-    pub(crate) fn part(self, pixels: Range<usize>, panels: Range<usize>) -> ConvPart<'a> {
+    pub fn part(self, pixels: Range<usize>, panels: Range<usize>) -> ConvPart<'a> {
         let taps = self.taps;
         let inside = (0..2).all(|i| {
             self.output_size[i] == 0 || (self.output_size[i] - 1) * taps.stride[i] < self.input_size[i]
@@ -179,7 +179,7 @@ impl Kernel for ConvPart<'_> {
 }
 
 /// The `index`th of `parts` nearly equal consecutive parts of `0..total`.
-pub(crate) fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
+pub fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
     let (each, more) = (total / parts.max(1), total % parts.max(1));
     let start = index * each + index.min(more);
     start..start + each + usize::from(index < more)

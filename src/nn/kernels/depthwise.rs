@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::conv::{Taps, share};
 use super::math::{is_heavy, rework, rework_and_sum};
@@ -23,33 +23,33 @@ use super::tile::{of_height, of_width};
 
 /// One panel of a depthwise convolution.
 #[derive(Clone, Copy)]
-pub(crate) struct Depthwise<'a> {
+pub struct Depthwise<'a> {
     /// The panel's ring, which holds all that `rows` need.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// Its geometry.
-    pub(crate) ring: Ring,
+    pub ring: Ring,
     /// First and last but one row of the output that are made.
-    pub(crate) rows: [usize; 2],
+    pub rows: [usize; 2],
     /// The window.
-    pub(crate) taps: Taps,
+    pub taps: Taps,
     /// `[height, width]` of the output.
-    pub(crate) output_size: [usize; 2],
+    pub output_size: [usize; 2],
     /// The panel's weights, tap by tap.
-    pub(crate) weights: Src<'a>,
+    pub weights: Src<'a>,
     /// The panel's bias.
-    pub(crate) bias: Src<'a>,
+    pub bias: Src<'a>,
     /// The output map, from the panel's first channel on.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// Values from an output pixel to the next.
-    pub(crate) output_pitch: usize,
+    pub output_pitch: usize,
     /// Vectors in the panel.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// Applied to a finished sum.
-    pub(crate) activation: Option<Activation>,
+    pub activation: Option<Activation>,
     /// Whether nobody has asked for the output's lines yet.
-    pub(crate) ahead: bool,
+    pub ahead: bool,
     /// What the sum of the panel's outputs is added to.
-    pub(crate) sum: Option<Dst<'a>>,
+    pub sum: Option<Dst<'a>>,
 }
 
 impl Kernel for Depthwise<'_> {

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::exp::{exp, one_and_exp_of_minus};
 use super::simd::{Kernel, Simd, WIDEST};
@@ -61,8 +61,7 @@ fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     super::memory::spill(s, x, &mut lanes);
     for lane in &mut lanes {
         let v = f64::from(*lane);
-        *lane =
-            (v * 0.5 * (1.0 + candle_core::cpu::erf::erf_f64(v * std::f64::consts::FRAC_1_SQRT_2))) as f32;
+        *lane = (v * 0.5 * (1.0 + libm::erf(v * std::f64::consts::FRAC_1_SQRT_2))) as f32;
     }
     super::memory::refill(s, &lanes)
 }

@@ -13,14 +13,14 @@ use memmap2::MmapMut;
 use super::simd::Simd;
 
 /// Values in a cache line.
-pub(crate) const LINE: usize = 16;
+pub const LINE: usize = 16;
 
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
 
 /// Zeroed float32 values on cache-line boundaries, in huge pages where they fill some and the system has them: a map's
 /// pixels lie so far apart that ordinary pages cost a walk through the page table every few of them.
-pub(crate) struct Buffer {
+pub struct Buffer {
     pages: MmapMut,
     /// Bytes in front of the first value.
     skip: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// A buffer of `len` zeros; `None` where the memory cannot be had.
-    pub(crate) fn zeroed(len: usize) -> Option<Self> {
+    pub fn zeroed(len: usize) -> Option<Self> {
         let bytes = len.checked_mul(size_of::<f32>())?;
         if bytes < HUGE {
             return Some(Buffer { pages: MmapMut::map_anon(bytes.max(1)).ok()?, skip: 0, len });
@@ -44,36 +44,36 @@ impl Buffer {
     }
 
     /// All of it.
-    pub(crate) fn values(&self) -> &[f32] {
+    pub fn values(&self) -> &[f32] {
         bytemuck::cast_slice(&self.pages[self.skip..][..self.len * size_of::<f32>()])
     }
 
     /// All of it, to write.
-    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+    pub fn values_mut(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(&mut self.pages[self.skip..][..self.len * size_of::<f32>()])
     }
 }
 
 /// A buffer that is filled from its start on.
-pub(crate) struct Filling {
+pub struct Filling {
     buffer: Buffer,
     len: usize,
 }
 
 impl Filling {
     /// An empty one.
-    pub(crate) fn new(buffer: Buffer) -> Self {
+    pub fn new(buffer: Buffer) -> Self {
         Filling { buffer, len: 0 }
     }
 
     /// Starts a new cache line, and says where.
-    pub(crate) fn align(&mut self) -> usize {
+    pub fn align(&mut self) -> usize {
         self.len = self.len.next_multiple_of(LINE);
         self.len
     }
 
     /// What was filled; `None` where that was more than there is room for.
-    pub(crate) fn finish(self) -> Option<Buffer> {
+    pub fn finish(self) -> Option<Buffer> {
         (self.len <= self.buffer.len).then_some(self.buffer)
     }
 }
@@ -95,7 +95,7 @@ impl Extend<f32> for Filling {
 
 /// Values that a kernel reads.
 #[derive(Clone, Copy)]
-pub(crate) struct Src<'a> {
+pub struct Src<'a> {
     at: *const f32,
     len: usize,
     life: PhantomData<&'a [f32]>,
@@ -103,7 +103,7 @@ pub(crate) struct Src<'a> {
 
 /// Values that a kernel writes; other threads may be writing other values of the same memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Dst<'a> {
+pub struct Dst<'a> {
     at: *mut f32,
     len: usize,
     life: PhantomData<&'a mut [f32]>,
@@ -121,17 +121,17 @@ unsafe impl Sync for Dst<'_> {}
 
 impl<'a> Src<'a> {
     /// The values of a slice.
-    pub(crate) fn new(values: &'a [f32]) -> Self {
+    pub fn new(values: &'a [f32]) -> Self {
         Src { at: values.as_ptr(), len: values.len(), life: PhantomData }
     }
 
     /// Values in it.
-    pub(crate) fn len(self) -> usize {
+    pub fn len(self) -> usize {
         self.len
     }
 
     /// The first value.
-    pub(crate) fn ptr(self) -> *const f32 {
+    pub fn ptr(self) -> *const f32 {
         self.at
     }
 
@@ -139,7 +139,7 @@ impl<'a> Src<'a> {
     ///
     /// # Panics
     /// Where that is not inside.
-    pub(crate) fn part(self, start: usize, len: usize) -> Self {
+    pub fn part(self, start: usize, len: usize) -> Self {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a view beyond its buffer");
         // SAFETY: `start` is inside, as just checked.
         Src { at: unsafe { self.at.add(start) }, len, life: PhantomData }
@@ -148,17 +148,17 @@ impl<'a> Src<'a> {
 
 impl<'a> Dst<'a> {
     /// The values of a slice.
-    pub(crate) fn new(values: &'a mut [f32]) -> Self {
+    pub fn new(values: &'a mut [f32]) -> Self {
         Dst { at: values.as_mut_ptr(), len: values.len(), life: PhantomData }
     }
 
     /// Values in it.
-    pub(crate) fn len(self) -> usize {
+    pub fn len(self) -> usize {
         self.len
     }
 
     /// The first value.
-    pub(crate) fn ptr(self) -> *mut f32 {
+    pub fn ptr(self) -> *mut f32 {
         self.at
     }
 
@@ -166,20 +166,20 @@ impl<'a> Dst<'a> {
     ///
     /// # Panics
     /// Where that is not inside.
-    pub(crate) fn part(self, start: usize, len: usize) -> Self {
+    pub fn part(self, start: usize, len: usize) -> Self {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a view beyond its buffer");
         // SAFETY: `start` is inside, as just checked.
         Dst { at: unsafe { self.at.add(start) }, len, life: PhantomData }
     }
 
     /// Zeroes all of it.
-    pub(crate) fn zero(self) {
+    pub fn zero(self) {
         // SAFETY: `len` values from `at` are this view's.
         unsafe { self.at.write_bytes(0, self.len) }
     }
 
     /// The same memory, to read.
-    pub(crate) fn read(self) -> Src<'a> {
+    pub fn read(self) -> Src<'a> {
         Src { at: self.at, len: self.len, life: PhantomData }
     }
 }
@@ -190,7 +190,7 @@ impl Dst<'_> {
     ///
     /// # Panics
     /// Where a run is not inside.
-    pub(crate) fn copy_blocks(self, from: (usize, usize), to: (usize, usize), len: usize, count: usize) {
+    pub fn copy_blocks(self, from: (usize, usize), to: (usize, usize), len: usize, count: usize) {
         let inside =
             |(start, step): (usize, usize)| count == 0 || start + (count - 1) * step + len <= self.len;
         assert!(inside(from) && inside(to), "a copy beyond its buffer");
@@ -204,7 +204,7 @@ impl Dst<'_> {
     ///
     /// # Panics
     /// Where the last is not inside.
-    pub(crate) fn scatter(self, from: Src<'_>, step: usize) {
+    pub fn scatter(self, from: Src<'_>, step: usize) {
         assert!(from.len == 0 || (from.len - 1) * step < self.len, "a write beyond its buffer");
         for i in 0..from.len {
             // SAFETY: read inside `from`, and written inside, as just checked.

@@ -9,30 +9,34 @@
 //! The order of the sum behind an output depends on the layer's shape and the [`Isa`] only: not on
 //! threads, tiles or time. [`ALGORITHMS_VERSION`] changes when a shape gets another order.
 
+#![allow(clippy::len_without_is_empty, reason = "a view's length is a bound: nobody asks whether it is zero")]
 #![allow(clippy::needless_range_loop)] // Tiles are indexed by constants: iterators would hide which.
 
+pub mod activation;
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2;
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx512;
 mod portable;
 
-pub(crate) mod conv;
-pub(crate) mod depthwise;
-pub(crate) mod exp;
-pub(crate) mod math;
-pub(crate) mod memory;
-pub(crate) mod pack;
-pub(crate) mod pointwise;
-pub(crate) mod pool;
-pub(crate) mod ring;
+pub mod conv;
+pub mod depthwise;
+mod exp;
+mod math;
+pub mod memory;
+pub mod pack;
+pub mod pointwise;
+pub mod pool;
+pub mod ring;
 pub mod roofline;
-pub(crate) mod simd;
-pub(crate) mod stem;
+mod simd;
+pub mod stem;
 mod strip;
-pub(crate) mod team;
-pub(crate) mod tile;
-pub(crate) mod vector;
+pub mod team;
+pub mod tile;
+pub mod vector;
 mod window;
-pub(crate) mod winograd;
+pub mod winograd;
 
 #[cfg(test)]
 mod tests;
@@ -42,12 +46,14 @@ pub(crate) mod twins;
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 pub use avx2::Avx2;
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 pub use avx512::Avx512;
 pub use portable::Portable;
 
-use crate::error::{Class, Classify};
 use simd::{Kernel, Simd};
+use zoo_common::error::{Class, Classify};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
 pub const ALGORITHMS_VERSION: u32 = 5;
@@ -56,8 +62,10 @@ pub const ALGORITHMS_VERSION: u32 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
     /// 512-bit vectors.
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     Avx512(Avx512),
     /// 256-bit vectors with fused multiply-add.
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     Avx2(Avx2),
     /// No vectors that the compiler does not find by itself.
     Portable(Portable),
@@ -87,12 +95,35 @@ impl Classify for IsaError {
     }
 }
 
+/// The instruction sets with vectors that this processor has, best first.
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
+fn vector_isas() -> Vec<Isa> {
+    [Avx512::new().map(Isa::Avx512), Avx2::new().map(Isa::Avx2)].into_iter().flatten().collect()
+}
+
+/// Kernels are written for x86-64's alone.
+#[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
+fn vector_isas() -> Vec<Isa> {
+    Vec::new()
+}
+
+/// The expression for whichever instruction set it is.
+macro_rules! on_each {
+    ($isa:expr, $simd:ident => $result:expr) => {
+        match $isa {
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
+            Isa::Avx512($simd) => $result,
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
+            Isa::Avx2($simd) => $result,
+            Isa::Portable($simd) => $result,
+        }
+    };
+}
+
 impl Isa {
     /// All that this processor has, best first; the last is always portable.
     pub fn available() -> Vec<Isa> {
-        let avx512 = Avx512::new().map(Isa::Avx512);
-        let avx2 = Avx2::new().map(Isa::Avx2);
-        [avx512, avx2, Some(Isa::Portable(Portable))].into_iter().flatten().collect()
+        vector_isas().into_iter().chain([Isa::Portable(Portable)]).collect()
     }
 
     /// The best that this processor has.
@@ -112,41 +143,72 @@ impl Isa {
     }
 
     /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Isa::Avx512(_) => "avx512",
-            Isa::Avx2(_) => "avx2",
-            Isa::Portable(_) => "portable",
-        }
+    pub fn name(self) -> &'static str {
+        on_each!(self, simd => name(simd))
     }
 
     /// Float32 values in a vector.
-    pub(crate) const fn lanes(self) -> usize {
-        match self {
-            Isa::Avx512(_) => Avx512::LANES,
-            Isa::Avx2(_) => Avx2::LANES,
-            Isa::Portable(_) => Portable::LANES,
-        }
+    pub fn lanes(self) -> usize {
+        on_each!(self, simd => lanes(simd))
     }
 
     /// Vectors in a panel of packed weights.
-    pub(crate) const fn panel(self) -> usize {
-        match self {
-            Isa::Avx512(_) => Avx512::PANEL,
-            Isa::Avx2(_) => Avx2::PANEL,
-            Isa::Portable(_) => Portable::PANEL,
-        }
+    pub fn panel(self) -> usize {
+        on_each!(self, simd => panel(simd))
     }
 
-    /// Runs a kernel.
-    pub(crate) fn run<K: Kernel>(self, kernel: K) {
-        match self {
-            Isa::Avx512(simd) => simd.run(kernel),
-            Isa::Avx2(simd) => simd.run(kernel),
-            Isa::Portable(simd) => simd.run(kernel),
-        }
+    /// Does some work with the instructions enabled.
+    pub fn run(self, work: impl Run) {
+        work.run_on(self);
+    }
+
+    /// Runs a kernel; it is compiled where this is called, for each instruction set.
+    fn dispatch<K: Kernel>(self, kernel: K) {
+        on_each!(self, simd => simd.run(kernel));
     }
 }
+
+fn name<S: Simd>(_: S) -> &'static str {
+    S::NAME
+}
+
+fn lanes<S: Simd>(_: S) -> usize {
+    S::LANES
+}
+
+fn panel<S: Simd>(_: S) -> usize {
+    S::PANEL
+}
+
+/// Work that this crate has compiled for every instruction set, so that its callers need not.
+pub trait Run {
+    /// Does it.
+    fn run_on(self, isa: Isa);
+}
+
+macro_rules! compiled_here {
+    ($($kernel:ty),+ $(,)?) => {$(
+        impl Run for $kernel {
+            fn run_on(self, isa: Isa) {
+                isa.dispatch(self);
+            }
+        }
+    )+};
+}
+
+compiled_here!(
+    conv::ConvPart<'_>,
+    depthwise::Depthwise<'_>,
+    pointwise::PointwisePart<'_>,
+    pointwise::ScalePart<'_>,
+    pool::MeanOfHalves<'_>,
+    pool::MeanPart<'_>,
+    pool::PoolPart<'_>,
+    stem::Stem<'_>,
+    vector::VectorPart<'_>,
+    winograd::Gather<'_>,
+    winograd::Scatter<'_>,
+);
 
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

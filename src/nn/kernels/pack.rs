@@ -10,29 +10,29 @@ use super::Isa;
 use super::conv::share;
 
 /// Vectors that `outputs` channels fill.
-pub(crate) fn vectors(outputs: usize, lanes: usize) -> usize {
+pub fn vectors(outputs: usize, lanes: usize) -> usize {
     outputs.div_ceil(lanes)
 }
 
 /// Panels that so many vectors are cut into, none wider than `widest`.
-pub(crate) fn panels(vectors: usize, widest: usize) -> usize {
+pub fn panels(vectors: usize, widest: usize) -> usize {
     vectors.div_ceil(widest)
 }
 
 /// The vectors of a panel: all panels are as wide as each other or one vector narrower, so that none is left with one
 /// vector alone, which a tile would be slow for.
-pub(crate) fn panel(vectors: usize, widest: usize, index: usize) -> Range<usize> {
+pub fn panel(vectors: usize, widest: usize, index: usize) -> Range<usize> {
     share(vectors, panels(vectors, widest), index)
 }
 
 /// Values of the packed form of `[outputs, depth]` weights.
-pub(crate) fn packed_len(outputs: usize, depth: usize, lanes: usize) -> usize {
+pub fn packed_len(outputs: usize, depth: usize, lanes: usize) -> usize {
     vectors(outputs, lanes) * lanes * depth
 }
 
 /// Packs a matrix whose element for output `o` and input `d` is `weight(o, d)`; outputs beyond the last
 /// are zeros.
-pub(crate) fn pack(
+pub fn pack(
     outputs: usize,
     depth: usize,
     isa: Isa,
@@ -51,7 +51,7 @@ pub(crate) fn pack(
 }
 
 /// A vector per output channel (a bias), filled up to whole vectors.
-pub(crate) fn pad(values: &[f32], lanes: usize, to: &mut impl Extend<f32>) {
+pub fn pad(values: &[f32], lanes: usize, to: &mut impl Extend<f32>) {
     let whole = vectors(values.len(), lanes) * lanes;
     to.extend(values.iter().copied().chain(std::iter::repeat_n(0.0, whole - values.len())));
 }

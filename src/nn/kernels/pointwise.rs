@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::math::rework;
 use super::memory::{Dst, Src};
@@ -16,36 +16,36 @@ use super::simd::{Kernel, Simd};
 
 /// `activation((map · gate · scale + shift + plus) · times)`, each part optional, over pixels of `vectors` vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct Pointwise<'a> {
+pub struct Pointwise<'a> {
     /// The first map.
-    pub(crate) map: Src<'a>,
+    pub map: Src<'a>,
     /// One factor a channel.
-    pub(crate) gate: Option<Src<'a>>,
+    pub gate: Option<Src<'a>>,
     /// Another factor a channel, whole vectors.
-    pub(crate) scale: Option<Src<'a>>,
+    pub scale: Option<Src<'a>>,
     /// One addend a channel.
-    pub(crate) shift: Option<Src<'a>>,
+    pub shift: Option<Src<'a>>,
     /// A map that is added.
-    pub(crate) plus: Option<Src<'a>>,
+    pub plus: Option<Src<'a>>,
     /// A map that is multiplied.
-    pub(crate) times: Option<Src<'a>>,
+    pub times: Option<Src<'a>>,
     /// Applied last.
-    pub(crate) activation: Option<Activation>,
+    pub activation: Option<Activation>,
     /// The result.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// Vectors in a pixel: all maps are laid out alike.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
 }
 
 /// The pixels that one thread computes.
-pub(crate) struct PointwisePart<'a> {
+pub struct PointwisePart<'a> {
     work: Pointwise<'a>,
     pixels: Range<usize>,
 }
 
 impl<'a> Pointwise<'a> {
     /// Some of the pixels.
-    pub(crate) fn part(self, pixels: Range<usize>) -> PointwisePart<'a> {
+    pub fn part(self, pixels: Range<usize>) -> PointwisePart<'a> {
         PointwisePart { work: self, pixels }
     }
 }
@@ -95,28 +95,28 @@ impl Kernel for PointwisePart<'_> {
 /// Packed weights of a 1×1 convolution, each input's multiplied by its gate: squeeze-excite's scale,
 /// moved from the map to the weights where the map has more pixels than the layer has outputs.
 #[derive(Clone, Copy)]
-pub(crate) struct ScaleWeights<'a> {
+pub struct ScaleWeights<'a> {
     /// Panels.
-    pub(crate) weights: Src<'a>,
+    pub weights: Src<'a>,
     /// One factor an input.
-    pub(crate) gate: Src<'a>,
+    pub gate: Src<'a>,
     /// Inputs.
-    pub(crate) depth: usize,
+    pub depth: usize,
     /// Vectors of outputs.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// Panels, scaled.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
 }
 
 /// The panels that one thread scales.
-pub(crate) struct ScalePart<'a> {
+pub struct ScalePart<'a> {
     work: ScaleWeights<'a>,
     panels: Range<usize>,
 }
 
 impl<'a> ScaleWeights<'a> {
     /// Some of the panels.
-    pub(crate) fn part(self, panels: Range<usize>) -> ScalePart<'a> {
+    pub fn part(self, panels: Range<usize>) -> ScalePart<'a> {
         ScalePart { work: self, panels }
     }
 }

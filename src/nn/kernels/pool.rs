@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::PoolKind;
+use crate::activation::PoolKind;
 
 use super::conv::Taps;
 use super::memory::{Dst, Src};
@@ -15,34 +15,34 @@ use super::simd::{Kernel, Simd};
 
 /// A pool over a window.
 #[derive(Clone, Copy)]
-pub(crate) struct Pool<'a> {
+pub struct Pool<'a> {
     /// What is taken of a window.
-    pub(crate) kind: PoolKind,
+    pub kind: PoolKind,
     /// The window.
-    pub(crate) taps: Taps,
+    pub taps: Taps,
     /// Rows and columns of padding below and to the right, which count in some averages.
-    pub(crate) pad_end: [usize; 2],
+    pub pad_end: [usize; 2],
     /// The input map.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// `[height, width]` of the input.
-    pub(crate) input_size: [usize; 2],
+    pub input_size: [usize; 2],
     /// The output map.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// `[height, width]` of the output.
-    pub(crate) output_size: [usize; 2],
+    pub output_size: [usize; 2],
     /// Vectors in a pixel of either.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
 }
 
 /// The output rows that one thread computes.
-pub(crate) struct PoolPart<'a> {
+pub struct PoolPart<'a> {
     pool: Pool<'a>,
     rows: Range<usize>,
 }
 
 impl<'a> Pool<'a> {
     /// Some of the output's rows.
-    pub(crate) fn part(self, rows: Range<usize>) -> PoolPart<'a> {
+    pub fn part(self, rows: Range<usize>) -> PoolPart<'a> {
         PoolPart { pool: self, rows }
     }
 }
@@ -106,26 +106,26 @@ impl Kernel for PoolPart<'_> {
 
 /// The mean over all pixels, a run of rows at a time: a row's sum first, then the sum of rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Mean<'a> {
+pub struct Mean<'a> {
     /// The input map.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// `[height, width]` of the input.
-    pub(crate) size: [usize; 2],
+    pub size: [usize; 2],
     /// Vectors in a pixel.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// One value a channel.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
 }
 
 /// The vectors of channels that one thread averages.
-pub(crate) struct MeanPart<'a> {
+pub struct MeanPart<'a> {
     mean: Mean<'a>,
     vectors: Range<usize>,
 }
 
 impl<'a> Mean<'a> {
     /// Some of the vectors.
-    pub(crate) fn part(self, vectors: Range<usize>) -> MeanPart<'a> {
+    pub fn part(self, vectors: Range<usize>) -> MeanPart<'a> {
         MeanPart { mean: self, vectors }
     }
 }
@@ -157,17 +157,17 @@ impl Kernel for MeanPart<'_> {
 }
 
 /// The mean over all pixels, from the sums over the upper and the lower half of a map.
-pub(crate) struct MeanOfHalves<'a> {
+pub struct MeanOfHalves<'a> {
     /// One sum a channel, of the upper half.
-    pub(crate) upper: Src<'a>,
+    pub upper: Src<'a>,
     /// Of the lower; none where the map is not halved.
-    pub(crate) lower: Option<Src<'a>>,
+    pub lower: Option<Src<'a>>,
     /// Pixels of both.
-    pub(crate) pixels: usize,
+    pub pixels: usize,
     /// Vectors of channels.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// One value a channel.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
 }
 
 impl Kernel for MeanOfHalves<'_> {

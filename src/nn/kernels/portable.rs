@@ -27,6 +27,7 @@ fn zip(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
 }
 
 impl Simd for Portable {
+    const NAME: &'static str = "portable";
     const LANES: usize = 16;
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [6, 4, 4];

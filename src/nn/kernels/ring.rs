@@ -13,21 +13,21 @@ use super::memory::{Dst, Src};
 /// Rows of one panel's map, with a border of zeros left and right. *Border rows* count from the first row
 /// of the border above the map; row `r` is in slot `r % slots`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ring {
+pub struct Ring {
     /// Rows that it holds.
-    pub(crate) slots: usize,
+    pub slots: usize,
     /// Columns with border.
-    pub(crate) columns: usize,
+    pub columns: usize,
     /// `[top, left]` border.
-    pub(crate) pad: [usize; 2],
+    pub pad: [usize; 2],
     /// `[height, width]` inside.
-    pub(crate) inside: [usize; 2],
+    pub inside: [usize; 2],
     /// Rows of the window.
     span: usize,
     /// Rows from a window to the next.
     step: usize,
     /// Rows of output that are made at a time.
-    pub(crate) band: usize,
+    pub band: usize,
 }
 
 /// Values that a ring should not be larger than.
@@ -35,7 +35,7 @@ const RING: usize = 12 * 1024;
 
 impl Ring {
     /// The ring that a window needs on an input for an output of some size, where a panel has `widest` channels at most.
-    pub(crate) fn new(input: [usize; 2], output: [usize; 2], taps: &Taps, widest: usize) -> Self {
+    pub fn new(input: [usize; 2], output: [usize; 2], taps: &Taps, widest: usize) -> Self {
         let reach =
             |i: usize, last: usize| last * taps.stride[i] + (taps.kernel[i] - 1) * taps.dilation[i] + 1;
         let columns = reach(1, output[1].saturating_sub(1)).max(taps.pad[1] + input[1]);
@@ -48,18 +48,18 @@ impl Ring {
     }
 
     /// Values of a panel of `width` channels.
-    pub(crate) fn len(&self, width: usize) -> usize {
+    pub fn len(&self, width: usize) -> usize {
         self.slots * self.columns * width
     }
 
     /// Border rows that the output rows `rows` need.
-    pub(crate) fn needs(&self, rows: &Range<usize>) -> Range<usize> {
+    pub fn needs(&self, rows: &Range<usize>) -> Range<usize> {
         rows.start * self.step..(rows.end - 1) * self.step + self.span
     }
 
     /// The runs of neighbouring slots and input rows that border rows are in: `(slot, row, rows)`. Those
     /// beyond the map, above and below, have no row.
-    pub(crate) fn runs(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Option<usize>, usize)> {
+    pub fn runs(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, Option<usize>, usize)> {
         let Ring { slots, pad: [top, _], inside: [height, _], .. } = *self;
         let mut at = rows.start;
         std::iter::from_fn(move || {
@@ -77,7 +77,7 @@ impl Ring {
     }
 
     /// Zeroes the border left and right, and leaves the inside alone.
-    pub(crate) fn clear(&self, panel: Dst<'_>, width: usize) {
+    pub fn clear(&self, panel: Dst<'_>, width: usize) {
         let (left, right) = (self.pad[1], self.pad[1] + self.inside[1]);
         for slot in 0..self.slots {
             let row = slot * self.columns;
@@ -87,13 +87,13 @@ impl Ring {
     }
 
     /// Zeroes whole rows.
-    pub(crate) fn blank(&self, panel: Dst<'_>, width: usize, slot: usize, rows: usize) {
+    pub fn blank(&self, panel: Dst<'_>, width: usize, slot: usize, rows: usize) {
         let row = self.columns * width;
         panel.part(slot * row, rows * row).zero();
     }
 
     /// Copies a panel's channels of `rows` rows of an NHWC map, from `row` on, to the slots from `slot` on.
-    pub(crate) fn fill(
+    pub fn fill(
         &self,
         map: Src<'_>,
         pitch: usize,

@@ -37,13 +37,13 @@ impl Roofline {
         };
         let chains = CHAINS * isa.lanes();
         let flops =
-            best(10, (2 * ROUNDS * chains) as f64, Box::new(|| isa.run(Peak { out: &mut [0.0; 16] })));
+            best(10, (2 * ROUNDS * chains) as f64, Box::new(|| isa.dispatch(Peak { out: &mut [0.0; 16] })));
         let reads = SIZES.iter().filter_map(|&bytes| {
             let mut buffer = Buffer::zeroed(bytes / 4)?;
             // Pages that nobody has written to are all one page of zeros, which is always near.
             buffer.values_mut().fill(1.0);
             let times = (SIZES[1] / bytes).max(1);
-            let run = || isa.run(Sweep { values: buffer.values(), times, out: &mut [0.0; 16] });
+            let run = || isa.dispatch(Sweep { values: buffer.values(), times, out: &mut [0.0; 16] });
             Some((bytes, best(6, (bytes * times) as f64, Box::new(run))))
         });
         let reads = reads.collect();

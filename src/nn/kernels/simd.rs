@@ -23,6 +23,8 @@ pub(crate) trait Kernel {
 /// `max` and `min` are x86's: where either operand is NaN the *second* is returned, so a value put
 /// second survives as NaN through clamps with a constant.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// As `ZOO_ISA` and reports have it.
+    const NAME: &'static str;
     /// Values in a vector.
     const LANES: usize;
     /// Vectors in a panel of packed weights; a layer's last panels may hold one less ([`super::pack::panel`]).

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::conv::{Taps, share};
 use super::math::{is_heavy, rework};
@@ -20,7 +20,7 @@ use super::tile::{Epilogue, begin, finish, of_height, of_width};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Planes {
+pub struct Planes {
     channels: usize,
     /// `[height, width]` of the image.
     inside: [usize; 2],
@@ -32,7 +32,7 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// What a window needs of an image `[channels, height, width]` for an output of some size.
-    pub(crate) fn new(image: [usize; 3], output: [usize; 2], taps: &Taps) -> Self {
+    pub fn new(image: [usize; 3], output: [usize; 2], taps: &Taps) -> Self {
         let [channels, height, width] = image;
         let size = |i: usize, inside: usize| {
             let last = output[i].saturating_sub(1) * taps.stride[i];
@@ -42,22 +42,22 @@ impl Planes {
     }
 
     /// Values of all planes.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.rows() * self.size[1]
     }
 
     /// Rows of all planes.
-    pub(crate) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.channels * self.size[0]
     }
 
     /// From a row to the next.
-    pub(crate) fn pitch(&self) -> usize {
+    pub fn pitch(&self) -> usize {
         self.size[1]
     }
 
     /// How far each tap of a window is from the first value of its first plane, in torch's order.
-    pub(crate) fn places(&self, taps: &Taps) -> Vec<usize> {
+    pub fn places(&self, taps: &Taps) -> Vec<usize> {
         let [kh, kw] = taps.kernel;
         let tap = |c: usize, y: usize, x: usize| {
             (c * self.size[0] + y * taps.dilation[0]) * self.size[1] + x * taps.dilation[1]
@@ -70,7 +70,7 @@ impl Planes {
     ///
     /// # Panics
     /// Where the image or the planes are too small.
-    pub(crate) fn fill(&self, image: Src<'_>, planes: Dst<'_>, rows: Range<usize>) {
+    pub fn fill(&self, image: Src<'_>, planes: Dst<'_>, rows: Range<usize>) {
         let [height, width] = self.inside;
         for row in rows {
             let to = planes.part(row * self.size[1], self.size[1]);
@@ -90,25 +90,25 @@ impl Planes {
 
 /// One row of the output.
 #[derive(Clone, Copy)]
-pub(crate) struct Stem<'a> {
+pub struct Stem<'a> {
     /// The planes from the first value of the row's first window on.
-    pub(crate) planes: Src<'a>,
+    pub planes: Src<'a>,
     /// [`Planes::places`].
-    pub(crate) places: &'a [usize],
+    pub places: &'a [usize],
     /// Values from a window to the next.
-    pub(crate) stride: usize,
+    pub stride: usize,
     /// Outputs in the row.
-    pub(crate) columns: usize,
+    pub columns: usize,
     /// Panels.
-    pub(crate) weights: Src<'a>,
+    pub weights: Src<'a>,
     /// One value an output channel, whole vectors.
-    pub(crate) bias: Src<'a>,
+    pub bias: Src<'a>,
     /// The row, its pixels whole vectors.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// Vectors of output channels.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// Applied to a finished sum.
-    pub(crate) activation: Option<Activation>,
+    pub activation: Option<Activation>,
 }
 
 /// Outputs to which a heavy activation is applied together.
@@ -204,8 +204,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nn::kernels::twins::numbers;
-    use crate::nn::kernels::{Isa, pack};
+    use crate::twins::numbers;
+    use crate::{Isa, pack};
 
     /// The furthest that the kernel is from sums in double, on planes and outputs that are full of NaN before.
     fn distance(

@@ -54,7 +54,7 @@ impl Gate {
 }
 
 /// Where the members of a team wait for each other.
-pub(crate) struct Barrier {
+pub struct Barrier {
     members: usize,
     arrived: AtomicUsize,
     gate: Gate,
@@ -67,7 +67,7 @@ impl Barrier {
     ///
     /// # Panics
     /// Where another member has panicked.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         let seen = self.gate.count.load(SeqCst);
         // Looked at only now: who breaks up says so before it moves the counter on, so a member either sees that
         // here or sees the counter move; with the look after the wait alone it could wait for ever.
@@ -107,14 +107,14 @@ struct Shared {
 }
 
 /// Some threads, the caller's the first of them.
-pub(crate) struct Team {
+pub struct Team {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
 }
 
 impl Team {
     /// A team of `members` with the caller; `None` where the system has no more threads.
-    pub(crate) fn new(members: usize) -> Option<Self> {
+    pub fn new(members: usize) -> Option<Self> {
         let barrier = Barrier {
             members: members.max(1),
             arrived: AtomicUsize::new(0),
@@ -139,12 +139,12 @@ impl Team {
     }
 
     /// Members, the caller included.
-    pub(crate) fn members(&self) -> usize {
+    pub fn members(&self) -> usize {
         self.helpers.len() + 1
     }
 
     /// Where they wait for each other.
-    pub(crate) fn barrier(&self) -> &Barrier {
+    pub fn barrier(&self) -> &Barrier {
         &self.shared.barrier
     }
 
@@ -152,7 +152,7 @@ impl Team {
     ///
     /// # Panics
     /// Where a member does.
-    pub(crate) fn run(&self, job: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
+    pub fn run(&self, job: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
         if self.helpers.is_empty() {
             return own();
         }

@@ -9,7 +9,7 @@ use super::*;
 /// Runs a check on every instance; says which the machine has not.
 fn everywhere(check: impl Fn(Isa)) {
     let has = Isa::available();
-    if !has.iter().any(|isa| matches!(isa, Isa::Avx512(_))) {
+    if !has.iter().any(|isa| isa.name() == "avx512") {
         println!("not run here: avx512");
     }
     for isa in has {
@@ -56,7 +56,7 @@ fn quotients_are_off_by_two_units_at_most() {
             (0..400_000u32).map(|i| (i as f32 - 200_000.5) * 1e-3 * divisors[i as usize].sqrt()).collect();
         assert!(divisors[0] == 1.0 && divisors[399_999] < 1e38 && divisors[399_999] > 2e37);
         let mut values = dividends.clone();
-        isa.run(Quotient(&divisors, &mut values));
+        isa.dispatch(Quotient(&divisors, &mut values));
         for ((a, b), found) in dividends.iter().zip(&divisors).zip(&values) {
             let truth = f64::from(*a) / f64::from(*b);
             let unit = 2f64.powi(truth.abs().log2().floor() as i32 - 23);
@@ -64,7 +64,7 @@ fn quotients_are_off_by_two_units_at_most() {
         }
         let mut odd = [f32::NAN; 16];
         odd[..3].copy_from_slice(&[f32::INFINITY, f32::NEG_INFINITY, 0.0]);
-        isa.run(Quotient(&[1.0; 16], &mut odd));
+        isa.dispatch(Quotient(&[1.0; 16], &mut odd));
         assert!(odd[0] == f32::INFINITY && odd[1] == f32::NEG_INFINITY && odd[2] == 0.0 && odd[3].is_nan());
     });
 }
@@ -74,8 +74,8 @@ fn exp_keeps_its_bound() {
     everywhere(|isa| {
         let inputs: Vec<f32> = (0..1_600_000).map(|i| -87.0 + i as f32 * (174.0 / 1_600_000.0)).collect();
         let mut values = inputs.clone();
-        isa.run(Exp(&mut values));
-        let fused = !matches!(isa, Isa::Portable(_));
+        isa.dispatch(Exp(&mut values));
+        let fused = isa.name() != "portable";
         let relative = |(x, y): (&f32, &f32)| {
             (f64::from(*y) / f64::from(*x).exp() - 1.0).abs() / exp_error(f64::from(*x), fused)
         };
@@ -83,7 +83,7 @@ fn exp_keeps_its_bound() {
         assert!(worst <= 1.0, "{isa}: {worst} times the bound");
         let mut odd = [0f32; 16];
         odd[..6].copy_from_slice(&[f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -0.0, -1e30, 1e30]);
-        isa.run(Exp(&mut odd));
+        isa.dispatch(Exp(&mut odd));
         assert!(odd[0].is_nan() && odd[1] < 1e-37 && odd[2] > 1e38 && odd[3] == 1.0);
     });
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::math::{activate, is_heavy, rework};
 use super::memory::Src;
@@ -15,13 +15,13 @@ use super::simd::Simd;
 
 /// What happens to a finished sum.
 #[derive(Clone, Copy)]
-pub(crate) struct Epilogue<'a> {
+pub struct Epilogue<'a> {
     /// Applied first.
-    pub(crate) activation: Option<Activation>,
+    pub activation: Option<Activation>,
     /// Added next; laid out like the output.
-    pub(crate) residual: Option<Src<'a>>,
+    pub residual: Option<Src<'a>>,
     /// Applied last.
-    pub(crate) after: Option<Activation>,
+    pub after: Option<Activation>,
 }
 
 /// Calls a tile of as many rows as there are, which become the constant `$mr`; the highest tile of any instance has 12.

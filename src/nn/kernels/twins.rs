@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use crate::nn::graph::{Activation, PoolKind};
+use crate::activation::{Activation, PoolKind};
 
 use super::conv::{Conv, Taps, share};
 use super::depthwise::Depthwise;

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::math::rework;
 use super::memory::{Dst, Src};
@@ -20,32 +20,32 @@ const CHAINS: usize = 4;
 
 /// A fully connected layer on one vector.
 #[derive(Clone, Copy)]
-pub(crate) struct Vector<'a> {
+pub struct Vector<'a> {
     /// The inputs.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// How many.
-    pub(crate) depth: usize,
+    pub depth: usize,
     /// Panels.
-    pub(crate) weights: Src<'a>,
+    pub weights: Src<'a>,
     /// Whole vectors.
-    pub(crate) bias: Src<'a>,
+    pub bias: Src<'a>,
     /// The outputs, whole vectors.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// Vectors of outputs.
-    pub(crate) vectors: usize,
+    pub vectors: usize,
     /// Applied to a finished sum.
-    pub(crate) activation: Option<Activation>,
+    pub activation: Option<Activation>,
 }
 
 /// A layer with the panels that one thread computes.
-pub(crate) struct VectorPart<'a> {
+pub struct VectorPart<'a> {
     layer: Vector<'a>,
     panels: Range<usize>,
 }
 
 impl<'a> Vector<'a> {
     /// Some of the panels.
-    pub(crate) fn part(self, panels: Range<usize>) -> VectorPart<'a> {
+    pub fn part(self, panels: Range<usize>) -> VectorPart<'a> {
         VectorPart { layer: self, panels }
     }
 }

@@ -10,7 +10,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::nn::graph::Activation;
+use crate::activation::Activation;
 
 use super::math::{activate, is_heavy, rework};
 use super::memory::{Dst, LINE, Src};
@@ -20,7 +20,7 @@ use super::tile::Epilogue;
 /// The side of output tiles that a 3×3 convolution of stride 1 gets; 0 for a direct one. Measured, with vectors of 8
 /// and of 16 lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for
 /// all of them.
-pub(crate) fn side(inputs: usize, outputs: usize, size: [usize; 2]) -> usize {
+pub fn side(inputs: usize, outputs: usize, size: [usize; 2]) -> usize {
     match inputs.min(outputs) {
         0..32 => 0,
         _ if size[0] * size[1] >= 144 => 4,
@@ -30,19 +30,20 @@ pub(crate) fn side(inputs: usize, outputs: usize, size: [usize; 2]) -> usize {
 
 /// How an output of some size is cut into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tiling {
+pub struct Tiling {
     /// Side of an output tile: 2 or 4.
-    pub(crate) side: usize,
-    /// `[height, width]` of input and output.
-    pub(crate) input: [usize; 2],
-    pub(crate) output: [usize; 2],
+    pub side: usize,
+    /// `[height, width]` of the input.
+    pub input: [usize; 2],
+    /// `[height, width]` of the output.
+    pub output: [usize; 2],
     /// `[top, left]`.
-    pub(crate) pad: [usize; 2],
+    pub pad: [usize; 2],
 }
 
 impl Tiling {
     /// Matrices: values of an input tile.
-    pub(crate) fn matrices(&self) -> usize {
+    pub fn matrices(&self) -> usize {
         (self.side + 2) * (self.side + 2)
     }
 
@@ -51,19 +52,19 @@ impl Tiling {
     }
 
     /// Tiles in all.
-    pub(crate) fn tiles(&self) -> usize {
+    pub fn tiles(&self) -> usize {
         self.output[0].div_ceil(self.side) * self.columns()
     }
 }
 
 /// Values from a matrix to the next, of `rows` rows of `pitch` values: not a multiple of a page, or the lines of
 /// one tile would all want the same place in the caches.
-pub(crate) fn apart(rows: usize, pitch: usize) -> usize {
+pub fn apart(rows: usize, pitch: usize) -> usize {
     rows * pitch + LINE
 }
 
 /// The transformed filter for one output and input: `G g Gᵀ` of a 3×3 window `g`, row by row.
-pub(crate) fn filter(side: usize, g: &[f32], to: &mut [f64; 36]) {
+pub fn filter(side: usize, g: &[f32], to: &mut [f64; 36]) {
     const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
     const FOUR: [[f64; 3]; 6] = [
         [1.0 / 4.0, 0.0, 0.0],
@@ -83,17 +84,19 @@ pub(crate) fn filter(side: usize, g: &[f32], to: &mut [f64; 36]) {
 
 /// Input tiles into matrices.
 #[derive(Clone, Copy)]
-pub(crate) struct Scatter<'a> {
-    pub(crate) tiling: Tiling,
+pub struct Scatter<'a> {
+    /// Which tiles there are.
+    pub tiling: Tiling,
     /// First tile, and how many.
-    pub(crate) tiles: [usize; 2],
-    /// The map, and values from a pixel to the next.
-    pub(crate) input: Src<'a>,
-    pub(crate) pitch: usize,
+    pub tiles: [usize; 2],
+    /// The map.
+    pub input: Src<'a>,
+    /// Values from a pixel to the next.
+    pub pitch: usize,
     /// The matrices: rows of `pitch` values, [`apart`] from each other.
-    pub(crate) output: Dst<'a>,
+    pub output: Dst<'a>,
     /// At least `pitch` zeros.
-    pub(crate) zeros: Src<'a>,
+    pub zeros: Src<'a>,
 }
 
 impl Kernel for Scatter<'_> {
@@ -185,18 +188,21 @@ fn into<S: Simd, const N: usize>(s: S, d: [S::V; N]) -> [S::V; N] {
 
 /// Products back into output tiles.
 #[derive(Clone, Copy)]
-pub(crate) struct Gather<'a> {
-    pub(crate) tiling: Tiling,
+pub struct Gather<'a> {
+    /// Which tiles there are.
+    pub tiling: Tiling,
     /// First tile, and how many.
-    pub(crate) tiles: [usize; 2],
+    pub tiles: [usize; 2],
     /// The matrices: rows of `pitch` values, [`apart`] from each other.
-    pub(crate) input: Src<'a>,
+    pub input: Src<'a>,
     /// One value an output channel, whole vectors.
-    pub(crate) bias: Src<'a>,
-    /// The map, and values from a pixel to the next.
-    pub(crate) output: Dst<'a>,
-    pub(crate) pitch: usize,
-    pub(crate) epilogue: Epilogue<'a>,
+    pub bias: Src<'a>,
+    /// The map.
+    pub output: Dst<'a>,
+    /// Values from a pixel to the next.
+    pub pitch: usize,
+    /// What is done to the sums on their way there.
+    pub epilogue: Epilogue<'a>,
 }
 
 impl Kernel for Gather<'_> {

@@ -4,13 +4,13 @@
 //! packed weights, which lie in the order in which a pass reads them. Called by [`super::Plan::new`],
 //! once a plan.
 
-use crate::nn::graph::{Graph, Shape};
-use crate::nn::kernels::conv::Taps;
-use crate::nn::kernels::memory::{Buffer, Filling};
-use crate::nn::kernels::ring::Ring;
-use crate::nn::kernels::winograd::{self, Tiling};
-use crate::nn::kernels::{Isa, pack};
-use crate::nn::weights::Weights;
+use crate::graph::{Graph, Shape};
+use crate::weights::Weights;
+use zoo_kernels::conv::Taps;
+use zoo_kernels::memory::{Buffer, Filling};
+use zoo_kernels::ring::Ring;
+use zoo_kernels::winograd::{self, Tiling};
+use zoo_kernels::{Isa, pack};
 
 use super::depthwise::{Depthwise, Expand};
 use super::lower::{Conv, Kind, Layer, Lowered, Pass, Value};

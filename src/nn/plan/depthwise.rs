@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Activation;
-use crate::nn::kernels::conv::{self, Soon, Taps, share};
-use crate::nn::kernels::depthwise;
-use crate::nn::kernels::pack;
-use crate::nn::kernels::ring::Ring;
-use crate::nn::kernels::tile::Epilogue;
+use crate::graph::Activation;
+use zoo_kernels::conv::{self, Soon, Taps, share};
+use zoo_kernels::depthwise;
+use zoo_kernels::pack;
+use zoo_kernels::ring::Ring;
+use zoo_kernels::tile::Epilogue;
 
 use super::steps::{Block, Env, Map};
 

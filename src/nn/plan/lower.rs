@@ -12,7 +12,7 @@
 //! - a depthwise convolution takes the 1×1 convolution in front of it, panel by panel;
 //! - what is left over (gate, norm, sum, activation) joins into one pass over the map.
 
-use crate::nn::graph::{Activation, Graph, NodeId, Op, Padding, PoolKind, Shape, WeightId, Window};
+use crate::graph::{Activation, Graph, NodeId, Op, Padding, PoolKind, Shape, WeightId, Window};
 
 /// A value that layers exchange: the output of a node, or of a sum's first part.
 pub(super) type Value = usize;

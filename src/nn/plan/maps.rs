@@ -2,10 +2,10 @@
 //!
 //! In: layers (`lower`), the shapes of nodes. Out: a [`Map`] for every value. Called by `build`.
 
-use crate::nn::graph::Shape;
-use crate::nn::kernels::memory::LINE;
-use crate::nn::kernels::pack;
-use crate::nn::kernels::stem::Planes;
+use crate::graph::Shape;
+use zoo_kernels::memory::LINE;
+use zoo_kernels::pack;
+use zoo_kernels::stem::Planes;
 
 use super::arena::{self, Need};
 use super::lower::{Conv, Kind, Layer, Lowered, Value};

@@ -23,13 +23,13 @@ mod winograd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Class, Classify};
-use crate::nn::graph::{Graph, ShapeError};
-use crate::nn::kernels::memory::{Buffer, Dst, LINE, Src};
-use crate::nn::kernels::team::Team;
-use crate::nn::weights::Weights;
+use crate::graph::{Graph, ShapeError};
+use crate::weights::Weights;
+use zoo_common::error::{Class, Classify};
+use zoo_kernels::memory::{Buffer, Dst, LINE, Src};
+use zoo_kernels::team::Team;
 
-pub use crate::nn::kernels::{ALGORITHMS_VERSION, Isa, IsaError};
+pub use zoo_kernels::{ALGORITHMS_VERSION, Isa, IsaError};
 
 use steps::{Env, Map, Step};
 

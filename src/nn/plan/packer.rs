@@ -3,10 +3,10 @@
 //!
 //! In: the graph's weights by name. Out: places in one long run of values. Called by `build`.
 
-use crate::nn::graph::{Graph, WeightId};
-use crate::nn::kernels::memory::Filling;
-use crate::nn::kernels::{Isa, pack};
-use crate::nn::weights::Weights;
+use crate::graph::{Graph, WeightId};
+use crate::weights::Weights;
+use zoo_kernels::memory::Filling;
+use zoo_kernels::{Isa, pack};
 
 use super::Error;
 use super::lower::{Conv, Norm};

@@ -2,10 +2,10 @@
 //!
 //! In: a layer (`lower`) and the maps it works on. Out: numbers. Called by `build` and `packer`.
 
-use crate::nn::graph::Window;
-use crate::nn::kernels::conv::Taps;
-use crate::nn::kernels::memory::LINE;
-use crate::nn::kernels::{pack, winograd};
+use crate::graph::Window;
+use zoo_kernels::conv::Taps;
+use zoo_kernels::memory::LINE;
+use zoo_kernels::{pack, winograd};
 
 use super::lower::{Conv, Kind, Layer, Pass};
 use super::maps::Maps;

@@ -3,9 +3,9 @@
 //! In: the planes inside their border ([`Planes`]), packed weights. Out: a map, row by row. Made by `build`, run by
 //! [`super::steps`].
 
-use crate::nn::graph::Activation;
-use crate::nn::kernels::conv::{Taps, share};
-use crate::nn::kernels::stem::{self, Planes};
+use crate::graph::Activation;
+use zoo_kernels::conv::{Taps, share};
+use zoo_kernels::stem::{self, Planes};
 
 use super::steps::{Block, Env, Map};
 

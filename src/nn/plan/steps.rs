@@ -4,15 +4,15 @@
 //! (`build`). Out: maps in the arena. A step's parts write different values and are separated from the
 //! next step's by a barrier; which part computes a value never changes its bits. Run by `worker`.
 
-use crate::nn::graph::{Activation, PoolKind};
-use crate::nn::kernels::conv::{self, Taps, share};
-use crate::nn::kernels::memory::{Dst, Src};
-use crate::nn::kernels::pointwise::{Pointwise, ScaleWeights};
-use crate::nn::kernels::pool::{Mean, MeanOfHalves, Pool};
-use crate::nn::kernels::stem::Planes;
-use crate::nn::kernels::tile::Epilogue;
-use crate::nn::kernels::vector::Vector;
-use crate::nn::kernels::{Isa, pack};
+use crate::graph::{Activation, PoolKind};
+use zoo_kernels::conv::{self, Taps, share};
+use zoo_kernels::memory::{Dst, Src};
+use zoo_kernels::pointwise::{Pointwise, ScaleWeights};
+use zoo_kernels::pool::{Mean, MeanOfHalves, Pool};
+use zoo_kernels::stem::Planes;
+use zoo_kernels::tile::Epilogue;
+use zoo_kernels::vector::Vector;
+use zoo_kernels::{Isa, pack};
 
 use super::depthwise::Depthwise;
 use super::stem::Stem;

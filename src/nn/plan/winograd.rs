@@ -4,11 +4,11 @@
 //! matrices are this thread's scratch and should stay in its cache, together with what they are multiplied by.
 //! Made by `build`, run by [`super::steps`].
 
-use crate::nn::graph::Activation;
-use crate::nn::kernels::conv::{Conv, Taps, share};
-use crate::nn::kernels::pack;
-use crate::nn::kernels::tile::Epilogue;
-use crate::nn::kernels::winograd::{Gather, Scatter, Tiling, apart};
+use crate::graph::Activation;
+use zoo_kernels::conv::{Conv, Taps, share};
+use zoo_kernels::pack;
+use zoo_kernels::tile::Epilogue;
+use zoo_kernels::winograd::{Gather, Scatter, Tiling, apart};
 
 use super::steps::{Env, Map};
 
@@ -114,9 +114,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::nn::kernels::memory::{Dst, Src};
-    use crate::nn::kernels::twins::numbers;
-    use crate::nn::kernels::{Isa, winograd};
+    use zoo_kernels::memory::{Dst, Src};
+    use zoo_kernels::{Isa, winograd};
+
+    /// Numbers in ±1, by seed and place.
+    fn numbers(seed: u64, count: usize) -> Vec<f32> {
+        let draw = |i: u64| {
+            let mut z = seed.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((z >> 40) as f32) / ((1u64 << 23) as f32) - 1.0
+        };
+        (0..count as u64).map(draw).collect()
+    }
 
     /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
     fn run(isa: Isa, [side, h, w, inputs, outputs, pad, parts]: [usize; 7], residual: bool) -> f64 {

@@ -1,8 +1,8 @@
 //! The reference against direct loops: padding, pools, grouped convolutions, activations.
 
 use super::*;
-use crate::nn::graph::{Builder, ConvSpec, Padding};
-use crate::nn::seeded::{self, Seeded};
+use crate::graph::{Builder, ConvSpec, Padding};
+use crate::seeded::{self, Seeded};
 
 /// A convolution as its definition says, one output at a time.
 fn naive_conv(
@@ -71,7 +71,7 @@ fn pooled(kind: PoolKind, window: Window, h: usize, w: usize, x: &[f32]) -> Vec<
     let (mut b, input) = Builder::new("t", 1, 0);
     b.pool("p", input, kind, window);
     let graph = b.finish("p", "p");
-    let reference = Reference::new(&graph, &crate::nn::weights::Map::new(), &Device::Cpu).unwrap();
+    let reference = Reference::new(&graph, &crate::weights::Map::new(), &Device::Cpu).unwrap();
     reference.logits(x, [1, 1, h, w]).unwrap()
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::weights::{View, Weights};
+use crate::nn::weights::{View, Weights};
 use safetensors::Dtype as Safe;
 
 use crate::checkpoint::{self, Checkpoint, Dtype};
