@@ -11,17 +11,21 @@ use crate::hash::Sha256;
 
 /// What kind of thing an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A file as it came.
+    #[serde(rename = "file")]
     File,
     /// Several files that belong together.
+    #[serde(rename = "set")]
     Set,
     /// Converted from a file.
+    #[serde(rename = "derived")]
     Derived,
     /// A download under way or broken off.
+    #[serde(rename = "partial")]
     Partial,
     /// Left over by a process that was killed.
+    #[serde(rename = "scratch")]
     Scratch,
 }
 

@@ -29,13 +29,15 @@ const MAX_RECORD: u64 = 16 << 20;
 
 /// How much is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// timm's logits for the architecture with seeded weights are on record.
+    #[serde(rename = "architecture")]
     Architecture,
     /// timm's logits for exactly these weights are on record.
+    #[serde(rename = "checkpoint")]
     Checkpoint,
     /// Nothing is on record.
+    #[serde(rename = "unknown")]
     Unknown,
 }
 

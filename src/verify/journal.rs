@@ -19,6 +19,8 @@ use super::settings::Shard;
 use super::{Error, Result};
 use crate::fs;
 use crate::hash::Sha256;
+use crate::image::Preprocess;
+use crate::registry::{CropMode, Interpolation};
 
 /// The largest record that is read; fifty thousand images take some 7 MB.
 const MAX_FILE: u64 = 1 << 30;
@@ -28,17 +30,58 @@ const FLUSH: Duration = Duration::from_millis(500);
 const SYNC: Duration = Duration::from_secs(5);
 
 /// What decides an image's guesses.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Key<'a> {
     pub(super) arch: &'a str,
     pub(super) tensors_sha256: Sha256,
     pub(super) dataset: &'a str,
     pub(super) images: Sha256,
     pub(super) mask: Option<&'a [usize]>,
-    pub(super) preprocess: String,
+    pub(super) preprocess: &'a Preprocess,
     pub(super) engine: &'a str,
     pub(super) isa: &'a str,
     pub(super) algorithms_version: u32,
+}
+
+impl Key<'_> {
+    /// The text whose digest names the record. Records of earlier builds are found by it, so every key and every word
+    /// stands here as it was first written, whatever the types are called: `tests/it/compat.rs` holds one.
+    fn text(&self) -> String {
+        serde_json::json!({
+            "arch": self.arch,
+            "tensors_sha256": self.tensors_sha256.to_string(),
+            "dataset": self.dataset,
+            "images": self.images.to_string(),
+            "mask": self.mask,
+            "preprocess": preprocess_text(self.preprocess),
+            "engine": self.engine,
+            "isa": self.isa,
+            "algorithms_version": self.algorithms_version,
+        })
+        .to_string()
+    }
+}
+
+/// Preprocessing as records have it.
+fn preprocess_text(preprocess: &Preprocess) -> String {
+    let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = preprocess;
+    let crop_mode = match crop_mode {
+        CropMode::Center => "Center",
+        CropMode::Squash => "Squash",
+        CropMode::Border => "Border",
+    };
+    let interpolation = match interpolation {
+        Interpolation::Bilinear => "Bilinear",
+        Interpolation::Bicubic => "Bicubic",
+        Interpolation::Nearest => "Nearest",
+        Interpolation::Lanczos => "Lanczos",
+    };
+    // `{:?}` of a number writes it with a point, and of an array with brackets.
+    format!(
+        "Preprocess {{ size: ImageSize {{ height: {}, width: {} }}, crop_pct: {crop_pct:?}, crop_mode: {crop_mode}, \
+         interpolation: {interpolation}, mean: {mean:?}, std: {std:?} }}",
+        size.height, size.width
+    )
 }
 
 /// A guess as it is written.
@@ -80,7 +123,7 @@ impl Journal {
     ) -> Result<(Self, Known)> {
         let folder = home.join("runs");
         fs::create_dir_all(&folder)?;
-        let text = serde_json::to_string(key).unwrap_or_default();
+        let text = key.text();
         let digest = Sha256::of(text.as_bytes()).to_string();
         let stem = digest.get(..32).unwrap_or(&digest);
         let part = shard.map_or(String::new(), |s| format!(".{}-of-{}", s.index, s.of));

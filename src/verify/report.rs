@@ -110,13 +110,15 @@ pub struct ImagesOf {
 
 /// Who makes a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum ClaimSource {
     /// A model page.
+    #[serde(rename = "page")]
     Page,
     /// `registry/corrections.yaml`, against the page.
+    #[serde(rename = "correction")]
     Correction,
     /// An entry that no page stands behind.
+    #[serde(rename = "entry")]
     Entry,
 }
 
@@ -144,13 +146,15 @@ pub struct Published {
 
 /// What became of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Guessed.
+    #[serde(rename = "ok")]
     Ok,
     /// It cannot be decoded.
+    #[serde(rename = "unreadable")]
     Unreadable,
     /// Nobody labelled it: it leaves n.
+    #[serde(rename = "unlabelled")]
     Unlabelled,
 }
 

@@ -130,7 +130,7 @@ pub fn run(
                 dataset: &dataset.name,
                 images: images.fingerprint,
                 mask: dataset.mask.as_deref(),
-                preprocess: format!("{:?}", model.preprocess()),
+                preprocess: model.preprocess(),
                 engine: how.engine.name(),
                 isa: &case.isa,
                 algorithms_version: case.algorithms_version,

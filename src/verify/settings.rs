@@ -14,14 +14,16 @@ use crate::hash::Sha256;
 
 /// What becomes of an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
     /// The run fails and names it.
     #[default]
+    #[serde(rename = "fail")]
     Fail,
     /// It counts as answered wrongly: the population stays what it is.
+    #[serde(rename = "wrong")]
     Wrong,
     /// It is left out of n, and the interval allows for it to be either.
+    #[serde(rename = "skip")]
     Skip,
 }
 

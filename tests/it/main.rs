@@ -6,6 +6,7 @@ mod allocations;
 mod arch;
 mod bench;
 mod checkpoints;
+mod compat;
 mod convert;
 mod datasets;
 mod fuzz;

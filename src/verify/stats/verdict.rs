@@ -51,15 +51,18 @@ impl Claim {
 
 /// What a run says about a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval lies within the claim and its tolerance.
+    #[serde(rename = "reproduced")]
     Reproduced,
     /// Neither: more images would tell.
+    #[serde(rename = "consistent")]
     Consistent,
     /// The interval lies wholly outside.
+    #[serde(rename = "contradicted")]
     Contradicted,
     /// Nothing is claimed for this dataset.
+    #[serde(rename = "no-claim")]
     NoClaim,
 }
 
