@@ -77,14 +77,84 @@ impl<'de> serde::Deserialize<'de> for Sha256 {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct HashPrefix(String);
 
+/// A file name taken apart: `NAME-HASH.pth`, `NAME_DATE-HASH.pth` (OpenMMLab) or `NAME-HASH_DATE.pth` (mmpose).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileName<'a> {
+    /// What stands before the hash, or the whole stem where there is none.
+    pub name: &'a str,
+    /// The first digits of the file's SHA-256.
+    pub hash: Option<HashPrefix>,
+}
+
+impl<'a> FileName<'a> {
+    /// Reads the digits of a file name. The hash is 8 or 9 lower-case hex digits after `-` or `_` that end the
+    /// stem, or stand before a date that ends it (8 decimal digits, after `-` or `_`). A date is never a hash.
+    /// Dots inside the stem (`regnetx-1.6gf`) mean nothing.
+    pub fn parse(file: &'a str) -> Self {
+        let stem = stem(file);
+        let Some((head, last)) = last_word(stem) else { return FileName { name: stem, hash: None } };
+        let found = if is_date(last) {
+            last_word(head)
+                .filter(|(_, word)| !is_date(word))
+                .and_then(|(name, word)| Some((name, digits(word)?)))
+        } else {
+            digits(last).map(|hash| (head, hash))
+        };
+        match found {
+            Some((name, hash)) => FileName { name, hash: Some(hash) },
+            None => FileName { name: stem, hash: None },
+        }
+    }
+}
+
+/// Extensions that stand before another one, as in `.pth.tar`.
+const INNER_EXTENSIONS: [&str; 9] = ["pth", "pt", "tar", "ckpt", "bin", "pkl", "npz", "h5", "safetensors"];
+
+/// A file name without its extension. What follows the last dot is one where it is letters and digits only, so
+/// that `regnetx-1.6gf_20211213-6682949b` without any loses nothing.
+fn stem(file: &str) -> &str {
+    let split = |name: &'_ str| -> Option<usize> {
+        let dot = name.rfind('.')?;
+        let extension = name.get(dot + 1..)?;
+        (!extension.is_empty() && extension.bytes().all(|b| b.is_ascii_alphanumeric())).then_some(dot)
+    };
+    let Some(mut stem) = split(file).and_then(|dot| file.get(..dot)) else { return file };
+    while let Some((rest, inner)) = stem.rsplit_once('.') {
+        if !INNER_EXTENSIONS.iter().any(|known| inner.eq_ignore_ascii_case(known)) {
+            break;
+        }
+        stem = rest;
+    }
+    stem
+}
+
+/// What follows the last `-` or `_`, and what stands before it.
+fn last_word(stem: &str) -> Option<(&str, &str)> {
+    let at = stem.rfind(['-', '_'])?;
+    Some((stem.get(..at)?, stem.get(at + 1..)?))
+}
+
+fn digits(word: &str) -> Option<HashPrefix> {
+    let hex = word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (hex && matches!(word.len(), 8 | 9)).then(|| HashPrefix(word.to_owned()))
+}
+
+/// `20230206`: a day of the calendar between 1970 and 2099. Of 85,000 hashes one looks so; with every year
+/// that four digits can name it would be one of 1,200.
+fn is_date(word: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| word.get(range).and_then(|t| t.parse::<i16>().ok());
+    let decimal = word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit());
+    let (Some(year), Some(month), Some(day)) = (number(0..4), number(4..6), number(6..8)) else {
+        return false;
+    };
+    let (Ok(month), Ok(day)) = (i8::try_from(month), i8::try_from(day)) else { return false };
+    decimal && (1970..2100).contains(&year) && jiff::civil::Date::new(year, month, day).is_ok()
+}
+
 impl HashPrefix {
-    /// The prefix that a file name ends in before its extension: `-` or `_`, then 8 or 9 hex digits.
+    /// The digits in a file name that promise its SHA-256, by the grammar of [`FileName::parse`].
     pub fn from_file_name(name: &str) -> Option<Self> {
-        let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
-        let at = stem.rfind(['-', '_'])?;
-        let digits = stem.get(at + 1..)?;
-        let hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        (hex && matches!(digits.len(), 8 | 9)).then(|| HashPrefix(digits.to_owned()))
+        FileName::parse(name).hash
     }
 
     /// Whether a digest begins with it.
@@ -114,13 +184,70 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_of_published_file_names() {
-        let of = |n: &str| HashPrefix::from_file_name(n).map(|p| p.as_str().to_owned());
-        assert_eq!(of("tf_efficientnet_b0_ns-c0e6a31c.pth").as_deref(), Some("c0e6a31c"));
-        assert_eq!(of("hrnetv2_w18_56789abc.pth").as_deref(), Some("56789abc"));
-        assert_eq!(of("dpn68-66bebafa7.pth").as_deref(), Some("66bebafa7"));
-        assert_eq!(of("BiT-M-R50x1.npz"), None);
-        assert_eq!(of("resnet50-0676ba6.pth"), None);
+    fn digits_of_file_names() {
+        let cases = [
+            ("tf_efficientnet_b0_ns-c0e6a31c.pth", "tf_efficientnet_b0_ns", "c0e6a31c"),
+            ("hrnetv2_w18_56789abc.pth", "hrnetv2_w18", "56789abc"),
+            ("dpn68-66bebafa7.pth", "dpn68", "66bebafa7"),
+            ("efficientnet-lite0-57934424.pth", "efficientnet-lite0", "57934424"),
+            ("net-6682949b_20230206.pth", "net", "6682949b"),
+            ("net_42b7e6e6-20230207.pth", "net", "42b7e6e6"),
+            ("net_20211213-6682949b.pth", "net_20211213", "6682949b"),
+            ("net_20211213_6682949b.pth", "net_20211213", "6682949b"),
+            ("net_20200504_174711-4af8e66e.pth", "net_20200504_174711", "4af8e66e"),
+            ("net-1.6gf_20211213-6682949b.pth", "net-1.6gf_20211213", "6682949b"),
+            ("net-1.6gf-6682949b_20211213.pth", "net-1.6gf", "6682949b"),
+            ("acc-0.419__20.5-0.365-4af8e66e.safetensors", "acc-0.419__20.5-0.365", "4af8e66e"),
+            ("net-6682949b.pth.tar", "net", "6682949b"),
+            ("net.v2-6682949b.PTH.TAR", "net.v2", "6682949b"),
+            ("net.v2-6682949b", "net.v2", "6682949b"),
+            // No day of any calendar, so a hash of decimal digits.
+            ("net-20211332.pth", "net", "20211332"),
+            ("net-20230229_20230228.pth", "net", "20230229"),
+            ("net-00000101_20240229.pth", "net", "00000101"),
+        ];
+        for (file, name, hash) in cases {
+            let found = FileName::parse(file);
+            assert_eq!(
+                (found.name, found.hash.as_ref().map(HashPrefix::as_str)),
+                (name, Some(hash)),
+                "{file}"
+            );
+        }
+        for file in [
+            "BiT-M-R50x1.npz",
+            "resnet50-0676ba6.pth",
+            "net-20231122.pth",
+            "net_20240229.pth",
+            "net-20230206_20230207.pth",
+            "net_20220805_121957.pth",
+            "net-6682949b_latest.pth",
+            "net-6682949b_v3.pth",
+            "net-6682949b-1.pth",
+            "net_6682949B.pth",
+            "net_f129594342.pkl",
+            "net.6682949b.pth",
+            "6682949b.pth",
+            "net-.pth",
+            "-",
+            ".pth",
+            "",
+        ] {
+            assert_eq!(HashPrefix::from_file_name(file), None, "{file}");
+        }
+        assert_eq!(
+            HashPrefix::from_file_name("-6682949b_20230206.pth").map(|p| p.to_string()),
+            Some("6682949b".into())
+        );
+    }
+
+    #[test]
+    fn names_of_any_characters_are_taken_apart() {
+        for file in
+            ["é-6682949b_2023020é.pth", "网络_20230206", "a-é6682949b", "a\u{0}-\u{feff}.é", "..", "-_.-_."]
+        {
+            assert_eq!(HashPrefix::from_file_name(file), None, "{file}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::rule::Sink;
 use super::subject::{Model, Subject};
+use crate::hash::FileName;
 use crate::registry::{Entry, Source};
 
 /// Bytes a parameter of float32 weights, buffers and container included. On 256 of the 261 pages it is
@@ -233,12 +234,7 @@ pub(super) fn names_another(subject: &Subject<'_>, sink: &mut Sink) {
         let (Some(view), Some(source)) = (model.weights(), model.entry.sources.first()) else { continue };
         let Some(arch) = model.facts.arch.as_deref() else { continue };
         let file = source.file_name();
-        let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-        let stem = match model.entry.hash_prefix() {
-            Some(prefix) => stem.strip_suffix(prefix.as_str()).unwrap_or(stem),
-            None => stem,
-        };
-        let stem = words(stem);
+        let stem = words(FileName::parse(file).name);
         let longest = (1..=stem.len().min(12)).rev().find_map(|n| known.get(stem.get(..n)?));
         let Some((name, Some(other))) = longest.copied() else { continue };
         let (own, theirs) = (words(model.name), words(name));

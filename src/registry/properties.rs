@@ -66,9 +66,10 @@ proptest! {
 
     #[test]
     fn a_hash_prefix_is_what_the_file_name_ends_in(
-        stem in "[a-z0-9_]{1,12}", mark in "[-_]", digits in "[0-9a-f]{8,9}", ending in "(pth|bin|safetensors)", query in "(\\?x=1)?",
+        stem in "[a-z0-9_.]{1,12}", mark in "[-_]", digits in "[0-9a-f]{7,8}[a-f]", ending in "(pth|bin|safetensors)", query in "(\\?x=1)?",
+        date in "([-_]20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|1[0-9]|2[0-8]))?",
     ) {
-        let source = Source(format!("https://example.org/a/{stem}{mark}{digits}.{ending}{query}"));
+        let source = Source(format!("https://example.org/a/{stem}{mark}{digits}{date}.{ending}{query}"));
         prop_assert!(source.is_address());
         let prefix = source.hash_prefix().unwrap();
         prop_assert_eq!(prefix.as_str(), digits);

@@ -9,6 +9,7 @@ mod checkpoints;
 mod compat;
 mod convert;
 mod datasets;
+mod file_names;
 mod fuzz;
 mod fuzz_pages;
 mod goldens;
