@@ -65,7 +65,7 @@ fn graph(channels: usize, layer: Layer) -> Graph {
             conv(&mut b, "layer", x, side, stride, out, out)
         }
     };
-    b.finish("", "input")
+    b.finish("", "input").unwrap()
 }
 
 /// The last layer's time in so many passes.

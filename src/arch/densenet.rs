@@ -2,47 +2,46 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/densenet.py`.
 
-use super::Error;
 use super::layers::{classify, conv, norm_relu};
+use super::{Error, Family, Renamed};
 use crate::nn::graph::{Builder, Graph, NodeId, Padding, PoolKind, Window};
 
-/// Name, channels that a layer adds, layers a block.
-const VARIANTS: &[(&str, usize, [usize; 4])] = &[
-    ("densenet121", 32, [6, 12, 24, 16]),
-    ("densenet161", 48, [6, 12, 36, 24]),
-    ("densenet169", 32, [6, 12, 32, 32]),
-    ("densenet201", 32, [6, 12, 48, 32]),
+pub(super) struct Config {
+    /// Channels that a layer adds.
+    growth: usize,
+    /// Layers a block.
+    blocks: [usize; 4],
+}
+
+#[rustfmt::skip]
+const VARIANTS: &[(&str, Config)] = &[
+    ("densenet121", Config { growth: 32, blocks: [6, 12, 24, 16] }),
+    ("densenet161", Config { growth: 48, blocks: [6, 12, 36, 24] }),
+    ("densenet169", Config { growth: 32, blocks: [6, 12, 32, 32] }),
+    ("densenet201", Config { growth: 32, blocks: [6, 12, 48, 32] }),
 ];
 
 /// A layer's bottleneck, in units of what it adds.
 const BOTTLENECK: usize = 4;
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
-
 /// Files from before torch 0.4 have dots inside of a layer's name, `denselayer1.norm.1.weight`: timm's
 /// `_filter_torchvision_pretrained`.
-pub(super) fn older_name(name: &str) -> Option<String> {
+fn checkpoint_filter(name: &str) -> Option<Renamed> {
     let (block, rest) = name.rsplit_once(".denselayer")?;
     let (layer, rest) = rest.split_once('.')?;
     let (part, rest) = rest.split_once('.')?;
     let (number, leaf) = rest.split_once('.')?;
     let is_layer = !layer.is_empty() && layer.bytes().all(|b| b.is_ascii_digit());
     let known = matches!(part, "norm" | "relu" | "conv") && matches!(number, "1" | "2");
-    (is_layer && known).then(|| format!("{block}.denselayer{layer}.{part}{number}.{leaf}"))
+    (is_layer && known).then(|| Renamed::to(format!("{block}.denselayer{layer}.{part}{number}.{leaf}")))
 }
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS
-        .iter()
-        .find(|v| v.0 == name)
-        .map(|&(name, growth, layers)| Ok(graph(name, growth, layers, classes)))
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> =
+    Family { variants: VARIANTS, graph, checkpoint_filter: Some(checkpoint_filter) };
 
-fn graph(name: &str, growth: usize, blocks: [usize; 4], classes: usize) -> Graph {
+fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
+    let &Config { growth, blocks } = config;
     let (mut b, x) = Builder::new(name, 3, classes);
     let x = conv(&mut b, x, "features.conv0", 2 * growth, [7, 2, 1]);
     let x = norm_relu(&mut b, x, "features.norm0", "features.norm0.act");
@@ -67,7 +66,7 @@ fn graph(name: &str, growth: usize, blocks: [usize; 4], classes: usize) -> Graph
     let x = norm_relu(&mut b, x, "features.norm5", "features.norm5.act");
     b.tap(x, "stage4");
     classify(&mut b, x, "classifier", classes);
-    b.finish("classifier", "features.conv0")
+    Ok(b.finish("classifier", "features.conv0")?)
 }
 
 fn dense_layer(b: &mut Builder, x: NodeId, name: &str, growth: usize) -> NodeId {

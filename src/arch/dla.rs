@@ -3,9 +3,9 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/dla.py`.
 
-use super::Error;
 use super::layers::{EPS, conv, norm_relu, sequential};
 use super::res2net::{self, Middle};
+use super::{Error, Family};
 use crate::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum Block {
 }
 
 #[derive(Clone, Copy)]
-struct Config {
+pub(super) struct Config {
     block: Block,
     /// Depth of levels 0 to 5.
     levels: [usize; 6],
@@ -69,17 +69,10 @@ const VARIANTS: &[(&str, Config)] = &[
     ("dla169", Config::new(Bottleneck, L169, WIDE).root_shortcut()),
 ];
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|(name, config)| Ok(graph(name, config, classes)))
-}
-
-fn graph(name: &str, c: &Config, classes: usize) -> Graph {
+fn graph(name: &str, c: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut b, x) = Builder::new(name, 3, classes);
     let [c0, c1, ..] = c.channels;
     let [l0, l1, ..] = c.levels;
@@ -105,7 +98,7 @@ fn graph(name: &str, c: &Config, classes: usize) -> Graph {
     let window = Window::square(1, 1, Padding::all(0));
     let x = b.conv("fc", x, ConvSpec { out: classes, groups: 1, bias: true, window });
     b.tap(x, "logits");
-    b.finish("fc", "base_layer.0")
+    Ok(b.finish("fc", "base_layer.0")?)
 }
 
 struct Tree {
@@ -136,12 +129,11 @@ fn tree(b: &mut Builder, x: NodeId, name: &str, c: &Config, t: &Tree, mut childr
         children.push(x1);
         return tree(b, x1, &path("tree2"), c, &Tree { stride: 1, ..below }, children);
     }
-    let shortcut = match b.channels(x) == t.channels {
-        true => bottom,
-        false => {
-            let y = conv(b, bottom, &path("project.0"), t.channels, [1, 1, 1]);
-            b.batch_norm(&path("project.1"), y, EPS, false)
-        }
+    let shortcut = if b.channels(x) == t.channels {
+        bottom
+    } else {
+        let y = conv(b, bottom, &path("project.0"), t.channels, [1, 1, 1]);
+        b.batch_norm(&path("project.1"), y, EPS, false)
     };
     let x1 = block(b, x, &path("tree1"), c, [t.channels, t.stride], shortcut);
     let x2 = block(b, x1, &path("tree2"), c, [t.channels, 1], x1);

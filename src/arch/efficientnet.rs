@@ -3,13 +3,13 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/efficientnet.py`.
 
-use super::Error;
-use super::efficientnet_blocks::{ConvNorm, SqueezeExcite, Style, conv_norm, trunk};
+use super::efficientnet_blocks::{BlockCfg, ConvNorm, SqueezeExcite, conv_norm, trunk};
 use super::efficientnet_builder::{Depth, round_channels, stages};
+use super::{Error, Family};
 use crate::nn::graph::{Activation, Builder, Graph};
 
 /// A definition that variants scale.
-struct Design {
+struct ModelCfg {
     /// Block strings, a slice a stage.
     blocks: &'static [&'static [&'static str]],
     /// Channels of the stem.
@@ -36,7 +36,7 @@ enum Head {
 
 /// Where the weights come from decides padding and epsilon.
 #[derive(Clone, Copy)]
-enum Port {
+enum Origin {
     /// Trained in PyTorch: symmetric padding, 1e-5.
     Torch,
     /// Ported from TensorFlow: `SAME` padding, 1e-3.
@@ -45,67 +45,77 @@ enum Port {
     TorchEps1e3,
 }
 
-/// Name, design, width and depth multipliers, port.
-struct Variant(&'static str, &'static Design, f64, f64, Port);
+/// A definition, scaled.
+pub(super) struct Config {
+    model: &'static ModelCfg,
+    width: f64,
+    depth: f64,
+    origin: Origin,
+}
 
-use Port::{Tensorflow, Torch, TorchEps1e3};
+/// Definition, width and depth multipliers, origin of the weights.
+const fn scaled(model: &'static ModelCfg, width: f64, depth: f64, origin: Origin) -> Config {
+    Config { model, width, depth, origin }
+}
+
+use Origin::{Tensorflow, Torch, TorchEps1e3};
 
 #[rustfmt::skip]
-const VARIANTS: &[Variant] = &[
-    Variant("efficientnet_b0", &EFFICIENTNET, 1.0, 1.0, Torch),
-    Variant("efficientnet_b1", &EFFICIENTNET, 1.0, 1.1, Torch),
-    Variant("efficientnet_b2", &EFFICIENTNET, 1.1, 1.2, Torch),
-    Variant("efficientnet_b3", &EFFICIENTNET, 1.2, 1.4, Torch),
-    Variant("efficientnet_b4", &EFFICIENTNET, 1.4, 1.8, Torch),
-    Variant("efficientnet_b5", &EFFICIENTNET, 1.6, 2.2, Torch),
-    Variant("efficientnet_b6", &EFFICIENTNET, 1.8, 2.6, Torch),
-    Variant("efficientnet_b7", &EFFICIENTNET, 2.0, 3.1, Torch),
-    Variant("efficientnet_b8", &EFFICIENTNET, 2.2, 3.6, Torch),
-    Variant("efficientnet_l2", &EFFICIENTNET, 4.3, 5.3, Torch),
-    Variant("tf_efficientnet_b0", &EFFICIENTNET, 1.0, 1.0, Tensorflow),
-    Variant("tf_efficientnet_b1", &EFFICIENTNET, 1.0, 1.1, Tensorflow),
-    Variant("tf_efficientnet_b2", &EFFICIENTNET, 1.1, 1.2, Tensorflow),
-    Variant("tf_efficientnet_b3", &EFFICIENTNET, 1.2, 1.4, Tensorflow),
-    Variant("tf_efficientnet_b4", &EFFICIENTNET, 1.4, 1.8, Tensorflow),
-    Variant("tf_efficientnet_b5", &EFFICIENTNET, 1.6, 2.2, Tensorflow),
-    Variant("tf_efficientnet_b6", &EFFICIENTNET, 1.8, 2.6, Tensorflow),
-    Variant("tf_efficientnet_b7", &EFFICIENTNET, 2.0, 3.1, Tensorflow),
-    Variant("tf_efficientnet_b8", &EFFICIENTNET, 2.2, 3.6, Tensorflow),
-    Variant("tf_efficientnet_l2", &EFFICIENTNET, 4.3, 5.3, Tensorflow),
-    Variant("efficientnet_lite0", &LITE, 1.0, 1.0, Torch),
-    Variant("efficientnet_lite1", &LITE, 1.0, 1.1, Torch),
-    Variant("efficientnet_lite2", &LITE, 1.1, 1.2, Torch),
-    Variant("efficientnet_lite3", &LITE, 1.2, 1.4, Torch),
-    Variant("efficientnet_lite4", &LITE, 1.4, 1.8, Torch),
-    Variant("tf_efficientnet_lite0", &LITE, 1.0, 1.0, Tensorflow),
-    Variant("tf_efficientnet_lite1", &LITE, 1.0, 1.1, Tensorflow),
-    Variant("tf_efficientnet_lite2", &LITE, 1.1, 1.2, Tensorflow),
-    Variant("tf_efficientnet_lite3", &LITE, 1.2, 1.4, Tensorflow),
-    Variant("tf_efficientnet_lite4", &LITE, 1.4, 1.8, Tensorflow),
-    Variant("efficientnet_es", &EDGE, 1.0, 1.0, Torch),
-    Variant("efficientnet_em", &EDGE, 1.0, 1.1, Torch),
-    Variant("efficientnet_el", &EDGE, 1.2, 1.4, Torch),
-    Variant("tf_efficientnet_es", &EDGE, 1.0, 1.0, Tensorflow),
-    Variant("tf_efficientnet_em", &EDGE, 1.0, 1.1, Tensorflow),
-    Variant("tf_efficientnet_el", &EDGE, 1.2, 1.4, Tensorflow),
-    Variant("mobilenetv2_100", &MOBILENET_V2, 1.0, 1.0, Torch),
-    Variant("mobilenetv2_140", &MOBILENET_V2, 1.4, 1.0, Torch),
-    Variant("mobilenetv2_110d", &MOBILENET_V2_FIXED, 1.1, 1.2, Torch),
-    Variant("mobilenetv2_120d", &MOBILENET_V2_FIXED, 1.2, 1.4, Torch),
-    Variant("mnasnet_100", &MNASNET_B1, 1.0, 1.0, Torch),
-    Variant("semnasnet_100", &MNASNET_A1, 1.0, 1.0, Torch),
-    Variant("fbnetc_100", &FBNET_C, 1.0, 1.0, TorchEps1e3),
-    Variant("spnasnet_100", &SPNASNET, 1.0, 1.0, Torch),
-    Variant("mixnet_s", &MIXNET_S, 1.0, 1.0, Torch),
-    Variant("mixnet_m", &MIXNET_M, 1.0, 1.0, Torch),
-    Variant("mixnet_l", &MIXNET_M, 1.3, 1.0, Torch),
-    Variant("mixnet_xl", &MIXNET_M, 1.6, 1.2, Torch),
-    Variant("tf_mixnet_s", &MIXNET_S, 1.0, 1.0, Tensorflow),
-    Variant("tf_mixnet_m", &MIXNET_M, 1.0, 1.0, Tensorflow),
-    Variant("tf_mixnet_l", &MIXNET_M, 1.3, 1.0, Tensorflow),
+const VARIANTS: &[(&str, Config)] = &[
+    ("efficientnet_b0", scaled(&EFFICIENTNET, 1.0, 1.0, Torch)),
+    ("efficientnet_b1", scaled(&EFFICIENTNET, 1.0, 1.1, Torch)),
+    ("efficientnet_b2", scaled(&EFFICIENTNET, 1.1, 1.2, Torch)),
+    ("efficientnet_b3", scaled(&EFFICIENTNET, 1.2, 1.4, Torch)),
+    ("efficientnet_b4", scaled(&EFFICIENTNET, 1.4, 1.8, Torch)),
+    ("efficientnet_b5", scaled(&EFFICIENTNET, 1.6, 2.2, Torch)),
+    ("efficientnet_b6", scaled(&EFFICIENTNET, 1.8, 2.6, Torch)),
+    ("efficientnet_b7", scaled(&EFFICIENTNET, 2.0, 3.1, Torch)),
+    ("efficientnet_b8", scaled(&EFFICIENTNET, 2.2, 3.6, Torch)),
+    ("efficientnet_l2", scaled(&EFFICIENTNET, 4.3, 5.3, Torch)),
+    ("tf_efficientnet_b0", scaled(&EFFICIENTNET, 1.0, 1.0, Tensorflow)),
+    ("tf_efficientnet_b1", scaled(&EFFICIENTNET, 1.0, 1.1, Tensorflow)),
+    ("tf_efficientnet_b2", scaled(&EFFICIENTNET, 1.1, 1.2, Tensorflow)),
+    ("tf_efficientnet_b3", scaled(&EFFICIENTNET, 1.2, 1.4, Tensorflow)),
+    ("tf_efficientnet_b4", scaled(&EFFICIENTNET, 1.4, 1.8, Tensorflow)),
+    ("tf_efficientnet_b5", scaled(&EFFICIENTNET, 1.6, 2.2, Tensorflow)),
+    ("tf_efficientnet_b6", scaled(&EFFICIENTNET, 1.8, 2.6, Tensorflow)),
+    ("tf_efficientnet_b7", scaled(&EFFICIENTNET, 2.0, 3.1, Tensorflow)),
+    ("tf_efficientnet_b8", scaled(&EFFICIENTNET, 2.2, 3.6, Tensorflow)),
+    ("tf_efficientnet_l2", scaled(&EFFICIENTNET, 4.3, 5.3, Tensorflow)),
+    ("efficientnet_lite0", scaled(&LITE, 1.0, 1.0, Torch)),
+    ("efficientnet_lite1", scaled(&LITE, 1.0, 1.1, Torch)),
+    ("efficientnet_lite2", scaled(&LITE, 1.1, 1.2, Torch)),
+    ("efficientnet_lite3", scaled(&LITE, 1.2, 1.4, Torch)),
+    ("efficientnet_lite4", scaled(&LITE, 1.4, 1.8, Torch)),
+    ("tf_efficientnet_lite0", scaled(&LITE, 1.0, 1.0, Tensorflow)),
+    ("tf_efficientnet_lite1", scaled(&LITE, 1.0, 1.1, Tensorflow)),
+    ("tf_efficientnet_lite2", scaled(&LITE, 1.1, 1.2, Tensorflow)),
+    ("tf_efficientnet_lite3", scaled(&LITE, 1.2, 1.4, Tensorflow)),
+    ("tf_efficientnet_lite4", scaled(&LITE, 1.4, 1.8, Tensorflow)),
+    ("efficientnet_es", scaled(&EDGE, 1.0, 1.0, Torch)),
+    ("efficientnet_em", scaled(&EDGE, 1.0, 1.1, Torch)),
+    ("efficientnet_el", scaled(&EDGE, 1.2, 1.4, Torch)),
+    ("tf_efficientnet_es", scaled(&EDGE, 1.0, 1.0, Tensorflow)),
+    ("tf_efficientnet_em", scaled(&EDGE, 1.0, 1.1, Tensorflow)),
+    ("tf_efficientnet_el", scaled(&EDGE, 1.2, 1.4, Tensorflow)),
+    ("mobilenetv2_100", scaled(&MOBILENET_V2, 1.0, 1.0, Torch)),
+    ("mobilenetv2_140", scaled(&MOBILENET_V2, 1.4, 1.0, Torch)),
+    ("mobilenetv2_110d", scaled(&MOBILENET_V2_FIXED, 1.1, 1.2, Torch)),
+    ("mobilenetv2_120d", scaled(&MOBILENET_V2_FIXED, 1.2, 1.4, Torch)),
+    ("mnasnet_100", scaled(&MNASNET_B1, 1.0, 1.0, Torch)),
+    ("semnasnet_100", scaled(&MNASNET_A1, 1.0, 1.0, Torch)),
+    ("fbnetc_100", scaled(&FBNET_C, 1.0, 1.0, TorchEps1e3)),
+    ("spnasnet_100", scaled(&SPNASNET, 1.0, 1.0, Torch)),
+    ("mixnet_s", scaled(&MIXNET_S, 1.0, 1.0, Torch)),
+    ("mixnet_m", scaled(&MIXNET_M, 1.0, 1.0, Torch)),
+    ("mixnet_l", scaled(&MIXNET_M, 1.3, 1.0, Torch)),
+    ("mixnet_xl", scaled(&MIXNET_M, 1.6, 1.2, Torch)),
+    ("tf_mixnet_s", scaled(&MIXNET_S, 1.0, 1.0, Tensorflow)),
+    ("tf_mixnet_m", scaled(&MIXNET_M, 1.0, 1.0, Tensorflow)),
+    ("tf_mixnet_l", scaled(&MIXNET_M, 1.3, 1.0, Tensorflow)),
 ];
 
-const EFFICIENTNET: Design = Design {
+const EFFICIENTNET: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16_se0.25"],
         &["ir_r2_k3_s2_e6_c24_se0.25"],
@@ -123,7 +133,7 @@ const EFFICIENTNET: Design = Design {
 };
 
 /// Without squeeze-excite and with ReLU6, so that it quantises well.
-const LITE: Design = Design {
+const LITE: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16"],
         &["ir_r2_k3_s2_e6_c24"],
@@ -140,7 +150,7 @@ const LITE: Design = Design {
     round: false,
 };
 
-const EDGE: Design = Design {
+const EDGE: ModelCfg = ModelCfg {
     blocks: &[
         &["er_r1_k3_s1_e4_c24_fc24_noskip"],
         &["er_r2_k3_s2_e8_c32"],
@@ -157,7 +167,7 @@ const EDGE: Design = Design {
 };
 
 /// arXiv:1801.04381.
-const MOBILENET_V2: Design = Design {
+const MOBILENET_V2: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_c16"],
         &["ir_r2_k3_s2_e6_c24"],
@@ -174,10 +184,10 @@ const MOBILENET_V2: Design = Design {
     round: false,
 };
 
-const MOBILENET_V2_FIXED: Design = Design { head: Head::Fixed(1280), fix: true, ..MOBILENET_V2 };
+const MOBILENET_V2_FIXED: ModelCfg = ModelCfg { head: Head::Fixed(1280), fix: true, ..MOBILENET_V2 };
 
 /// arXiv:1807.11626, with squeeze-excite.
-const MNASNET_A1: Design = Design {
+const MNASNET_A1: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16_noskip"],
         &["ir_r2_k3_s2_e6_c24"],
@@ -195,7 +205,7 @@ const MNASNET_A1: Design = Design {
 };
 
 /// arXiv:1807.11626.
-const MNASNET_B1: Design = Design {
+const MNASNET_B1: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_c16_noskip"],
         &["ir_r3_k3_s2_e3_c24"],
@@ -209,7 +219,7 @@ const MNASNET_B1: Design = Design {
 };
 
 /// arXiv:1812.03443.
-const FBNET_C: Design = Design {
+const FBNET_C: ModelCfg = ModelCfg {
     blocks: &[
         &["ir_r1_k3_s1_e1_c16"],
         &["ir_r1_k3_s2_e6_c24", "ir_r2_k3_s1_e1_c24"],
@@ -225,7 +235,7 @@ const FBNET_C: Design = Design {
 };
 
 /// arXiv:1904.02877.
-const SPNASNET: Design = Design {
+const SPNASNET: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_c16_noskip"],
         &["ir_r3_k3_s2_e3_c24"],
@@ -240,7 +250,7 @@ const SPNASNET: Design = Design {
 
 /// arXiv:1907.09595: kernels mixed over groups of channels.
 #[rustfmt::skip]
-const MIXNET_S: Design = Design {
+const MIXNET_S: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16"],
         &["ir_r1_k3_a1.1_p1.1_s2_e6_c24", "ir_r1_k3_a1.1_p1.1_s1_e3_c24"],
@@ -255,7 +265,7 @@ const MIXNET_S: Design = Design {
 };
 
 #[rustfmt::skip]
-const MIXNET_M: Design = Design {
+const MIXNET_M: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c24"],
         &["ir_r1_k3.5.7_a1.1_p1.1_s2_e6_c32", "ir_r1_k3_a1.1_p1.1_s1_e3_c32"],
@@ -269,46 +279,47 @@ const MIXNET_M: Design = Design {
     ..MIXNET_S
 };
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|v| graph(v, classes))
-}
-
-fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
-    let &Variant(name, design, width, depth, port) = variant;
-    let depth = Depth { multiplier: depth, round: design.round, fix_first_last: design.fix };
-    let stages = stages(name, design.blocks, depth)?;
-    let (same, eps) = match port {
-        Port::Torch => (false, 1e-5),
-        Port::Tensorflow => (true, 1e-3),
-        Port::TorchEps1e3 => (false, 1e-3),
+fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
+    let &Config { model, width, depth, origin } = config;
+    let depth = Depth { multiplier: depth, round: model.round, fix_first_last: model.fix };
+    let stages = stages(name, model.blocks, depth)?;
+    let (same, eps) = match origin {
+        Origin::Torch => (false, 1e-5),
+        Origin::Tensorflow => (true, 1e-3),
+        Origin::TorchEps1e3 => (false, 1e-3),
     };
-    let style = Style { same, eps, act: design.act, width, se: SqueezeExcite::EFFICIENTNET };
-    let stem = if design.fix { design.stem } else { round_channels(design.stem, width) };
-    let head = match design.head {
+    let cfg = BlockCfg { same, eps, act: model.act, width, se: SqueezeExcite::EFFICIENTNET };
+    let stem = if model.fix { model.stem } else { round_channels(model.stem, width) };
+    let head = match model.head {
         Head::Fixed(c) => c,
         Head::Scaled(c) => round_channels(c, width),
         Head::AtLeast(c) => round_channels(c, width).max(c),
     };
-    let act = Some(design.act);
-    let base =
-        ConvNorm { conv: "", norm: "", kernels: &[1], stride: 1, out: 0, depthwise: false, act, last: false };
+    let act = Some(model.act);
+    let base = ConvNorm {
+        conv: "",
+        norm: "",
+        kernels: &[1],
+        stride: 1,
+        out: 0,
+        depthwise: false,
+        act,
+        zero_init_last: false,
+    };
 
     let (mut b, x) = Builder::new(name, 3, classes);
     let first = ConvNorm { conv: "conv_stem", norm: "bn1", kernels: &[3], stride: 2, out: stem, ..base };
-    let x = conv_norm(&mut b, x, &style, &first);
+    let x = conv_norm(&mut b, x, &cfg, &first);
     b.tap(x, "stem");
-    let x = trunk(&mut b, x, &style, &stages);
-    let x = conv_norm(&mut b, x, &style, &ConvNorm { conv: "conv_head", norm: "bn2", out: head, ..base });
+    let x = trunk(&mut b, x, &cfg, &stages);
+    let x = conv_norm(&mut b, x, &cfg, &ConvNorm { conv: "conv_head", norm: "bn2", out: head, ..base });
     b.tap(x, "map");
     let x = b.global_average_pool("global_pool", x);
     b.tap(x, "pool");
     let x = b.linear("classifier", x, classes, true);
     b.tap(x, "logits");
-    Ok(b.finish("classifier", "conv_stem"))
+    Ok(b.finish("classifier", "conv_stem")?)
 }

@@ -1,7 +1,7 @@
 //! The blocks of the EfficientNet family, as nodes: depthwise-separable, inverted residual, edge
 //! residual, convolution with norm; squeeze-excite.
 //!
-//! In: [`Block`]s and a [`Style`]. Out: nodes in a [`Builder`] under timm's names. Called by the
+//! In: [`Block`]s and a [`BlockCfg`]. Out: nodes in a [`Builder`] under timm's names. Called by the
 //! efficientnet and mobilenetv3 files. Source: `timm/models/_efficientnet_blocks.py`.
 
 use super::efficientnet_builder::{Block, Kind, make_divisible, round_channels};
@@ -9,7 +9,7 @@ use crate::nn::graph::{Activation, Builder, ConvSpec, NodeId, Padding, Window};
 
 /// What the blocks of one network have in common.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Style {
+pub(super) struct BlockCfg {
     /// TensorFlow's `SAME` instead of symmetric padding.
     pub(super) same: bool,
     /// Added to batch norm's variance.
@@ -41,12 +41,9 @@ impl SqueezeExcite {
         SqueezeExcite { from_expanded: false, divisible: false, act: None, gate: Activation::Sigmoid };
 }
 
-impl Style {
+impl BlockCfg {
     fn window(&self, kernel: usize, stride: usize) -> Window {
-        let padding = match self.same {
-            true => Padding::Same,
-            false => Padding::symmetric(kernel, stride, 1),
-        };
+        let padding = if self.same { Padding::Same } else { Padding::symmetric(kernel, stride, 1) };
         Window::square(kernel, stride, padding)
     }
 }
@@ -62,15 +59,15 @@ pub(super) struct ConvNorm<'a> {
     pub(super) depthwise: bool,
     pub(super) act: Option<Activation>,
     /// The last norm of the branch of a block with a shortcut.
-    pub(super) last: bool,
+    pub(super) zero_init_last: bool,
 }
 
 /// Adds a [`ConvNorm`].
-pub(super) fn conv_norm(b: &mut Builder, x: NodeId, style: &Style, layer: &ConvNorm<'_>) -> NodeId {
-    let ConvNorm { conv, norm, kernels, stride, out, depthwise, act, last } = *layer;
+pub(super) fn conv_norm(b: &mut Builder, x: NodeId, cfg: &BlockCfg, layer: &ConvNorm<'_>) -> NodeId {
+    let ConvNorm { conv, norm, kernels, stride, out, depthwise, act, zero_init_last } = *layer;
     let add = |b: &mut Builder, x, name: &str, kernel, out| {
         let groups = if depthwise { b.channels(x) } else { 1 };
-        let window = style.window(kernel, stride);
+        let window = cfg.window(kernel, stride);
         b.conv(name, x, ConvSpec { out, groups, bias: false, window })
     };
     let x = match *kernels {
@@ -89,7 +86,7 @@ pub(super) fn conv_norm(b: &mut Builder, x: NodeId, style: &Style, layer: &ConvN
             b.concat(&format!("{conv}.cat"), &parts)
         }
     };
-    let x = b.batch_norm(norm, x, style.eps, last);
+    let x = b.batch_norm(norm, x, cfg.eps, zero_init_last);
     match act {
         Some(act) => b.activation(&format!("{norm}.act"), x, act),
         None => x,
@@ -109,38 +106,36 @@ fn split(channels: usize, parts: usize) -> Vec<usize> {
 fn squeeze_excite(
     b: &mut Builder,
     x: NodeId,
-    style: &Style,
+    cfg: &BlockCfg,
     name: &str,
     ratio: f64,
     act: Activation,
 ) -> NodeId {
     let channels = b.channels(x);
     let reduced = channels as f64 * ratio;
-    let reduced = match style.se.divisible {
-        true => make_divisible(reduced, 8),
-        false => reduced.round_ties_even() as usize,
-    };
+    let reduced =
+        if cfg.se.divisible { make_divisible(reduced, 8) } else { reduced.round_ties_even() as usize };
     let window = Window::square(1, 1, Padding::all(0));
     let point = |out| ConvSpec { out, groups: 1, bias: true, window };
     let gate = b.global_average_pool(&format!("{name}.mean"), x);
     let gate = b.conv(&format!("{name}.conv_reduce"), gate, point(reduced));
-    let gate = b.activation(&format!("{name}.act1"), gate, style.se.act.unwrap_or(act));
+    let gate = b.activation(&format!("{name}.act1"), gate, cfg.se.act.unwrap_or(act));
     let gate = b.conv(&format!("{name}.conv_expand"), gate, point(channels));
-    let gate = b.activation(&format!("{name}.gate"), gate, style.se.gate);
+    let gate = b.activation(&format!("{name}.gate"), gate, cfg.se.gate);
     b.mul(&format!("{name}.mul"), x, gate)
 }
 
 /// Adds a block under `name`.
-pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block: &Block) -> NodeId {
-    let act = block.act.unwrap_or(style.act);
+pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, block: &Block) -> NodeId {
+    let act = block.act.unwrap_or(cfg.act);
     let input = b.channels(x);
-    let out = round_channels(block.out, style.width);
+    let out = round_channels(block.out, cfg.width);
     let fits = block.stride == 1 && input == out;
     // `cn` blocks have a shortcut only where their string asks for one; the others unless it forbids it.
     let skip = fits && block.skip.unwrap_or(block.kind != Kind::ConvNormAct);
     let path = |layer: &str| format!("{name}.{layer}");
     let add = |b: &mut Builder, y: NodeId, conv: &str, norm: &str, l: ConvNorm<'_>| {
-        conv_norm(b, y, style, &ConvNorm { conv: &path(conv), norm: &path(norm), ..l })
+        conv_norm(b, y, cfg, &ConvNorm { conv: &path(conv), norm: &path(norm), ..l })
     };
     let base = ConvNorm {
         conv: "",
@@ -150,15 +145,14 @@ pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block
         out,
         depthwise: false,
         act: Some(act),
-        last: false,
+        zero_init_last: false,
     };
-    let ratio = block.se / if style.se.from_expanded { 1.0 } else { block.expand };
-    let se = |b: &mut Builder, y| match block.se > 0.0 {
-        true => squeeze_excite(b, y, style, &path("se"), ratio, act),
-        false => y,
+    let ratio = block.se / if cfg.se.from_expanded { 1.0 } else { block.expand };
+    let se = |b: &mut Builder, y| {
+        if block.se > 0.0 { squeeze_excite(b, y, cfg, &path("se"), ratio, act) } else { y }
     };
     let expand = ConvNorm { kernels: &block.expand_kernels, ..base };
-    let project = ConvNorm { kernels: &block.project_kernels, act: None, last: skip, ..base };
+    let project = ConvNorm { kernels: &block.project_kernels, act: None, zero_init_last: skip, ..base };
     let y = match block.kind {
         Kind::DepthwiseSeparable => {
             let depthwise = ConvNorm { stride: block.stride, out: input, depthwise: true, ..base };
@@ -177,7 +171,7 @@ pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block
         Kind::EdgeResidual => {
             let from = match block.force_in {
                 0 => input,
-                forced => round_channels(forced, style.width),
+                forced => round_channels(forced, cfg.width),
             };
             let mid = make_divisible(from as f64 * block.expand, 8);
             let y = add(b, x, "conv_exp", "bn1", ConvNorm { stride: block.stride, out: mid, ..base });
@@ -185,23 +179,20 @@ pub(super) fn block(b: &mut Builder, x: NodeId, style: &Style, name: &str, block
             add(b, y, "conv_pwl", "bn2", project)
         }
         Kind::ConvNormAct => {
-            let layer = ConvNorm { stride: block.stride, last: skip, ..base };
+            let layer = ConvNorm { stride: block.stride, zero_init_last: skip, ..base };
             add(b, x, "conv", "bn1", layer)
         }
     };
-    match skip {
-        true => b.add(&path("add"), &[y, x]),
-        false => y,
-    }
+    if skip { b.add(&path("add"), &[y, x]) } else { y }
 }
 
 /// Adds all stages under `blocks.STAGE.BLOCK`, and taps `stage1`, `stage2` … where timm's
 /// `features_only` looks: at the last block before the resolution changes, and at the end.
-pub(super) fn trunk(b: &mut Builder, mut x: NodeId, style: &Style, stages: &[Vec<Block>]) -> NodeId {
+pub(super) fn trunk(b: &mut Builder, mut x: NodeId, cfg: &BlockCfg, stages: &[Vec<Block>]) -> NodeId {
     let mut level = 0;
     for (i, stage) in stages.iter().enumerate() {
         for (j, spec) in stage.iter().enumerate() {
-            x = block(b, x, style, &format!("blocks.{i}.{j}"), spec);
+            x = block(b, x, cfg, &format!("blocks.{i}.{j}"), spec);
         }
         let next = stages.get(i + 1).and_then(|s| s.first());
         if next.is_none_or(|n| n.stride > 1) {

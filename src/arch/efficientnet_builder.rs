@@ -45,8 +45,6 @@ pub(super) struct Block {
     pub(super) act: Option<Activation>,
     /// `fc`: channels to take the expansion from, whatever comes in; 0 for those that come in.
     pub(super) force_in: usize,
-    /// `cc`: experts of a conditional convolution; 0 for an ordinary one.
-    pub(super) experts: usize,
 }
 
 /// How often a block string is repeated when a network gets deeper.
@@ -95,7 +93,6 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
         skip: None,
         act: None,
         force_in: 0,
-        experts: 0,
     };
     let mut repeats = 1;
     for part in parts {
@@ -124,7 +121,6 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
                     "c" => block.out = count()?,
                     "se" => block.se = ratio()?,
                     "fc" => block.force_in = count()?,
-                    "cc" => block.experts = count()?,
                     _ => return Err(wrong(part)),
                 }
             }
@@ -180,7 +176,8 @@ mod tests {
         assert_eq!((r, b.kind, b.stride, b.expand, b.out), (4, Kind::InvertedResidual, 2, 2.5, 200));
         assert_eq!((b.kernels, b.expand_kernels), (vec![3, 5, 7], vec![1, 1]));
         assert_eq!((b.se, b.skip, b.act), (0.25, Some(false), Some(Activation::Silu)));
-        for bad in ["", "zz_r1", "ir_r", "ir_q3", "ir_rx", "ir_r1_k3.x"] {
+        // Experts (`cc4`) are not an ordinary convolution, and there is no other yet.
+        for bad in ["", "zz_r1", "ir_r", "ir_q3", "ir_rx", "ir_r1_k3.x", "ir_r1_k3_s1_e6_c16_cc4"] {
             assert!(matches!(decode("x", bad), Err(Error::Block { .. })), "{bad}");
         }
     }

@@ -3,12 +3,12 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/mobilenetv3.py`.
 
-use super::Error;
-use super::efficientnet_blocks::{ConvNorm, SqueezeExcite, Style, conv_norm, trunk};
+use super::efficientnet_blocks::{BlockCfg, ConvNorm, SqueezeExcite, conv_norm, trunk};
 use super::efficientnet_builder::{Depth, round_channels, stages};
+use super::{Error, Family};
 use crate::nn::graph::{Activation, Builder, ConvSpec, Graph, Padding, Window};
 
-struct Design {
+struct ModelCfg {
     /// Block strings, a slice a stage.
     blocks: &'static [&'static [&'static str]],
     act: Activation,
@@ -19,19 +19,31 @@ struct Design {
     head_bias: bool,
 }
 
-/// Name, design, width, TensorFlow's `SAME` padding, batch norm's epsilon.
-struct Variant(&'static str, &'static Design, f64, bool, f32);
+/// A definition, scaled.
+pub(super) struct Config {
+    model: &'static ModelCfg,
+    width: f64,
+    /// TensorFlow's `SAME` padding.
+    same: bool,
+    /// Batch norm's epsilon.
+    eps: f32,
+}
+
+/// Definition, width, `SAME` padding, epsilon.
+const fn scaled(model: &'static ModelCfg, width: f64, same: bool, eps: f32) -> Config {
+    Config { model, width, same, eps }
+}
 
 #[rustfmt::skip]
-const VARIANTS: &[Variant] = &[
-    Variant("mobilenetv3_large_100", &LARGE, 1.0, false, 1e-5),
-    Variant("mobilenetv3_rw", &LARGE_RW, 1.0, false, 1e-3),
-    Variant("tf_mobilenetv3_large_075", &LARGE, 0.75, true, 1e-3),
-    Variant("tf_mobilenetv3_large_100", &LARGE, 1.0, true, 1e-3),
-    Variant("tf_mobilenetv3_large_minimal_100", &LARGE_MINIMAL, 1.0, true, 1e-3),
-    Variant("tf_mobilenetv3_small_075", &SMALL, 0.75, true, 1e-3),
-    Variant("tf_mobilenetv3_small_100", &SMALL, 1.0, true, 1e-3),
-    Variant("tf_mobilenetv3_small_minimal_100", &SMALL_MINIMAL, 1.0, true, 1e-3),
+const VARIANTS: &[(&str, Config)] = &[
+    ("mobilenetv3_large_100", scaled(&LARGE, 1.0, false, 1e-5)),
+    ("mobilenetv3_rw", scaled(&LARGE_RW, 1.0, false, 1e-3)),
+    ("tf_mobilenetv3_large_075", scaled(&LARGE, 0.75, true, 1e-3)),
+    ("tf_mobilenetv3_large_100", scaled(&LARGE, 1.0, true, 1e-3)),
+    ("tf_mobilenetv3_large_minimal_100", scaled(&LARGE_MINIMAL, 1.0, true, 1e-3)),
+    ("tf_mobilenetv3_small_075", scaled(&SMALL, 0.75, true, 1e-3)),
+    ("tf_mobilenetv3_small_100", scaled(&SMALL, 1.0, true, 1e-3)),
+    ("tf_mobilenetv3_small_minimal_100", scaled(&SMALL_MINIMAL, 1.0, true, 1e-3)),
 ];
 
 /// Of the expanded channels, to a multiple of 8, ReLU inside whatever the block has.
@@ -42,7 +54,7 @@ const SE: SqueezeExcite = SqueezeExcite {
     gate: Activation::HardSigmoid,
 };
 
-const LARGE: Design = Design {
+const LARGE: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16_nre"],
         &["ir_r1_k3_s2_e4_c24_nre", "ir_r1_k3_s1_e3_c24_nre"],
@@ -59,7 +71,7 @@ const LARGE: Design = Design {
 };
 
 /// timm's own first attempt: no shortcut in the first block, the block's activation in squeeze-excite.
-const LARGE_RW: Design = Design {
+const LARGE_RW: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16_nre_noskip"],
         &["ir_r1_k3_s2_e4_c24_nre", "ir_r1_k3_s1_e3_c24_nre"],
@@ -74,7 +86,7 @@ const LARGE_RW: Design = Design {
     ..LARGE
 };
 
-const LARGE_MINIMAL: Design = Design {
+const LARGE_MINIMAL: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s1_e1_c16"],
         &["ir_r1_k3_s2_e4_c24", "ir_r1_k3_s1_e3_c24"],
@@ -88,7 +100,7 @@ const LARGE_MINIMAL: Design = Design {
     ..LARGE
 };
 
-const SMALL: Design = Design {
+const SMALL: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s2_e1_c16_se0.25_nre"],
         &["ir_r1_k3_s2_e4.5_c24_nre", "ir_r1_k3_s1_e3.67_c24_nre"],
@@ -101,7 +113,7 @@ const SMALL: Design = Design {
     ..LARGE
 };
 
-const SMALL_MINIMAL: Design = Design {
+const SMALL_MINIMAL: ModelCfg = ModelCfg {
     blocks: &[
         &["ds_r1_k3_s2_e1_c16"],
         &["ir_r1_k3_s2_e4.5_c24", "ir_r1_k3_s1_e3.67_c24"],
@@ -114,21 +126,14 @@ const SMALL_MINIMAL: Design = Design {
     ..SMALL
 };
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|v| graph(v, classes))
-}
-
-fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
-    let &Variant(name, design, width, same, eps) = variant;
+fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
+    let &Config { model, width, same, eps } = config;
     let depth = Depth { multiplier: 1.0, round: false, fix_first_last: false };
-    let stages = stages(name, design.blocks, depth)?;
-    let style = Style { same, eps, act: design.act, width, se: design.se };
+    let stages = stages(name, model.blocks, depth)?;
+    let cfg = BlockCfg { same, eps, act: model.act, width, se: model.se };
     let (mut b, x) = Builder::new(name, 3, classes);
     let first = ConvNorm {
         conv: "conv_stem",
@@ -137,20 +142,20 @@ fn graph(variant: &Variant, classes: usize) -> Result<Graph, Error> {
         stride: 2,
         out: round_channels(16, width),
         depthwise: false,
-        act: Some(design.act),
-        last: false,
+        act: Some(model.act),
+        zero_init_last: false,
     };
-    let x = conv_norm(&mut b, x, &style, &first);
+    let x = conv_norm(&mut b, x, &cfg, &first);
     b.tap(x, "stem");
-    let x = trunk(&mut b, x, &style, &stages);
+    let x = trunk(&mut b, x, &cfg, &stages);
     b.tap(x, "map");
     let x = b.global_average_pool("global_pool", x);
     let window = Window::square(1, 1, Padding::all(0));
-    let head = ConvSpec { out: design.head, groups: 1, bias: design.head_bias, window };
+    let head = ConvSpec { out: model.head, groups: 1, bias: model.head_bias, window };
     let x = b.conv("conv_head", x, head);
-    let x = b.activation("act2", x, design.act);
+    let x = b.activation("act2", x, model.act);
     b.tap(x, "pool");
     let x = b.linear("classifier", x, classes, true);
     b.tap(x, "logits");
-    Ok(b.finish("classifier", "conv_stem"))
+    Ok(b.finish("classifier", "conv_stem")?)
 }

@@ -5,6 +5,11 @@
 //! what reads a graph. Adding a model touches this folder only: a file with a table of variants, and a
 //! line in `FAMILIES`.
 
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    reason = "the compiler names every reader that a new operation needs"
+)]
+
 mod densenet;
 mod dla;
 mod efficientnet;
@@ -19,7 +24,7 @@ mod selecsls;
 mod senet;
 
 use crate::error::{Class, Classify};
-use crate::nn::graph::Graph;
+use crate::nn::graph::{BuildError, Graph};
 
 /// A graph could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,9 @@ pub enum Error {
         /// Known names that look like it, best first.
         near: Vec<String>,
     },
+    /// A definition does not make a graph.
+    #[error(transparent)]
+    Graph(#[from] BuildError),
     /// A definition string that cannot be read.
     #[error("architecture `{arch}`: cannot read `{part}` of block `{block}`")]
     Block {
@@ -55,34 +63,73 @@ impl Classify for Error {
                 let names: Vec<_> = near.iter().map(|n| format!("`{n}`")).collect();
                 Some(format!("did you mean {}?", names.join(" or ")))
             }
-            _ => None,
+            Error::Graph(_) | Error::Unknown { .. } | Error::Block { .. } => None,
         }
     }
 }
 
-/// What an arch file offers: its names, and a graph for each of them.
-struct Family {
-    names: fn() -> Vec<&'static str>,
-    build: fn(&str, usize) -> Option<Result<Graph, Error>>,
-    /// timm's name for a name that only older files have.
-    older: Option<fn(&str) -> Option<String>>,
+/// What an arch file offers: a table of names, and a graph for each of them.
+struct Family<Config: 'static> {
+    variants: &'static [(&'static str, Config)],
+    graph: fn(&str, &Config, usize) -> Result<Graph, Error>,
+    /// What published files call and lay out otherwise than timm's model.
+    checkpoint_filter: Option<fn(&str) -> Option<Renamed>>,
 }
 
-const FAMILIES: &[Family] = &[
-    Family { names: densenet::names, build: densenet::build, older: Some(densenet::older_name) },
-    Family { names: dla::names, build: dla::build, older: None },
-    Family { names: efficientnet::names, build: efficientnet::build, older: None },
-    Family { names: mobilenetv3::names, build: mobilenetv3::build, older: None },
-    Family { names: regnet::names, build: regnet::build, older: None },
-    Family { names: res2net::names, build: res2net::build, older: None },
-    Family { names: resnet::names, build: resnet::build, older: None },
-    Family { names: selecsls::names, build: selecsls::build, older: None },
-    Family { names: senet::names, build: senet::build, older: None },
+/// A [`Family`] whatever its configuration is.
+trait Offer: Sync {
+    fn names(&self) -> Vec<&'static str>;
+    fn build(&self, name: &str, classes: usize) -> Option<Result<Graph, Error>>;
+    fn renamed(&self, tensor: &str) -> Option<Renamed>;
+}
+
+impl<Config: Sync> Offer for Family<Config> {
+    fn names(&self) -> Vec<&'static str> {
+        self.variants.iter().map(|(name, _)| *name).collect()
+    }
+
+    fn build(&self, name: &str, classes: usize) -> Option<Result<Graph, Error>> {
+        let (name, config) = self.variants.iter().find(|(known, _)| *known == name)?;
+        Some((self.graph)(name, config, classes))
+    }
+
+    fn renamed(&self, tensor: &str) -> Option<Renamed> {
+        self.checkpoint_filter.and_then(|filter| filter(tensor))
+    }
+}
+
+/// What timm's model calls a tensor of a published file, and how its dimensions are ordered there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// The state-dict name.
+    pub name: String,
+    /// For each dimension of timm's, which of the file's it is, as `torch.Tensor.permute` takes it; `None` where
+    /// they are the same. A permuted view of the file costs nothing: only its strides change.
+    pub permute: Option<&'static [usize]>,
+}
+
+impl Renamed {
+    /// Another name, the same layout.
+    fn to(name: String) -> Self {
+        Renamed { name, permute: None }
+    }
+}
+
+static FAMILIES: &[&dyn Offer] = &[
+    &densenet::FAMILY,
+    &dla::FAMILY,
+    &efficientnet::FAMILY,
+    &mobilenetv3::FAMILY,
+    &regnet::FAMILY,
+    &res2net::FAMILY,
+    &resnet::FAMILY,
+    &selecsls::FAMILY,
+    &senet::FAMILY,
 ];
 
 /// Every architecture that can be built, sorted.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| (f.names)()).collect();
+    let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| f.names()).collect();
     names.sort_unstable();
     names
 }
@@ -98,17 +145,16 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::Unknown`], with the nearest names.
 pub fn build(name: &str, classes: usize) -> Result<Graph, Error> {
-    match FAMILIES.iter().find_map(|f| (f.build)(name, classes)) {
+    match FAMILIES.iter().find_map(|f| f.build(name, classes)) {
         Some(graph) => graph,
         None => Err(Error::Unknown { name: name.to_owned(), near: nearest(name) }),
     }
 }
 
-/// timm's name of a tensor that older files of an architecture have under another one: what timm's
-/// `checkpoint_filter_fn`s do. `None` for a name that they leave as it is.
-pub fn older_name(arch: &str, name: &str) -> Option<String> {
-    let family = FAMILIES.iter().find(|f| (f.names)().contains(&arch))?;
-    family.older.and_then(|older| older(name))
+/// timm's name and layout of a tensor that published files of an architecture have otherwise: what timm's
+/// `checkpoint_filter_fn`s do. `None` for a tensor that they leave as it is.
+pub fn checkpoint_filter(arch: &str, tensor: &str) -> Option<Renamed> {
+    FAMILIES.iter().find(|f| f.names().contains(&arch))?.renamed(tensor)
 }
 
 /// At most three known names that look like `name`.

@@ -3,10 +3,10 @@
 //! In: a name. Out: a graph. Called by `arch::build`; the blocks' middle also by the ResNet and DLA
 //! files. Source: `timm/models/res2net.py`.
 
-use super::Error;
+use super::Family;
 use super::layers::{conv, norm_relu};
 use super::resnet::{self, Block, Config};
-use crate::nn::graph::{Builder, Graph, NodeId, Padding, PoolKind, Window};
+use crate::nn::graph::{Builder, NodeId, Padding, PoolKind, Window};
 
 const R50: [usize; 4] = [3, 4, 6, 3];
 
@@ -21,15 +21,9 @@ const VARIANTS: &[(&str, Config)] = &[
     ("res2next50", Config::new(Block::Bottle2neck(4), R50).groups(8, 4)),
 ];
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
-
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|(name, config)| Ok(resnet::graph(name, config, classes)))
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> =
+    Family { variants: VARIANTS, graph: resnet::graph, checkpoint_filter: None };
 
 /// The parts of a block's middle.
 pub(super) struct Middle {
@@ -64,12 +58,11 @@ pub(super) fn middle(b: &mut Builder, x: NodeId, name: &str, m: &Middle) -> Node
     b.sort_weights(from, |weight| !weight.contains(".convs."));
     if m.scale > 1 {
         let last = part(b, m.scale - 1);
-        parts.push(match m.first {
-            true => {
-                let window = Window::square(3, m.stride, Padding::all(1));
-                b.pool(&path("pool"), last, PoolKind::Average { count_padding: true }, window)
-            }
-            false => last,
+        parts.push(if m.first {
+            let window = Window::square(3, m.stride, Padding::all(1));
+            b.pool(&path("pool"), last, PoolKind::Average { count_padding: true }, window)
+        } else {
+            last
         });
     }
     b.concat(&path("cat"), &parts)

@@ -6,7 +6,7 @@
 
 use super::efficientnet_builder::make_divisible;
 use super::layers::{EPS, classify, conv, norm_relu, squeeze_excite};
-use super::{Error, res2net};
+use super::{Error, Family, res2net};
 use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, PoolKind, Window};
 
 /// The residual branch.
@@ -142,17 +142,10 @@ const VARIANTS: &[(&str, Config)] = &[
     ("senet154", SENET.stem(Stem::Deep(64))),
 ];
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|(name, config)| Ok(graph(name, config, classes)))
-}
-
-pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Graph {
+pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut b, x) = Builder::new(name, 3, classes);
     let (x, first_conv) = stem(&mut b, x, config.stem);
     b.tap(x, "stem");
@@ -165,7 +158,7 @@ pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Graph {
         b.tap(x, &format!("stage{}", stage + 1));
     }
     classify(&mut b, x, "fc", classes);
-    b.finish("fc", first_conv)
+    Ok(b.finish("fc", first_conv)?)
 }
 
 /// The stem's output and the first convolution's name.
@@ -217,10 +210,7 @@ fn residual(b: &mut Builder, x: NodeId, name: &str, c: &Config, planes: usize, s
     // A sixteenth of the channels, to a multiple of 8.
     let reduced = make_divisible(out as f64 / 16.0, 8);
     let y = if c.se { squeeze_excite(b, y, &path("se"), reduced) } else { y };
-    let shortcut = match projects {
-        true => project(b, x, &path("downsample"), c, out, stride),
-        false => x,
-    };
+    let shortcut = if projects { project(b, x, &path("downsample"), c, out, stride) } else { x };
     let y = b.add(&path("add"), &[y, shortcut]);
     b.activation(&path(last), y, Activation::Relu)
 }

@@ -2,8 +2,8 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/selecsls.py`.
 
-use super::Error;
 use super::layers::{classify, sequential};
+use super::{Error, Family};
 use crate::nn::graph::{Builder, Graph, NodeId};
 
 /// A block: inner channels, output channels, whether it starts a level (and halves the resolution).
@@ -32,23 +32,27 @@ const FEATURES_60: &[Block] = &[
     (288, 416, false),
 ];
 
-const VARIANTS: &[(&str, &[Block], &[Head])] = &[
-    ("selecsls42b", FEATURES_42, &[(960, 3, 2), (1024, 3, 1), (1280, 3, 2), (1024, 1, 1)]),
-    ("selecsls60", FEATURES_60, &[(756, 3, 2), (1024, 3, 1), (1024, 3, 2), (1280, 1, 1)]),
-    ("selecsls60b", FEATURES_60, &[(756, 3, 2), (1024, 3, 1), (1280, 3, 2), (1024, 1, 1)]),
+pub(super) struct Config {
+    blocks: &'static [Block],
+    head: &'static [Head],
+}
+
+const fn config(blocks: &'static [Block], head: &'static [Head]) -> Config {
+    Config { blocks, head }
+}
+
+#[rustfmt::skip]
+const VARIANTS: &[(&str, Config)] = &[
+    ("selecsls42b", config(FEATURES_42, &[(960, 3, 2), (1024, 3, 1), (1280, 3, 2), (1024, 1, 1)])),
+    ("selecsls60", config(FEATURES_60, &[(756, 3, 2), (1024, 3, 1), (1024, 3, 2), (1280, 1, 1)])),
+    ("selecsls60b", config(FEATURES_60, &[(756, 3, 2), (1024, 3, 1), (1280, 3, 2), (1024, 1, 1)])),
 ];
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS.iter().find(|v| v.0 == name).map(|&(name, blocks, head)| Ok(graph(name, blocks, head, classes)))
-}
-
-fn graph(name: &str, blocks: &[Block], head: &[Head], classes: usize) -> Graph {
+fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
+    let &Config { blocks, head } = config;
     let (mut b, x) = Builder::new(name, 3, classes);
     let mut x = sequential(&mut b, x, "stem", 32, [3, 2, 1]);
     b.tap(x, "stem");
@@ -72,7 +76,7 @@ fn graph(name: &str, blocks: &[Block], head: &[Head], classes: usize) -> Graph {
         }
     }
     classify(&mut b, x, "fc", classes);
-    b.finish("fc", "stem.0")
+    Ok(b.finish("fc", "stem.0")?)
 }
 
 /// Six convolutions; the last reads three of them and the level's skip.

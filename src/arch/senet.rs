@@ -3,8 +3,8 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/senet.py`.
 
-use super::Error;
 use super::layers::{EPS, classify, conv, norm_relu, squeeze_excite};
+use super::{Error, Family};
 use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, PoolKind, Window};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,33 +19,30 @@ enum Block {
     Basic,
 }
 
+pub(super) struct Config {
+    block: Block,
+    /// Blocks a stage.
+    layers: [usize; 4],
+}
+
 #[rustfmt::skip]
-const VARIANTS: &[(&str, Block, [usize; 4])] = &[
-    ("legacy_senet154", Block::Senet, [3, 8, 36, 3]),
-    ("legacy_seresnet18", Block::Basic, [2, 2, 2, 2]),
-    ("legacy_seresnet34", Block::Basic, [3, 4, 6, 3]),
-    ("legacy_seresnet50", Block::Resnet, [3, 4, 6, 3]),
-    ("legacy_seresnet101", Block::Resnet, [3, 4, 23, 3]),
-    ("legacy_seresnet152", Block::Resnet, [3, 8, 36, 3]),
-    ("legacy_seresnext26_32x4d", Block::Resnext, [2, 2, 2, 2]),
-    ("legacy_seresnext50_32x4d", Block::Resnext, [3, 4, 6, 3]),
-    ("legacy_seresnext101_32x4d", Block::Resnext, [3, 4, 23, 3]),
+const VARIANTS: &[(&str, Config)] = &[
+    ("legacy_senet154", Config { block: Block::Senet, layers: [3, 8, 36, 3] }),
+    ("legacy_seresnet18", Config { block: Block::Basic, layers: [2, 2, 2, 2] }),
+    ("legacy_seresnet34", Config { block: Block::Basic, layers: [3, 4, 6, 3] }),
+    ("legacy_seresnet50", Config { block: Block::Resnet, layers: [3, 4, 6, 3] }),
+    ("legacy_seresnet101", Config { block: Block::Resnet, layers: [3, 4, 23, 3] }),
+    ("legacy_seresnet152", Config { block: Block::Resnet, layers: [3, 8, 36, 3] }),
+    ("legacy_seresnext26_32x4d", Config { block: Block::Resnext, layers: [2, 2, 2, 2] }),
+    ("legacy_seresnext50_32x4d", Config { block: Block::Resnext, layers: [3, 4, 6, 3] }),
+    ("legacy_seresnext101_32x4d", Config { block: Block::Resnext, layers: [3, 4, 23, 3] }),
 ];
 
-/// The names of this file.
-pub(super) fn names() -> Vec<&'static str> {
-    VARIANTS.iter().map(|v| v.0).collect()
-}
+/// What this file offers.
+pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
-/// The graph of `name`, where it is of this file.
-pub(super) fn build(name: &str, classes: usize) -> Option<Result<Graph, Error>> {
-    VARIANTS
-        .iter()
-        .find(|v| v.0 == name)
-        .map(|&(name, block, layers)| Ok(graph(name, block, layers, classes)))
-}
-
-fn graph(name: &str, block: Block, layers: [usize; 4], classes: usize) -> Graph {
+fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
+    let &Config { block, layers } = config;
     let (mut b, mut x) = Builder::new(name, 3, classes);
     // Widths of the stem's convolutions; SENet-154 has three of 3×3, the others one of 7×7.
     let stem: &[usize] = if block == Block::Senet { &[64, 64, 128] } else { &[64] };
@@ -65,7 +62,7 @@ fn graph(name: &str, block: Block, layers: [usize; 4], classes: usize) -> Graph 
         b.tap(x, &format!("stage{}", stage + 1));
     }
     classify(&mut b, x, "last_linear", classes);
-    b.finish("last_linear", "layer0.conv1")
+    Ok(b.finish("last_linear", "layer0.conv1")?)
 }
 
 fn residual(b: &mut Builder, x: NodeId, name: &str, block: Block, planes: usize, stride: usize) -> NodeId {
@@ -89,13 +86,12 @@ fn residual(b: &mut Builder, x: NodeId, name: &str, block: Block, planes: usize,
         }
     }
     let y = squeeze_excite(b, y, &path("se_module"), out / 16);
-    let shortcut = match stride != 1 || b.channels(x) != out {
-        true => {
-            let kernel = if block == Block::Senet && stride != 1 { 3 } else { 1 };
-            let x = conv(b, x, &path("downsample.0"), out, [kernel, stride, 1]);
-            b.batch_norm(&path("downsample.1"), x, EPS, false)
-        }
-        false => x,
+    let shortcut = if stride != 1 || b.channels(x) != out {
+        let kernel = if block == Block::Senet && stride != 1 { 3 } else { 1 };
+        let x = conv(b, x, &path("downsample.0"), out, [kernel, stride, 1]);
+        b.batch_norm(&path("downsample.1"), x, EPS, false)
+    } else {
+        x
     };
     let y = b.add(&path("add"), &[y, shortcut]);
     b.activation(&path("relu"), y, Activation::Relu)

@@ -178,6 +178,21 @@ impl Checkpoint {
         true
     }
 
+    /// Reorders a tensor's dimensions, as `torch.Tensor.permute` does: the `i`th of the result is `order[i]` of the
+    /// file's. Only shape and strides change. Whether it did: not where the order is none of the tensor's dimensions.
+    pub fn permute(&mut self, name: &str, order: &[usize]) -> bool {
+        let Some(tensor) = self.tensors.iter_mut().find(|t| t.name == name) else { return false };
+        let mut sorted = order.to_vec();
+        sorted.sort_unstable();
+        // Packed types count their last dimension in halves.
+        if !sorted.iter().copied().eq(0..tensor.shape.len()) || tensor.dtype.bits() < 8 {
+            return false;
+        }
+        let permuted = |of: &[usize]| order.iter().filter_map(|&i| of.get(i).copied()).collect::<Vec<_>>();
+        (tensor.shape, tensor.strides) = (permuted(&tensor.shape), permuted(&tensor.strides));
+        true
+    }
+
     fn fault(&self, fault: Fault) -> Error {
         Error::Fault { path: self.path.clone(), fault }
     }

@@ -55,7 +55,7 @@ impl Weights for Mapped {
         Some(View { shape: Cow::Borrowed(&tensor.shape), values })
     }
 
-    fn forget(&self) {
+    fn release_pages(&self) {
         self.checkpoint.forget();
     }
 

@@ -54,10 +54,17 @@ pub fn name_as(
     }
     let older: Vec<_> = names()
         .filter(|name| !known.contains(name))
-        .filter_map(|name| Some((name.to_owned(), arch::older_name(&graph.name, name)?)))
+        .filter_map(|name| Some((name.to_owned(), arch::checkpoint_filter(&graph.name, name)?)))
         .collect();
     if !older.is_empty() {
-        return renamed(checkpoint, graph, "older files of this architecture", older).map(Some);
+        let pairs = older.iter().map(|(file, timm)| (file.clone(), timm.name.clone())).collect();
+        let named = renamed(checkpoint, graph, "published files of this architecture", pairs)?;
+        for (_, timm) in older {
+            if let Some(order) = timm.permute {
+                checkpoint.permute(&timm.name, order);
+            }
+        }
+        return Ok(Some(named));
     }
     if let Some(pairs) = rename::torchvision(target()) {
         let theirs: std::collections::HashMap<&str, &str> =

@@ -83,18 +83,14 @@ pub fn describe(graph: &Graph, input: Shape) -> Result<Description, ShapeError> 
         let of = |keep: fn(&super::graph::Weight) -> bool| -> u64 {
             weights.iter().filter_map(|&w| graph.weight(w)).filter(|w| keep(w)).map(|w| w.elements()).sum()
         };
-        let filter = weights.first().and_then(|&w| graph.weight(w)).map_or(0, |w| w.elements());
-        let [n, _, h, w] = output.map(|d| d as u64);
+        let inputs: Vec<Shape> = node.inputs.iter().filter_map(|i| shapes.get(i.0).copied()).collect();
         layers.push(Layer {
             name: node.name.clone(),
             kind: node.op.kind(),
             detail: detail(&node.op),
             output,
             params: of(|w| w.is_parameter()),
-            macs: match node.op {
-                Op::Conv { .. } | Op::Linear { .. } => filter * n * h * w,
-                _ => 0,
-            },
+            macs: node.op.macs(&inputs, output),
             taps: node.taps.clone(),
         });
     }
@@ -124,7 +120,14 @@ fn detail(op: &Op) -> String {
         Op::Conv { groups, window: w, .. } if *groups > 1 => format!("{} groups {groups}", window(w)),
         Op::Conv { window: w, .. } | Op::Pool(_, w) => window(w),
         Op::Slice { start, len } => format!("channels {start}..{}", start + len),
-        _ => String::new(),
+        Op::Input { .. }
+        | Op::BatchNorm { .. }
+        | Op::Activation(_)
+        | Op::Add
+        | Op::Mul
+        | Op::Concat
+        | Op::GlobalAveragePool
+        | Op::Linear { .. } => String::new(),
     }
 }
 
@@ -183,7 +186,7 @@ mod tests {
         let x = b.activation("a.bn.act", x, Activation::Relu);
         let x = b.global_average_pool("pool", x);
         b.linear("fc", x, 10, true);
-        b.finish("fc", "a.conv")
+        b.finish("fc", "a.conv").unwrap()
     }
 
     #[test]

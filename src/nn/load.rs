@@ -72,7 +72,7 @@ pub struct Error {
 }
 
 /// How many problems a message lists.
-const LISTED: usize = 6;
+const MAX_LISTED: usize = 6;
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,9 +86,9 @@ impl std::fmt::Display for Error {
             count(|p| matches!(p, Problem::Shape { .. } | Problem::Unusable { .. })),
             count(|p| matches!(p, Problem::LeftOver { .. })),
         )?;
-        self.problems.iter().take(LISTED).try_for_each(|p| write!(f, "\n{p}"))?;
+        self.problems.iter().take(MAX_LISTED).try_for_each(|p| write!(f, "\n{p}"))?;
         match self.problems.len() {
-            n if n > LISTED => write!(f, "\nand {} more", n - LISTED),
+            n if n > MAX_LISTED => write!(f, "\nand {} more", n - MAX_LISTED),
             _ => Ok(()),
         }
     }
@@ -103,9 +103,10 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         let missing = self.problems.iter().filter(|p| matches!(p, Problem::Missing { .. })).count();
-        match missing == self.needed {
-            true => Some("not one name fits: is this another architecture, or another naming scheme?".into()),
-            false => None,
+        if missing == self.needed {
+            Some("not one name fits: is this another architecture, or another naming scheme?".into())
+        } else {
+            None
         }
     }
 }
@@ -131,10 +132,13 @@ pub fn check(graph: &Graph, weights: &dyn Weights) -> Result<Loaded, Error> {
     let mut loaded = Loaded::default();
     let mut left_over = Vec::new();
     for (name, shape) in &found {
-        match needed.contains(name.as_str()) {
-            true => {}
-            false if graph.ignore.iter().any(|p| name.starts_with(p)) => loaded.ignored.push(name.clone()),
-            false => left_over.push((name, shape)),
+        if needed.contains(name.as_str()) {
+            continue;
+        }
+        if graph.ignore.iter().any(|p| name.starts_with(p)) {
+            loaded.ignored.push(name.clone())
+        } else {
+            left_over.push((name, shape))
         }
     }
     let mut problems = Vec::new();
@@ -154,7 +158,7 @@ pub fn check(graph: &Graph, weights: &dyn Weights) -> Result<Loaded, Error> {
             None if weight.is_required() => {
                 // Suggestions cost a comparison with every tensor left over: only for those listed.
                 let near =
-                    (problems.len() < LISTED).then(|| nearest(&weight.name, &weight.shape, &left_over));
+                    (problems.len() < MAX_LISTED).then(|| nearest(&weight.name, &weight.shape, &left_over));
                 problems.push(Problem::Missing {
                     name: weight.name.clone(),
                     shape: weight.shape.clone(),
@@ -166,12 +170,11 @@ pub fn check(graph: &Graph, weights: &dyn Weights) -> Result<Loaded, Error> {
     }
     let extra = left_over.into_iter();
     problems.extend(extra.map(|(n, s)| Problem::LeftOver { name: n.clone(), shape: s.clone() }));
-    match problems.is_empty() {
-        true => Ok(loaded),
-        false => {
-            let needed = graph.weights.iter().filter(|w| w.is_required()).count();
-            Err(Error { graph: graph.name.clone(), problems, needed })
-        }
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        let needed = graph.weights.iter().filter(|w| w.is_required()).count();
+        Err(Error { graph: graph.name.clone(), problems, needed })
     }
 }
 
@@ -188,7 +191,7 @@ mod tests {
     use super::*;
     use crate::graph::Builder;
     use crate::seeded::Seeded;
-    use crate::weights::{Map, Weights};
+    use crate::weights::{StateDict, Weights};
 
     fn graph() -> Graph {
         let (mut b, x) = Builder::new("tiny", 4, 2);
@@ -196,10 +199,10 @@ mod tests {
         let x = b.global_average_pool("pool", x);
         b.linear("fc", x, 2, true);
         b.ignore("AuxLogits.");
-        b.finish("fc", "bn1")
+        b.finish("fc", "bn1").unwrap()
     }
 
-    fn weights() -> Map {
+    fn weights() -> StateDict {
         let seeded = Seeded::new(&graph(), 0);
         let names = seeded.names().into_iter();
         names.map(|(n, s)| (n.clone(), (s, seeded.get(&n).unwrap().values.into_owned()))).collect()
@@ -229,7 +232,7 @@ mod tests {
              `head.fc.weight` [2, 4] is left over"
         );
         assert_eq!(error.hint(), None);
-        let none = check(&graph(), &Map::new()).unwrap_err();
+        let none = check(&graph(), &StateDict::new()).unwrap_err();
         assert!(none.hint().unwrap().contains("another architecture"));
     }
 }

@@ -4,6 +4,11 @@
 //! plain candle operations and nothing folded (the truth), `plan` runs it fast. An architecture file
 //! knows none of them. Values come as [`weights::Weights`]: from a file, drawn from a seed (`seeded`), or a map; `load` says whether they fit.
 
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    reason = "the compiler names every reader that a new operation needs"
+)]
+
 pub mod describe;
 pub mod graph;
 pub mod load;

@@ -8,7 +8,9 @@
 
 use candle_core::{Device, Tensor};
 
-use super::graph::{Activation, Graph, Node, NodeId, Op, PoolKind, Shape, ShapeError, WeightId, Window};
+use super::graph::{
+    Activation, Graph, Node, NodeId, Op, PoolKind, Shape, ShapeError, ValueError, WeightId, Window,
+};
 use super::load;
 use super::weights::Weights;
 use zoo_common::error::{Class, Classify};
@@ -23,8 +25,8 @@ pub enum Error {
     #[error(transparent)]
     Load(#[from] load::Error),
     /// A tensor that is there cannot be read.
-    #[error("tensor `{0}` cannot be read")]
-    Unreadable(String),
+    #[error(transparent)]
+    Value(#[from] ValueError),
     /// Another number of values than the shape says.
     #[error("an image of shape {shape:?} has {expected} values, not {found}")]
     Values {
@@ -62,7 +64,7 @@ impl Classify for Error {
             Error::Shape(e) => e.class(),
             Error::Load(e) => e.class(),
             Error::Values { .. } | Error::Tap { .. } => Class::BadInput,
-            Error::Unreadable(_) | Error::Candle { .. } => Class::World,
+            Error::Value(_) | Error::Candle { .. } => Class::World,
         }
     }
 }
@@ -97,9 +99,8 @@ impl Reference {
             }
             for id in node.op.weights() {
                 if let (Some(weight), Some(slot)) = (graph.weight(id), tensors.get_mut(id.0)) {
-                    let view =
-                        weights.get(&weight.name).ok_or_else(|| Error::Unreadable(weight.name.clone()))?;
-                    let tensor = Tensor::from_slice(&view.values, weight.shape.as_slice(), device);
+                    let values = graph.value(id, weights)?;
+                    let tensor = Tensor::from_slice(&values, weight.shape.as_slice(), device);
                     *slot =
                         Some(tensor.map_err(|source| Error::Candle { layer: weight.name.clone(), source })?);
                 }
@@ -343,9 +344,10 @@ fn pool(x: &Tensor, kind: PoolKind, window: &Window, output: Shape) -> CandleRes
             (kh * kw) as f32 / count.max(1) as f32
         }));
     }
-    match factors.iter().all(|&f| f == 1.0) {
-        true => Ok(mean),
-        false => mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, oh, ow), x.device())?),
+    if factors.iter().all(|&f| f == 1.0) {
+        Ok(mean)
+    } else {
+        mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, oh, ow), x.device())?)
     }
 }
 

@@ -68,8 +68,8 @@ fn splitmix64(state: &mut u64) -> u64 {
 fn value(role: Role, u: f64) -> f64 {
     match role {
         Role::Filter { fan_in } => (2.0 * u - 1.0) * (3.0 * 2.0 / fan_in as f64).sqrt(),
-        Role::NormWeight { last: false } | Role::Other => 0.75 + 0.5 * u,
-        Role::NormWeight { last: true } => (0.75 + 0.5 * u) * 0.2,
+        Role::NormWeight { zero_init_last: false } | Role::Other => 0.75 + 0.5 * u,
+        Role::NormWeight { zero_init_last: true } => (0.75 + 0.5 * u) * 0.2,
         Role::Bias => (2.0 * u - 1.0) * 0.2,
         Role::RunningMean => 0.4 * u - 0.2,
         Role::RunningVar => 0.5 + u,

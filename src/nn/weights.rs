@@ -25,7 +25,7 @@ pub trait Weights: Send + Sync {
 
     /// All values were copied that were asked for until now: memory that can be had again, such as a mapped
     /// file's, may be given back.
-    fn forget(&self) {}
+    fn release_pages(&self) {}
 
     /// Why a tensor that is there cannot be used, such as its type; `None` where it can.
     fn unusable(&self, _name: &str) -> Option<String> {
@@ -34,9 +34,9 @@ pub trait Weights: Send + Sync {
 }
 
 /// A state dict in memory.
-pub type Map = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub type StateDict = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-impl Weights for Map {
+impl Weights for StateDict {
     fn get(&self, name: &str) -> Option<View<'_>> {
         let (shape, values) = BTreeMap::get(self, name)?;
         Some(View { shape: Cow::Borrowed(shape), values: Cow::Borrowed(values) })

@@ -8,10 +8,10 @@ use serde_json::Value;
 fn json_files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => json_files(&path, out),
-            false if path.extension().is_some_and(|e| e == "json") => out.push(path),
-            false => {}
+        if path.is_dir() {
+            json_files(&path, out)
+        } else if path.extension().is_some_and(|e| e == "json") {
+            out.push(path)
         }
     }
 }

@@ -43,7 +43,7 @@ fn every_name_is_the_one_that_torchvision_has() {
                     let rest = rest.replacen("conv1", "conv.1", 1).replacen("conv2", "conv.2", 1);
                     let older = format!("{block}.denselayer{rest}");
                     (!name.ends_with("num_batches_tracked")).then(|| {
-                        let ours = zoo::arch::older_name(arch, &older).unwrap();
+                        let ours = zoo::arch::checkpoint_filter(arch, &older).unwrap().name;
                         (older, ours)
                     })
                 };

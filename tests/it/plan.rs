@@ -3,7 +3,7 @@
 
 use candle_core::Device;
 use proptest::prelude::*;
-use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
+use zoo::nn::graph::{Activation, BuildError, Builder, ConvSpec, Graph, NodeId, Padding, PoolKind, Window};
 use zoo::nn::plan::{Isa, Plan};
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::{self, Seeded};
@@ -14,14 +14,15 @@ fn distance(found: &[f32], truth: &[f32]) -> f64 {
     let n = truth.len() as f64;
     let mean = truth.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
     let sigma = (truth.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
-    apart(found, truth) / sigma
+    max_abs_diff(found, truth) / sigma
 }
 
 /// Largest difference; infinite where one is not a number.
-fn apart(found: &[f32], truth: &[f32]) -> f64 {
-    let apart = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
+fn max_abs_diff(found: &[f32], truth: &[f32]) -> f64 {
+    assert_eq!(found.len(), truth.len());
+    let diff = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
     let worse = |a: f64, b: f64| if b.is_nan() { f64::INFINITY } else { a.max(b) };
-    found.iter().zip(truth).map(apart).fold(0.0, worse)
+    found.iter().zip(truth).map(diff).fold(0.0, worse)
 }
 
 /// The design's bound for direct kernels.
@@ -84,7 +85,9 @@ fn agrees_with_timm(arch: &str, isa: Isa, largest: usize) {
     let golden = golden::of(arch).unwrap().unwrap();
     let graph = zoo::arch::build(arch, 1000).unwrap();
     let weights = Seeded::new(&graph, golden.seed);
-    for row in golden.rows.iter().filter(|r| r.size <= largest) {
+    let rows: Vec<_> = golden.rows.iter().filter(|r| r.size <= largest).collect();
+    assert!(!rows.is_empty(), "{arch}: no record of {largest} pixels or less");
+    for row in rows {
         let image = seeded::input(golden.seed, [1, 3, row.size, row.size]);
         let plan = Plan::new(&graph, &weights, [3, row.size, row.size], isa).unwrap();
         let mut out = vec![f32::NAN; plan.outputs()];
@@ -149,6 +152,52 @@ fn threads_do_not_change_a_bit() {
             }
         }
     }
+}
+
+#[test]
+fn every_tap_is_what_the_reference_has_there() {
+    for (name, side) in [("resnet18", 64), ("mobilenetv3_large_100", 65), ("densenet121", 64), ("dla34", 64)]
+    {
+        let graph = zoo::arch::build(name, 1000).unwrap();
+        let weights = Seeded::new(&graph, 0);
+        let (shape, image) = ([1, 3, side, side], seeded::input(0, [1, 3, side, side]));
+        let (taps, nodes): (Vec<_>, Vec<_>) = graph.taps().unzip();
+        let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
+        let truth = reference.features(&image, shape, &taps).unwrap();
+        for isa in isas() {
+            let plan = Plan::with_outputs(&graph, &weights, [3, side, side], isa, &nodes).unwrap();
+            let mut worker = plan.worker_on(2).unwrap();
+            worker.forward(&image).unwrap();
+            for (i, (tap, truth)) in taps.iter().zip(&truth).enumerate() {
+                assert_eq!(plan.output_shapes()[i].as_slice(), truth.dims(), "{name} {tap}");
+                let truth: Vec<f32> = truth.flatten_all().unwrap().to_vec1().unwrap();
+                let mut found = vec![f32::NAN; truth.len()];
+                worker.output(i, &mut found).unwrap();
+                let far = distance(&found, &truth);
+                assert!(far <= BOUND, "{name} {tap} on {isa}: {far:e}");
+            }
+            // What is wanted besides does not change the logits.
+            let mut logits = vec![f32::NAN; 1000];
+            worker.logits(&image, &mut logits).unwrap();
+            let plan = Plan::new(&graph, &weights, [3, side, side], isa).unwrap();
+            assert!(distance(&run(&plan, &image, 1), &logits) <= BOUND, "{name} on {isa}");
+        }
+    }
+}
+
+#[test]
+fn what_a_plan_is_not_made_for_is_refused() {
+    let graph = zoo::arch::build("resnet18", 1000).unwrap();
+    let weights = Seeded::new(&graph, 0);
+    let isa = Isa::Portable(zoo::nn::kernels::Portable);
+    let plan = |image, outputs: &[NodeId]| Plan::with_outputs(&graph, &weights, image, isa, outputs);
+    let error = plan([3, 64, 64], &[NodeId(9999)]).unwrap_err();
+    assert_eq!(error.to_string(), "`resnet18` has no node 9999");
+    let plan = plan([3, 64, 64], &[graph.output()]).unwrap();
+    let mut worker = plan.worker().unwrap();
+    assert!(worker.forward(&[0.0; 7]).is_err());
+    assert!(worker.output(1, &mut []).is_err(), "there is one output");
+    assert!(worker.output(0, &mut [0.0; 999]).is_err());
 }
 
 /// A window, and how it meets the border.
@@ -243,8 +292,8 @@ fn small() -> impl Strategy<Value = Small> {
 }
 
 impl Small {
-    fn graph(&self) -> Graph {
-        let (mut b, image) = Builder::new("small", self.image[0], self.classes);
+    fn graph(&self) -> Result<Graph, BuildError> {
+        let (mut b, image) = Builder::for_image("small", self.image, self.classes);
         let mut count = 0;
         let mut conv = |b: &mut Builder, x: NodeId, out: usize, groups: usize, window: Window, act| {
             count += 1;
@@ -312,15 +361,12 @@ proptest! {
 
     #[test]
     fn small_networks_agree_with_the_reference(small in small(), seed in 0u64..1000) {
+        // A window that does not fit, or a sum of unequal sizes, is no network; torch refuses padding of more than
+        // half a pool's window.
         let graph = small.graph();
+        let fits = graph.is_ok();
         let [c, h, w] = small.image;
         let shape = [1, c, h, w];
-        let fits = graph.shapes(shape).is_ok_and(|shapes| {
-            // A sum wants equal sizes; torch refuses padding of more than half a pool's window.
-            let adds = graph.nodes.iter().filter(|n| n.name == "add");
-            let equal = |n: &zoo::nn::graph::Node| shapes[n.inputs[0].0] == shapes[n.inputs[1].0];
-            adds.clone().all(equal)
-        });
         let padded = |w: &Window| match w.padding {
             Padding::Explicit([a, b, c, d]) => {
                 a.max(b) > w.kernel[0] / 2 || c.max(d) > w.kernel[1] / 2
@@ -328,6 +374,7 @@ proptest! {
             Padding::Same => false,
         };
         prop_assume!(fits && !matches!(&small.middle, Middle::Pool(_, w) if padded(w) || w.dilation != [1; 2]));
+        let graph = graph.unwrap();
         let weights = Seeded::new(&graph, seed);
         let image = seeded::input(seed, shape);
         let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
@@ -336,10 +383,13 @@ proptest! {
         for isa in Isa::available() {
             let plan = Plan::new(&graph, &weights, small.image, isa).unwrap();
             let one = run(&plan, &image, 1);
-            let far = apart(&one, &truth);
+            let far = max_abs_diff(&one, &truth);
             prop_assert!(far <= BOUND * f64::from(largest), "{isa}: {far:e} of {largest}");
             let three = run(&plan, &image, 3);
             prop_assert!(one.iter().zip(&three).all(|(a, b)| a.to_bits() == b.to_bits()), "{isa}: threads");
+            let plain = Plan::unfused(&graph, &weights, small.image, isa, &[graph.output()]).unwrap();
+            let far = max_abs_diff(&run(&plain, &image, 2), &truth);
+            prop_assert!(far <= BOUND * f64::from(largest), "by definition on {isa}: {far:e} of {largest}");
         }
     }
 }

@@ -25,6 +25,27 @@ pub enum Activation {
     Mish,
 }
 
+impl Activation {
+    /// The function by its definition, in double precision: what plain kernels compute, and what every fast form of it
+    /// is tested against.
+    pub fn of(self, x: f64) -> f64 {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        match self {
+            Activation::Relu => x.max(0.0),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
+            Activation::Silu => x * sigmoid(x),
+            Activation::Sigmoid => sigmoid(x),
+            Activation::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Activation::LeakyRelu(slope) if x < 0.0 => x * f64::from(slope),
+            Activation::LeakyRelu(_) => x,
+            Activation::Gelu => x * 0.5 * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            // ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|), which cannot overflow.
+            Activation::Mish => x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+        }
+    }
+}
+
 /// Pooling over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {

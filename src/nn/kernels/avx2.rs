@@ -29,8 +29,8 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     const PANEL: usize = 2;
     const ROWS: [usize; WIDEST] = [8, 6, 4];
-    const PICKS: bool = false;
-    const PAIRS: bool = false;
+    const HAS_TABLE_LOOKUP: bool = false;
+    const TWO_ROWS: bool = false;
     type V = __m256;
 
     #[inline]
@@ -109,7 +109,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn opaque(self, at: *const f32) -> *const f32 {
+    fn black_box_ptr(self, at: *const f32) -> *const f32 {
         let mut at = at;
         #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through it here")]
         // SAFETY: no instruction at all.

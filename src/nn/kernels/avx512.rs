@@ -30,8 +30,8 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [12, 12, 8];
-    const PICKS: bool = true;
-    const PAIRS: bool = true;
+    const HAS_TABLE_LOOKUP: bool = true;
+    const TWO_ROWS: bool = true;
     type V = __m512;
 
     #[inline]
@@ -121,7 +121,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn pick(self, table: &[u32; 32], t: __m512) -> __m512 {
+    fn lookup32(self, table: &[u32; 32], t: __m512) -> __m512 {
         // SAFETY: `self` exists, so the processor has AVX-512F; both halves of the table are inside it.
         unsafe {
             let low = _mm512_loadu_si512(table.as_ptr().cast());
@@ -131,7 +131,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn opaque(self, at: *const f32) -> *const f32 {
+    fn black_box_ptr(self, at: *const f32) -> *const f32 {
         let mut at = at;
         #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through it here")]
         // SAFETY: no instruction at all.

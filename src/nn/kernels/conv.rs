@@ -2,7 +2,7 @@
 //!
 //! In: an NHWC map, packed weights ([`super::pack`]), a bias. Out: an NHWC map, with bias, activation and
 //! residual applied while the sums are still in registers. A tile is some pixels by one panel of output
-//! channels ([`super::strip`]); for a window of more than one tap the products of each tap are summed into the same
+//! channels ([`super::row_block`]); for a window of more than one tap the products of each tap are summed into the same
 //! registers, reading the input in place (no im2col). The order of every sum is taps, then channels,
 //! from the bias on: neither tiles nor threads change it.
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::memory::{Dst, Src};
 use super::pack;
 use super::simd::{Kernel, Simd};
-use super::strip::Strip;
+use super::split_even;
 use super::tile::{Epilogue, of_width};
 
 /// The window of a convolution over a map whose border is zeros.
@@ -50,7 +50,7 @@ pub struct Conv<'a> {
     pub channels: usize,
     /// Whether the input is far away, for this thread to ask for: in front of a depthwise convolution one panel
     /// after the other reads it, and only the first has to.
-    pub fresh: bool,
+    pub cold: bool,
     /// The window.
     pub taps: Taps,
     /// `[height, width]` of the output.
@@ -70,7 +70,7 @@ pub struct Conv<'a> {
     /// What happens to a finished sum.
     pub epilogue: Epilogue<'a>,
     /// What to ask for in the place of its own output's lines.
-    pub soon: Option<Soon<'a>>,
+    pub prefetch: Option<PrefetchTarget<'a>>,
     /// At least `channels` zeros: what lies beyond the border.
     pub zeros: Src<'a>,
 }
@@ -78,13 +78,26 @@ pub struct Conv<'a> {
 /// Pixels that will be written next, far from the caches: products leave time to ask for them, more than those who
 /// write them have.
 #[derive(Clone, Copy)]
-pub struct Soon<'a> {
+pub struct PrefetchTarget<'a> {
     /// The first.
     pub at: Dst<'a>,
     /// Values from one to the next.
     pub pitch: usize,
     /// How many.
     pub pixels: usize,
+}
+
+/// Some pixels of a panel, and some of the inputs that its sums are made of.
+#[derive(Clone, Copy)]
+pub(super) struct RowBlock {
+    /// First, and one beyond the last.
+    pub(super) pixels: [usize; 2],
+    /// The panel's first output.
+    pub(super) channel: usize,
+    /// First, and one beyond the last: all, unless the convolution is deep.
+    pub(super) inputs: [usize; 2],
+    /// Whether it is the first to read them.
+    pub(super) cold: bool,
 }
 
 /// A convolution with the part of its output that one thread computes.
@@ -98,13 +111,14 @@ pub struct ConvPart<'a> {
 }
 
 /// Values of input that a chunk of pixels may have: they are read once a panel, and should stay in L2.
-const CHUNK: usize = 24 * 1024;
+const MAX_CHUNK_VALUES: usize = 24 * 1024;
 /// Inputs of a 1×1 convolution from which on they are taken in blocks, and the most of a block: a panel's weights and a
 /// chunk's inputs are then both at home in L2, and weights are read from further away for more pixels at a time. The
 /// sums so far wait in the output; their order is the same.
-const DEEP: [usize; 2] = [2048, 768];
+const MIN_BLOCKED_DEPTH: usize = 2048;
+const MAX_DEPTH_OF_BLOCK: usize = 768;
 /// Values of input for each lane in a chunk where inputs come in blocks: who has 16 lanes has a larger L2 too.
-const DEEP_CHUNK: usize = 8 * 1024;
+const MAX_DEEP_CHUNK_VALUES: usize = 8 * 1024;
 
 impl<'a> Conv<'a> {
     /// The part of the output made of these pixels and panels.
@@ -152,35 +166,29 @@ impl Kernel for ConvPart<'_> {
         assert!(self.pixels[1] <= c.output_size[0] * c.output_size[1]);
         assert!(self.panels[1] <= pack::panels(c.vectors, S::PANEL));
         let total = self.pixels[1] - self.pixels[0];
-        let (blocks, values) = match self.simple && c.channels >= DEEP[0] {
-            true => (c.channels.div_ceil(DEEP[1]), DEEP_CHUNK * S::LANES),
-            false => (1, CHUNK),
+        let (blocks, values) = if self.simple && c.channels >= MIN_BLOCKED_DEPTH {
+            (c.channels.div_ceil(MAX_DEPTH_OF_BLOCK), MAX_DEEP_CHUNK_VALUES * S::LANES)
+        } else {
+            (1, MAX_CHUNK_VALUES)
         };
         let fit = (values / c.channels.div_ceil(blocks).max(1)).max(4 * S::ROWS[1]);
         // Half a chunk more is better than weights read once more.
         let chunks = ((total + fit / 2) / fit).max(1);
         for i in 0..chunks {
-            let range = share(total, chunks, i);
+            let range = split_even(total, chunks, i);
             for block in 0..blocks {
-                let inputs = share(c.channels, blocks, block);
+                let inputs = split_even(c.channels, blocks, block);
                 for index in self.panels[0]..self.panels[1] {
                     let panel = pack::panel(c.vectors, S::PANEL, index);
-                    let strip = Strip {
+                    let row_block = RowBlock {
                         pixels: [self.pixels[0] + range.start, self.pixels[0] + range.end],
                         channel: panel.start * S::LANES,
                         inputs: [inputs.start, inputs.end],
-                        fresh: c.fresh && self.simple && index == self.panels[0],
+                        cold: c.cold && self.simple && index == self.panels[0],
                     };
-                    of_width!(S, panel.len(), NV => self.strip::<S, NV>(s, strip));
+                    of_width!(S, panel.len(), NV => self.row_block::<S, NV>(s, row_block));
                 }
             }
         }
     }
-}
-
-/// The `index`th of `parts` nearly equal consecutive parts of `0..total`.
-pub fn share(total: usize, parts: usize, index: usize) -> Range<usize> {
-    let (each, more) = (total / parts.max(1), total % parts.max(1));
-    let start = index * each + index.min(more);
-    start..start + each + usize::from(index < more)
 }

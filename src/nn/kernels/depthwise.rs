@@ -5,7 +5,7 @@
 //! Out: the panel's channels of some rows of an NHWC map. A ring is small enough to stay in the nearest
 //! caches while a whole map of expanded activations passes through it. The input is loaded once for each
 //! row of the window and used for all outputs of a tile that it reaches, in two rows where there are registers enough
-//! ([`Simd::PAIRS`]): one load for two products, where loads are what takes longest. The sum adds a row's outputs
+//! ([`Simd::TWO_ROWS`]): one load for two products, where loads are what takes longest. The sum adds a row's outputs
 //! first, then rows: its order depends on the map's shape only.
 
 #![allow(unsafe_code)]
@@ -14,11 +14,12 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 
-use super::conv::{Taps, share};
-use super::math::{is_heavy, rework, rework_and_sum};
+use super::conv::Taps;
+use super::math::{apply_activation_and_sum, apply_activation_in_place, is_transcendental};
 use super::memory::{Dst, Src};
 use super::ring::Ring;
 use super::simd::{self, Kernel, Simd};
+use super::split_even;
 use super::tile::{of_height, of_width};
 
 /// One panel of a depthwise convolution.
@@ -86,7 +87,7 @@ impl Depthwise<'_> {
     fn rows<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S) {
         let [_, ow] = self.output_size;
         let [first, end] = self.rows;
-        let heavy = is_heavy(self.activation);
+        let transcendental = is_transcendental(self.activation);
         let mut sum = [s.splat(0.0); NV];
         if let Some(from) = self.sum {
             for v in 0..NV {
@@ -96,16 +97,16 @@ impl Depthwise<'_> {
         }
         let mut y = first;
         while y < end {
-            let two = S::PAIRS && self.shares_rows() && y + 1 < end;
+            let two = S::TWO_ROWS && self.shares_rows() && y + 1 < end;
             let tiles = ow.div_ceil(if two { WIDEST_OF_TWO } else { WIDEST });
             let mut total = [[s.splat(0.0); NV]; 2];
             let mut sums = [[0f32; WIDEST_PANEL]; 2];
             let rows = y..y + 1 + usize::from(two);
             let mut raw = 0;
             for tile in 0..tiles {
-                let xs = share(ow, tiles, tile);
-                if heavy && xs.end - raw > BATCH {
-                    self.rework::<S, NV>(s, rows.clone(), raw..xs.start, &mut sums);
+                let xs = split_even(ow, tiles, tile);
+                if transcendental && xs.end - raw > BATCH {
+                    self.apply_activation_in_place::<S, NV>(s, rows.clone(), raw..xs.start, &mut sums);
                     raw = xs.start;
                 }
                 let x = xs.start;
@@ -115,14 +116,14 @@ impl Depthwise<'_> {
                     of_height!(xs.len(), N => self.tile::<S, STRIDE, NV, N>(s, y, x, &mut total[0]));
                 }
             }
-            if heavy {
-                self.rework::<S, NV>(s, rows.clone(), raw..ow, &mut sums);
+            if transcendental {
+                self.apply_activation_in_place::<S, NV>(s, rows.clone(), raw..ow, &mut sums);
             }
             for (total, sums) in total.iter().zip(&sums).take(rows.len()) {
                 for v in 0..NV {
                     // SAFETY: there is room for the widest panel.
                     let reworked = unsafe { s.load(sums.as_ptr().add(v * S::LANES)) };
-                    sum[v] = s.add(sum[v], if heavy { reworked } else { total[v] });
+                    sum[v] = s.add(sum[v], if transcendental { reworked } else { total[v] });
                 }
             }
             y = rows.end;
@@ -143,7 +144,7 @@ impl Depthwise<'_> {
 
     /// A heavy activation of some columns of one row or two, and each row's sum of what it gives, from left to right.
     #[inline(always)]
-    fn rework<S: Simd, const NV: usize>(
+    fn apply_activation_in_place<S: Simd, const NV: usize>(
         &self,
         s: S,
         rows: Range<usize>,
@@ -161,9 +162,9 @@ impl Depthwise<'_> {
                 }
                 match self.activation.filter(|_| self.sum.is_some()) {
                     Some(activation) => {
-                        rework_and_sum(s, activation, &places[..count], NV, sum.as_mut_ptr());
+                        apply_activation_and_sum(s, activation, &places[..count], NV, sum.as_mut_ptr());
                     }
-                    None => rework(s, self.activation, &places[..count], NV),
+                    None => apply_activation_in_place(s, self.activation, &places[..count], NV),
                 }
             }
         }

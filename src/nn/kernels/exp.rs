@@ -50,7 +50,7 @@ fn power<S: Simd, const W: usize, const ONE: bool>(
     factor: f32,
     range: [f32; 2],
 ) -> [S::V; W] {
-    let round = if S::PICKS { ROUND / (1 << FRACTION) as f32 } else { ROUND };
+    let round = if S::HAS_TABLE_LOOKUP { ROUND / (1 << FRACTION) as f32 } else { ROUND };
     let (mut x, mut t, mut r) = (x, x, x);
     for i in 0..W {
         x[i] = s.max(s.splat(range[0]), x[i]);
@@ -67,7 +67,7 @@ fn power<S: Simd, const W: usize, const ONE: bool>(
     for i in 0..W {
         r[i] = s.fma(x[i], s.splat(factor), r[i]);
     }
-    if S::PICKS { picked::<S, W, ONE>(s, t, r) } else { computed::<S, W, ONE>(s, t, r) }
+    if S::HAS_TABLE_LOOKUP { picked::<S, W, ONE>(s, t, r) } else { computed::<S, W, ONE>(s, t, r) }
 }
 
 /// `2^(t + r)`, `t` a sum of an integer and [`ROUND`].
@@ -91,7 +91,7 @@ fn picked<S: Simd, const W: usize, const ONE: bool>(s: S, t: [S::V; W], r: [S::V
     let mut p = polynomial(s, r, &SHORT);
     let mut whole = t;
     for i in 0..W {
-        whole[i] = s.pick(&TABLE, t[i]);
+        whole[i] = s.lookup32(&TABLE, t[i]);
     }
     for i in 0..W {
         whole[i] = s.add_shifted::<{ 23 - FRACTION }>(whole[i], t[i]);

@@ -58,18 +58,28 @@ fn mish<S: Simd>(s: S, x: S::V) -> S::V {
 #[inline(always)]
 fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     let mut lanes = [0f32; 16];
-    super::memory::spill(s, x, &mut lanes);
+    super::simd::to_array(s, x, &mut lanes);
     for lane in &mut lanes {
         let v = f64::from(*lane);
         *lane = (v * 0.5 * (1.0 + libm::erf(v * std::f64::consts::FRAC_1_SQRT_2))) as f32;
     }
-    super::memory::refill(s, &lanes)
+    super::simd::from_array(s, &lanes)
 }
 
-/// Whether an activation takes so many instructions that tiles go through [`rework`] for it.
+/// Whether an activation takes so many instructions that tiles go through [`apply_activation_in_place`] for it.
 #[inline(always)]
-pub(crate) fn is_heavy(activation: Option<Activation>) -> bool {
-    !matches!(activation, None | Some(Activation::Relu | Activation::Relu6 | Activation::HardSwish))
+pub(crate) fn is_transcendental(activation: Option<Activation>) -> bool {
+    match activation {
+        None | Some(Activation::Relu | Activation::Relu6 | Activation::HardSwish) => false,
+        Some(
+            Activation::Silu
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::LeakyRelu(_)
+            | Activation::Gelu
+            | Activation::Mish,
+        ) => true,
+    }
 }
 
 /// Applies `activation`, one of a few instructions, to every vector of a tile.
@@ -102,7 +112,16 @@ pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
                 }
             }
         }
-        _ => {}
+        // Nothing, or what tiles go through `apply_activation_in_place` for.
+        None
+        | Some(
+            Activation::Silu
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::LeakyRelu(_)
+            | Activation::Gelu
+            | Activation::Mish,
+        ) => {}
     }
 }
 
@@ -112,23 +131,23 @@ pub(crate) fn activate<S: Simd, const N: usize, const M: usize>(
 /// # Safety
 /// Each of `places` must be readable and writable for `vectors` vectors.
 #[inline(always)]
-pub(crate) unsafe fn rework<S: Simd>(
+pub(crate) unsafe fn apply_activation_in_place<S: Simd>(
     s: S,
     activation: Option<Activation>,
     places: &[*mut f32],
     vectors: usize,
 ) {
     if let Some(activation) = activation {
-        s.run(Rework { activation, places, vectors, sum: None });
+        s.run(ActivationInPlace { activation, places, vectors, sum: None });
     }
 }
 
 /// The same for places of at most a panel, whose results are also added to `sum`, one place after the other.
 ///
 /// # Safety
-/// As for [`rework`]; `sum` too must be readable and writable for `vectors` vectors.
+/// As for [`apply_activation_in_place`]; `sum` too must be readable and writable for `vectors` vectors.
 #[inline(always)]
-pub(crate) unsafe fn rework_and_sum<S: Simd>(
+pub(crate) unsafe fn apply_activation_and_sum<S: Simd>(
     s: S,
     activation: Activation,
     places: &[*mut f32],
@@ -136,19 +155,19 @@ pub(crate) unsafe fn rework_and_sum<S: Simd>(
     sum: *mut f32,
 ) {
     assert!(vectors <= WIDEST);
-    s.run(Rework { activation, places, vectors, sum: Some(sum) });
+    s.run(ActivationInPlace { activation, places, vectors, sum: Some(sum) });
 }
 
 /// An activation of vectors in memory.
-struct Rework<'a> {
+struct ActivationInPlace<'a> {
     activation: Activation,
-    /// Readable and writable for `vectors` vectors each: only [`rework`] and [`rework_and_sum`] make one.
+    /// Readable and writable for `vectors` vectors each: only [`apply_activation_in_place`] and [`apply_activation_and_sum`] make one.
     places: &'a [*mut f32],
     vectors: usize,
     sum: Option<*mut f32>,
 }
 
-impl Kernel for Rework<'_> {
+impl Kernel for ActivationInPlace<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match self.activation {
@@ -225,7 +244,7 @@ impl Function for Sigmoid {
     }
 }
 
-impl Rework<'_> {
+impl ActivationInPlace<'_> {
     /// `f` of every vector.
     #[inline(always)]
     fn map<S: Simd>(&self, s: S, f: impl Function) {
@@ -244,7 +263,7 @@ impl Rework<'_> {
     #[inline(always)]
     fn panels<S: Simd, const NV: usize>(&self, s: S, f: impl Function) {
         for place in self.places {
-            // SAFETY: whoever called `rework` vouches for every place.
+            // SAFETY: whoever called `apply_activation_in_place` vouches for every place.
             unsafe { each::<S, NV>(s, *place, f) };
         }
     }
@@ -253,7 +272,7 @@ impl Rework<'_> {
     #[inline(always)]
     fn sums<S: Simd, const NV: usize>(&self, s: S, f: impl Function, sum: *mut f32) {
         let mut total = [s.splat(0.0); NV];
-        // SAFETY: whoever called `rework_and_sum` vouches for every place and for the sum.
+        // SAFETY: whoever called `apply_activation_and_sum` vouches for every place and for the sum.
         unsafe {
             for v in 0..NV {
                 total[v] = s.load(sum.add(v * S::LANES));
@@ -275,7 +294,7 @@ impl Rework<'_> {
     fn runs<S: Simd>(&self, s: S, f: impl Function) {
         for place in self.places {
             for pair in 0..self.vectors / 2 {
-                // SAFETY: whoever called `rework` vouches for every place.
+                // SAFETY: whoever called `apply_activation_in_place` vouches for every place.
                 unsafe { each::<S, 2>(s, place.add(2 * pair * S::LANES), f) };
             }
             if self.vectors % 2 == 1 {

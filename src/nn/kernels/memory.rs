@@ -2,15 +2,13 @@
 //!
 //! Threads of one pass write interleaved parts of one map (a pixel's channels are split between them),
 //! which no `&mut [f32]` can say. [`Src`] and [`Dst`] are a pointer and the number of values behind it;
-//! a kernel's constructor checks the furthest value it will touch against that, once.
+//! a kernel's `run` checks the furthest value it will touch against that, once.
 
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 
 use memmap2::MmapMut;
-
-use super::simd::Simd;
 
 /// Values in a cache line.
 pub const LINE: usize = 16;
@@ -55,20 +53,25 @@ impl Buffer {
 }
 
 /// A buffer that is filled from its start on.
-pub struct Filling {
+pub struct BufferWriter {
     buffer: Buffer,
     len: usize,
 }
 
-impl Filling {
+impl BufferWriter {
     /// An empty one.
     pub fn new(buffer: Buffer) -> Self {
-        Filling { buffer, len: 0 }
+        BufferWriter { buffer, len: 0 }
     }
 
     /// Starts a new cache line, and says where.
     pub fn align(&mut self) -> usize {
         self.len = self.len.next_multiple_of(LINE);
+        self.len
+    }
+
+    /// Values written until now.
+    pub fn len(&self) -> usize {
         self.len
     }
 
@@ -78,7 +81,7 @@ impl Filling {
     }
 }
 
-impl Extend<f32> for Filling {
+impl Extend<f32> for BufferWriter {
     fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
         let room = self.buffer.values_mut().get_mut(self.len..).unwrap_or_default();
         let mut count = 0;
@@ -93,7 +96,40 @@ impl Extend<f32> for Filling {
     }
 }
 
-/// Values that a kernel reads.
+/// The memory of a pass as all its threads see it. No thread can read or write it as it is: each takes a view, and
+/// says by that which values are its own.
+#[derive(Clone, Copy)]
+pub struct Arena<'a> {
+    at: *mut f32,
+    len: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: an `Arena` gives no access by itself; `view` is unsafe, and its caller says which values are its own.
+unsafe impl Send for Arena<'_> {}
+// SAFETY: see `Send`.
+unsafe impl Sync for Arena<'_> {}
+
+impl<'a> Arena<'a> {
+    /// The values of a slice.
+    pub fn new(values: &'a mut [f32]) -> Self {
+        Arena { at: values.as_mut_ptr(), len: values.len(), life: PhantomData }
+    }
+
+    /// This thread's view of `len` values from `start` on.
+    ///
+    /// # Safety
+    /// As long as the view lives, no other thread writes a value that is read through it, and none reads or writes a
+    /// value that is written through it.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub unsafe fn view(self, start: usize, len: usize) -> Dst<'a> {
+        Dst { at: self.at, len: self.len, life: PhantomData }.part(start, len)
+    }
+}
+
+/// Values that a kernel reads. It stays on its thread, as [`Dst`] does.
 #[derive(Clone, Copy)]
 pub struct Src<'a> {
     at: *const f32,
@@ -101,23 +137,20 @@ pub struct Src<'a> {
     life: PhantomData<&'a [f32]>,
 }
 
-/// Values that a kernel writes; other threads may be writing other values of the same memory.
+/// Values that a kernel writes; other threads may be writing other values of the same memory. It is neither `Send` nor
+/// `Sync`: whoever gives another thread a view says so at [`Arena::view`].
+///
+/// ```compile_fail,E0277
+/// let mut values = [0.0];
+/// let view = zoo_kernels::memory::Dst::new(&mut values);
+/// std::thread::scope(|scope| scope.spawn(|| view.zero()));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Dst<'a> {
     at: *mut f32,
     len: usize,
     life: PhantomData<&'a mut [f32]>,
 }
-
-// SAFETY: a `Src` is a shared borrow of plain values.
-unsafe impl Send for Src<'_> {}
-// SAFETY: see `Send`.
-unsafe impl Sync for Src<'_> {}
-// SAFETY: a `Dst` gives no access by itself; every write is in a kernel, whose caller splits the output so
-// that no two threads are given the same values.
-unsafe impl Send for Dst<'_> {}
-// SAFETY: see `Send`.
-unsafe impl Sync for Dst<'_> {}
 
 impl<'a> Src<'a> {
     /// The values of a slice.
@@ -135,6 +168,16 @@ impl<'a> Src<'a> {
         self.at
     }
 
+    /// The `index`th value.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub fn get(self, index: usize) -> f32 {
+        assert!(index < self.len, "a read beyond its buffer");
+        // SAFETY: inside, as just checked.
+        unsafe { *self.at.add(index) }
+    }
+
     /// `len` of them from `start`.
     ///
     /// # Panics
@@ -143,6 +186,14 @@ impl<'a> Src<'a> {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "a view beyond its buffer");
         // SAFETY: `start` is inside, as just checked.
         Src { at: unsafe { self.at.add(start) }, len, life: PhantomData }
+    }
+
+    /// All from `start` on.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub fn from(self, start: usize) -> Self {
+        self.part(start, self.len.saturating_sub(start))
     }
 }
 
@@ -172,6 +223,24 @@ impl<'a> Dst<'a> {
         Dst { at: unsafe { self.at.add(start) }, len, life: PhantomData }
     }
 
+    /// Writes the `index`th value.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub fn set(self, index: usize, value: f32) {
+        assert!(index < self.len, "a write beyond its buffer");
+        // SAFETY: inside, as just checked.
+        unsafe { *self.at.add(index) = value }
+    }
+
+    /// All from `start` on.
+    ///
+    /// # Panics
+    /// Where that is not inside.
+    pub fn from(self, start: usize) -> Self {
+        self.part(start, self.len.saturating_sub(start))
+    }
+
     /// Zeroes all of it.
     pub fn zero(self) {
         // SAFETY: `len` values from `at` are this view's.
@@ -185,18 +254,21 @@ impl<'a> Dst<'a> {
 }
 
 impl Dst<'_> {
-    /// Copies `count` runs of `len` values within this memory; `from` and `to` are the first run's start
-    /// and the distance to the next. The runs read and the runs written must be different values.
+    /// Copies `count` runs of `len` values; `to` and `from` are the first run's start and the distance to the next. The
+    /// runs read and the runs written must be different values.
     ///
     /// # Panics
     /// Where a run is not inside.
-    pub fn copy_blocks(self, from: (usize, usize), to: (usize, usize), len: usize, count: usize) {
-        let inside =
-            |(start, step): (usize, usize)| count == 0 || start + (count - 1) * step + len <= self.len;
-        assert!(inside(from) && inside(to), "a copy beyond its buffer");
+    pub fn copy_blocks(self, to: (usize, usize), from: (Src<'_>, usize, usize), len: usize, count: usize) {
+        let (source, from) = (from.0, (from.1, from.2));
+        let end = |(start, step): (usize, usize)| {
+            (count - 1).checked_mul(step)?.checked_add(start)?.checked_add(len)
+        };
+        let inside = |run, of: usize| count == 0 || end(run).is_some_and(|end| end <= of);
+        assert!(inside(from, source.len) && inside(to, self.len), "a copy beyond its buffer");
         for i in 0..count {
             // SAFETY: all runs are inside, as just checked; `copy` allows any overlap.
-            unsafe { std::ptr::copy(self.at.add(from.0 + i * from.1), self.at.add(to.0 + i * to.1), len) }
+            unsafe { std::ptr::copy(source.at.add(from.0 + i * from.1), self.at.add(to.0 + i * to.1), len) }
         }
     }
 
@@ -205,26 +277,11 @@ impl Dst<'_> {
     /// # Panics
     /// Where the last is not inside.
     pub fn scatter(self, from: Src<'_>, step: usize) {
-        assert!(from.len == 0 || (from.len - 1) * step < self.len, "a write beyond its buffer");
+        let last = from.len.saturating_sub(1).checked_mul(step);
+        assert!(from.len == 0 || last.is_some_and(|last| last < self.len), "a write beyond its buffer");
         for i in 0..from.len {
             // SAFETY: read inside `from`, and written inside, as just checked.
             unsafe { *self.at.add(i * step) = *from.at.add(i) }
         }
     }
-}
-
-/// The lanes of a vector as an array.
-#[inline(always)]
-pub(crate) fn spill<S: Simd>(s: S, v: S::V, lanes: &mut [f32; 16]) {
-    const { assert!(S::LANES <= 16) };
-    // SAFETY: at most 16 values are written.
-    unsafe { s.store(lanes.as_mut_ptr(), v) }
-}
-
-/// The vector of an array's first lanes.
-#[inline(always)]
-pub(crate) fn refill<S: Simd>(s: S, lanes: &[f32; 16]) -> S::V {
-    const { assert!(S::LANES <= 16) };
-    // SAFETY: at most 16 values are read.
-    unsafe { s.load(lanes.as_ptr()) }
 }

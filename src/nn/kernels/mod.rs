@@ -3,12 +3,16 @@
 //! In: views of memory in the layout of this page, checked against a geometry. Out: maps. Called by
 //! `nn::plan` only. Maps are NHWC float32; a pixel's channels are filled up to whole vectors, and what
 //! the lanes beyond the last channel hold is of no interest to anyone. Kernels are written once over
-//! `simd::Simd` and compiled for each [`Isa`]; every one is tested against a naive twin on every
+//! `simd::Simd` and compiled for each [`Isa`]; every one is tested against a naive reference on every
 //! instance that the machine has.
 //!
 //! The order of the sum behind an output depends on the layer's shape and the [`Isa`] only: not on
 //! threads, tiles or time. [`ALGORITHMS_VERSION`] changes when a shape gets another order.
 
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    reason = "the compiler names every reader that a new activation needs"
+)]
 #![allow(clippy::len_without_is_empty, reason = "a view's length is a bound: nobody asks whether it is zero")]
 #![allow(clippy::needless_range_loop)] // Tiles are indexed by constants: iterators would hide which.
 
@@ -25,13 +29,15 @@ mod exp;
 mod math;
 pub mod memory;
 pub mod pack;
+pub mod plain;
 pub mod pointwise;
 pub mod pool;
 pub mod ring;
 pub mod roofline;
+mod row_block;
 mod simd;
+mod split;
 pub mod stem;
-mod strip;
 pub mod team;
 pub mod tile;
 pub mod vector;
@@ -39,9 +45,9 @@ mod window;
 pub mod winograd;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod reference;
 #[cfg(test)]
-pub(crate) mod twins;
+mod tests;
 
 use std::fmt;
 use std::str::FromStr;
@@ -51,6 +57,7 @@ pub use avx2::Avx2;
 #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 pub use avx512::Avx512;
 pub use portable::Portable;
+pub use split::split_even;
 
 use simd::{Kernel, Simd};
 use zoo_common::error::{Class, Classify};
@@ -201,8 +208,8 @@ compiled_here!(
     depthwise::Depthwise<'_>,
     pointwise::PointwisePart<'_>,
     pointwise::ScalePart<'_>,
-    pool::MeanOfHalves<'_>,
-    pool::MeanPart<'_>,
+    pool::GlobalAvgPoolFinish<'_>,
+    pool::GlobalAvgPoolPart<'_>,
     pool::PoolPart<'_>,
     stem::Stem<'_>,
     vector::VectorPart<'_>,

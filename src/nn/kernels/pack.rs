@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::Isa;
-use super::conv::share;
+use super::split_even;
 
 /// Vectors that `outputs` channels fill.
 pub fn vectors(outputs: usize, lanes: usize) -> usize {
@@ -22,7 +22,7 @@ pub fn panels(vectors: usize, widest: usize) -> usize {
 /// The vectors of a panel: all panels are as wide as each other or one vector narrower, so that none is left with one
 /// vector alone, which a tile would be slow for.
 pub fn panel(vectors: usize, widest: usize, index: usize) -> Range<usize> {
-    share(vectors, panels(vectors, widest), index)
+    split_even(vectors, panels(vectors, widest), index)
 }
 
 /// Values of the packed form of `[outputs, depth]` weights.

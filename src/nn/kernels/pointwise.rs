@@ -9,26 +9,26 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 
-use super::math::rework;
+use super::math::apply_activation_in_place;
 use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
 
-/// `activation((map · gate · scale + shift + plus) · times)`, each part optional, over pixels of `vectors` vectors.
+/// `activation((map · scale_by · scale + shift + add) · mul)`, each part optional, over pixels of `vectors` vectors.
 #[derive(Clone, Copy)]
 pub struct Pointwise<'a> {
     /// The first map.
     pub map: Src<'a>,
     /// One factor a channel.
-    pub gate: Option<Src<'a>>,
+    pub scale_by: Option<Src<'a>>,
     /// Another factor a channel, whole vectors.
     pub scale: Option<Src<'a>>,
     /// One addend a channel.
     pub shift: Option<Src<'a>>,
     /// A map that is added.
-    pub plus: Option<Src<'a>>,
+    pub add: Option<Src<'a>>,
     /// A map that is multiplied.
-    pub times: Option<Src<'a>>,
+    pub mul: Option<Src<'a>>,
     /// Applied last.
     pub activation: Option<Activation>,
     /// The result.
@@ -57,8 +57,8 @@ impl Kernel for PointwisePart<'_> {
         let channels = w.vectors * S::LANES;
         let len = self.pixels.end * channels;
         assert!(w.map.len() >= len && w.output.len() >= len);
-        assert!([w.plus, w.times].iter().flatten().all(|m| m.len() >= len));
-        assert!([w.gate, w.scale, w.shift].iter().flatten().all(|c| c.len() >= channels));
+        assert!([w.add, w.mul].iter().flatten().all(|m| m.len() >= len));
+        assert!([w.scale_by, w.scale, w.shift].iter().flatten().all(|c| c.len() >= channels));
         for pixel in self.pixels {
             for v in 0..w.vectors {
                 let channel = v * S::LANES;
@@ -66,8 +66,8 @@ impl Kernel for PointwisePart<'_> {
                 // SAFETY: `run` checked that every view holds all pixels up to the range's end.
                 unsafe {
                     let mut x = s.load(w.map.ptr().add(at));
-                    if let Some(gate) = w.gate {
-                        x = s.mul(x, s.load(gate.ptr().add(channel)));
+                    if let Some(scale_by) = w.scale_by {
+                        x = s.mul(x, s.load(scale_by.ptr().add(channel)));
                     }
                     if let Some(scale) = w.scale {
                         x = s.mul(x, s.load(scale.ptr().add(channel)));
@@ -75,18 +75,25 @@ impl Kernel for PointwisePart<'_> {
                     if let Some(shift) = w.shift {
                         x = s.add(x, s.load(shift.ptr().add(channel)));
                     }
-                    if let Some(plus) = w.plus {
-                        x = s.add(x, s.load(plus.ptr().add(at)));
+                    if let Some(add) = w.add {
+                        x = s.add(x, s.load(add.ptr().add(at)));
                     }
-                    if let Some(times) = w.times {
-                        x = s.mul(x, s.load(times.ptr().add(at)));
+                    if let Some(mul) = w.mul {
+                        x = s.mul(x, s.load(mul.ptr().add(at)));
                     }
                     s.store(w.output.ptr().add(at), x);
                 }
             }
             if w.activation.is_some() {
                 // SAFETY: the pixel was just written.
-                unsafe { rework(s, w.activation, &[w.output.ptr().add(pixel * channels)], w.vectors) }
+                unsafe {
+                    apply_activation_in_place(
+                        s,
+                        w.activation,
+                        &[w.output.ptr().add(pixel * channels)],
+                        w.vectors,
+                    )
+                }
             }
         }
     }
@@ -99,7 +106,7 @@ pub struct ScaleWeights<'a> {
     /// Panels.
     pub weights: Src<'a>,
     /// One factor an input.
-    pub gate: Src<'a>,
+    pub scale_by: Src<'a>,
     /// Inputs.
     pub depth: usize,
     /// Vectors of outputs.
@@ -126,7 +133,7 @@ impl Kernel for ScalePart<'_> {
     fn run<S: Simd>(self, s: S) {
         let w = &self.work;
         let len = w.vectors * S::LANES * w.depth;
-        assert!(self.panels.end <= panels(w.vectors, S::PANEL) && w.gate.len() >= w.depth);
+        assert!(self.panels.end <= panels(w.vectors, S::PANEL) && w.scale_by.len() >= w.depth);
         assert!(w.weights.len() >= len && w.output.len() >= len);
         for index in self.panels {
             let panel = panel(w.vectors, S::PANEL, index);
@@ -134,7 +141,7 @@ impl Kernel for ScalePart<'_> {
             for k in 0..w.depth {
                 // SAFETY: `run` checked that all panels of `depth` inputs are inside both views.
                 unsafe {
-                    let factor = s.splat(*w.gate.ptr().add(k));
+                    let factor = s.splat(*w.scale_by.ptr().add(k));
                     for v in 0..vectors {
                         let at = start + (k * vectors + v) * S::LANES;
                         s.store(w.output.ptr().add(at), s.mul(s.load(w.weights.ptr().add(at)), factor));

@@ -73,13 +73,13 @@ impl Kernel for PoolPart<'_> {
             let (rows, high) = inside(&p.taps, 0, y, ih, p.pad_end[0]);
             for x in 0..p.output_size[1] {
                 let (columns, wide) = inside(&p.taps, 1, x, iw, p.pad_end[1]);
-                let divisor = match p.kind {
-                    PoolKind::Average { count_padding: true } => high * wide,
-                    _ => rows.len() * columns.len(),
+                let (average, divisor) = match p.kind {
+                    PoolKind::Max => (false, 1),
+                    PoolKind::Average { count_padding: true } => (true, high * wide),
+                    PoolKind::Average { count_padding: false } => (true, rows.len() * columns.len()),
                 };
                 let scale = s.splat(1.0 / divisor.max(1) as f32);
                 for v in 0..p.vectors {
-                    let average = matches!(p.kind, PoolKind::Average { .. });
                     let mut out = s.splat(if average { 0.0 } else { f32::NEG_INFINITY });
                     for ky in rows.clone() {
                         for kx in columns.clone() {
@@ -106,7 +106,7 @@ impl Kernel for PoolPart<'_> {
 
 /// The mean over all pixels, a run of rows at a time: a row's sum first, then the sum of rows.
 #[derive(Clone, Copy)]
-pub struct Mean<'a> {
+pub struct GlobalAvgPool<'a> {
     /// The input map.
     pub input: Src<'a>,
     /// `[height, width]` of the input.
@@ -118,19 +118,19 @@ pub struct Mean<'a> {
 }
 
 /// The vectors of channels that one thread averages.
-pub struct MeanPart<'a> {
-    mean: Mean<'a>,
+pub struct GlobalAvgPoolPart<'a> {
+    mean: GlobalAvgPool<'a>,
     vectors: Range<usize>,
 }
 
-impl<'a> Mean<'a> {
+impl<'a> GlobalAvgPool<'a> {
     /// Some of the vectors.
-    pub fn part(self, vectors: Range<usize>) -> MeanPart<'a> {
-        MeanPart { mean: self, vectors }
+    pub fn part(self, vectors: Range<usize>) -> GlobalAvgPoolPart<'a> {
+        GlobalAvgPoolPart { mean: self, vectors }
     }
 }
 
-impl Kernel for MeanPart<'_> {
+impl Kernel for GlobalAvgPoolPart<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let m = &self.mean;
@@ -157,7 +157,7 @@ impl Kernel for MeanPart<'_> {
 }
 
 /// The mean over all pixels, from the sums over the upper and the lower half of a map.
-pub struct MeanOfHalves<'a> {
+pub struct GlobalAvgPoolFinish<'a> {
     /// One sum a channel, of the upper half.
     pub upper: Src<'a>,
     /// Of the lower; none where the map is not halved.
@@ -170,7 +170,7 @@ pub struct MeanOfHalves<'a> {
     pub output: Dst<'a>,
 }
 
-impl Kernel for MeanOfHalves<'_> {
+impl Kernel for GlobalAvgPoolFinish<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let len = self.vectors * S::LANES;

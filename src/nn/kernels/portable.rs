@@ -32,8 +32,8 @@ impl Simd for Portable {
     const PANEL: usize = 3;
     const ROWS: [usize; WIDEST] = [6, 4, 4];
     /// Not an instruction, but this instance is to run what the wider ones do.
-    const PICKS: bool = true;
-    const PAIRS: bool = true;
+    const HAS_TABLE_LOOKUP: bool = true;
+    const TWO_ROWS: bool = true;
     type V = Lanes;
 
     #[inline(never)]
@@ -99,7 +99,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn opaque(self, at: *const f32) -> *const f32 {
+    fn black_box_ptr(self, at: *const f32) -> *const f32 {
         at
     }
 

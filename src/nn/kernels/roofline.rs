@@ -78,7 +78,7 @@ impl Kernel for Peak<'_> {
             }
         }
         let total = sums.into_iter().fold(s.splat(0.0), |x, y| s.add(x, y));
-        super::memory::spill(s, total, self.out);
+        super::simd::to_array(s, total, self.out);
         std::hint::black_box(self.out);
     }
 }
@@ -103,7 +103,7 @@ impl Kernel for Sweep<'_> {
             }
         }
         let total = sums.into_iter().fold(s.splat(0.0), |x, y| s.add(x, y));
-        super::memory::spill(s, total, self.out);
+        super::simd::to_array(s, total, self.out);
         std::hint::black_box(self.out);
     }
 }

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::memory::{LINE, refill, spill};
+use super::memory::LINE;
 
 /// Work that is compiled once for each instruction set.
 ///
@@ -31,10 +31,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const PANEL: usize;
     /// Rows of the register tile that is one, two, three vectors wide.
     const ROWS: [usize; WIDEST];
-    /// Whether [`Simd::pick`] is what exponentials are made of.
-    const PICKS: bool;
+    /// Whether [`Simd::lookup32`] is what exponentials are made of.
+    const HAS_TABLE_LOOKUP: bool;
     /// Whether depthwise convolutions make two rows of output at a time.
-    const PAIRS: bool;
+    const TWO_ROWS: bool;
     /// A vector.
     type V: Copy;
 
@@ -77,17 +77,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn add_shifted<const SHIFT: u32>(self, p: Self::V, t: Self::V) -> Self::V;
     /// The entry of `table` that the five low bits of each lane say, as a float's bits.
     #[inline(always)]
-    fn pick(self, table: &[u32; 32], t: Self::V) -> Self::V {
+    fn lookup32(self, table: &[u32; 32], t: Self::V) -> Self::V {
         let mut lanes = [0f32; 16];
-        spill(self, t, &mut lanes);
+        to_array(self, t, &mut lanes);
         for lane in &mut lanes {
             *lane = f32::from_bits(table[lane.to_bits() as usize % table.len()]);
         }
-        refill(self, &lanes)
+        from_array(self, &lanes)
     }
     /// `at` itself, which the compiler can't know: what is loaded through it is not kept in a register for
     /// an earlier or later load of the same address.
-    fn opaque(self, at: *const f32) -> *const f32;
+    fn black_box_ptr(self, at: *const f32) -> *const f32;
     /// Asks for the cache line at `at`, which need not be readable.
     fn prefetch(self, at: *const f32);
     /// Asks for every cache line of `values` values from `at` on, which need not be readable.
@@ -101,3 +101,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
 /// Vectors of the widest panel that any instance has.
 pub(crate) const WIDEST: usize = 3;
+
+/// The lanes of a vector as an array.
+#[inline(always)]
+pub(crate) fn to_array<S: Simd>(s: S, v: S::V, lanes: &mut [f32; 16]) {
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: at most 16 values are written.
+    unsafe { s.store(lanes.as_mut_ptr(), v) }
+}
+
+/// The vector of an array's first lanes.
+#[inline(always)]
+pub(crate) fn from_array<S: Simd>(s: S, lanes: &[f32; 16]) -> S::V {
+    const { assert!(S::LANES <= 16) };
+    // SAFETY: at most 16 values are read.
+    unsafe { s.load(lanes.as_ptr()) }
+}

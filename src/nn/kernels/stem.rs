@@ -11,11 +11,12 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 
-use super::conv::{Taps, share};
-use super::math::{is_heavy, rework};
+use super::conv::Taps;
+use super::math::{apply_activation_in_place, is_transcendental};
 use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
+use super::split_even;
 use super::tile::{Epilogue, begin, finish, of_height, of_width};
 
 /// An image's planes inside a border of zeros that reaches as far as the windows do.
@@ -126,8 +127,8 @@ impl Kernel for Stem<'_> {
             let panel = panel(self.vectors, S::PANEL, index);
             let channel = panel.start * S::LANES;
             of_width!(S, panel.len(), NV => match self.stride {
-                2 => self.strip::<S, 2, NV>(s, channel),
-                _ => self.strip::<S, 0, NV>(s, channel),
+                2 => self.row_block::<S, 2, NV>(s, channel),
+                _ => self.row_block::<S, 0, NV>(s, channel),
             });
         }
     }
@@ -136,14 +137,14 @@ impl Kernel for Stem<'_> {
 impl Stem<'_> {
     /// One panel of the row, in tiles of nearly equal width; `STRIDE` is 0 for one that has no code of its own.
     #[inline(always)]
-    fn strip<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S, channel: usize) {
+    fn row_block<S: Simd, const STRIDE: usize, const NV: usize>(&self, s: S, channel: usize) {
         let pitch = self.vectors * S::LANES;
         let tiles = self.columns.div_ceil(S::ROWS[NV - 1]);
         for tile in 0..tiles {
-            let xs = share(self.columns, tiles, tile);
+            let xs = split_even(self.columns, tiles, tile);
             of_height!(xs.len(), MR => self.tile::<S, STRIDE, MR, NV>(s, xs.start, channel));
         }
-        if !is_heavy(self.activation) {
+        if !is_transcendental(self.activation) {
             return;
         }
         for first in (0..self.columns).step_by(BATCH) {
@@ -153,7 +154,7 @@ impl Stem<'_> {
                 *place = self.output.ptr().wrapping_add((first + i) * pitch + channel);
             }
             // SAFETY: the panel's part of the row is inside the output, as `run` checked.
-            unsafe { rework(s, self.activation, &places[..count], NV) }
+            unsafe { apply_activation_in_place(s, self.activation, &places[..count], NV) }
         }
     }
 
@@ -166,7 +167,7 @@ impl Stem<'_> {
         channel: usize,
     ) {
         if MR > S::ROWS[NV - 1] {
-            return; // A tile that `strip` never asks this instance for: not compiled.
+            return; // A tile that `row_block` never asks this instance for: not compiled.
         }
         // SAFETY: `run` checked the views for every window of the row and every panel.
         unsafe {
@@ -193,7 +194,7 @@ impl Stem<'_> {
                 }
                 weights = weights.add(NV * S::LANES);
             }
-            let epilogue = Epilogue { activation: self.activation, residual: None, after: None };
+            let epilogue = Epilogue { activation: self.activation, residual: None, post_activation: None };
             finish(s, &epilogue, sums, to, self.output.ptr());
         }
     }
@@ -204,7 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::twins::numbers;
+    use crate::reference::numbers;
     use crate::{Isa, pack};
 
     /// The furthest that the kernel is from sums in double, on planes and outputs that are full of NaN before.
@@ -270,7 +271,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
         #[test]
-        fn stem_is_its_twin(
+        fn stem_matches_reference(
             image in [1usize..4, 1..20, 1..20], output in [1usize..9, 1..30], kernel in [1usize..8, 1..8],
             stride in [1usize..5, 1..5], dilation in [1usize..3, 1..3], pad in [0usize..4, 0..4],
             outputs in 1usize..70, silu in prop::bool::ANY,

@@ -93,7 +93,7 @@ impl Barrier {
 
 /// A job as the helpers see it; it lives until the caller of [`Team::run`] has seen them all finish.
 #[derive(Clone, Copy)]
-struct Job(*const (dyn Fn(usize) + Sync));
+struct Job(*const (dyn Fn(usize, &Barrier) + Sync));
 
 // SAFETY: what it points to is `Sync`, and is not used beyond `Team::run`.
 unsafe impl Send for Job {}
@@ -143,31 +143,28 @@ impl Team {
         self.helpers.len() + 1
     }
 
-    /// Where they wait for each other.
-    pub fn barrier(&self) -> &Barrier {
-        &self.shared.barrier
-    }
-
-    /// The helpers run `job` with their numbers from 1 on, the caller runs `own`; returns when all have.
+    /// The helpers run `job` with their numbers from 1 on, the caller runs `own`, all with the barrier where they can
+    /// wait for each other; returns when all have. One job at a time: a second caller would overwrite it.
     ///
     /// # Panics
     /// Where a member does.
-    pub fn run(&self, job: &(dyn Fn(usize) + Sync), own: impl FnOnce()) {
+    pub fn run(&mut self, job: &(dyn Fn(usize, &Barrier) + Sync), own: impl FnOnce(&Barrier)) {
         if self.helpers.is_empty() {
-            return own();
+            return own(&self.shared.barrier);
         }
         // SAFETY: only the lifetime changes. Helpers call it between `start` and their step of `finished`,
         // and this function does not return, nor unwind, before all have taken that step.
         let job = unsafe {
-            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync + 'static)>(
-                job,
-            )
+            std::mem::transmute::<
+                *const (dyn Fn(usize, &Barrier) + Sync + '_),
+                *const (dyn Fn(usize, &Barrier) + Sync + 'static),
+            >(job)
         };
         *self.shared.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(Job(job));
         self.shared.finished.store(0, SeqCst);
         let seen = self.shared.end.count.load(SeqCst);
         self.shared.start.open();
-        let result = catch_unwind(AssertUnwindSafe(own));
+        let result = catch_unwind(AssertUnwindSafe(|| own(&self.shared.barrier)));
         if result.is_err() {
             self.shared.barrier.break_up();
         }
@@ -199,7 +196,7 @@ fn help(shared: &Shared, member: usize) {
         let job = *shared.job.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Job(job)) = job else { return };
         // SAFETY: `Team::run` keeps the job alive until `finished` has counted this helper.
-        let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(member) }));
+        let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(member, &shared.barrier) }));
         if result.is_err() {
             shared.barrier.break_up();
         }
@@ -216,18 +213,18 @@ mod tests {
     #[test]
     fn every_member_sees_what_the_others_did_before_the_barrier() {
         for members in 1..5 {
-            let team = Team::new(members).unwrap();
+            let mut team = Team::new(members).unwrap();
             let counts: Vec<AtomicUsize> = (0..members).map(|_| AtomicUsize::new(0)).collect();
             for _ in 0..50 {
-                let work = |member: usize| {
+                let work = |member: usize, barrier: &Barrier| {
                     for round in 0..20 {
                         let before = counts[member].fetch_add(1, SeqCst);
-                        team.barrier().wait();
+                        barrier.wait();
                         assert!(counts.iter().all(|c| c.load(SeqCst) > before), "round {round}");
-                        team.barrier().wait();
+                        barrier.wait();
                     }
                 };
-                team.run(&work, || work(0));
+                team.run(&work, |b| work(0, b));
             }
             assert!(counts.iter().all(|c| c.load(SeqCst) == 1000));
         }
@@ -236,26 +233,26 @@ mod tests {
     #[test]
     fn a_panic_of_one_ends_the_pass_of_all() {
         for culprit in 0..3 {
-            let team = Team::new(3).unwrap();
-            let work = |member: usize| {
+            let mut team = Team::new(3).unwrap();
+            let work = |member: usize, barrier: &Barrier| {
                 assert!(member != culprit, "this one");
-                team.barrier().wait();
-                team.barrier().wait();
+                barrier.wait();
+                barrier.wait();
             };
-            assert!(catch_unwind(AssertUnwindSafe(|| team.run(&work, || work(0)))).is_err());
+            assert!(catch_unwind(AssertUnwindSafe(|| team.run(&work, |b| work(0, b)))).is_err());
         }
     }
 
     #[test]
     fn a_team_that_slept_wakes() {
-        let team = Team::new(2).unwrap();
+        let mut team = Team::new(2).unwrap();
         let done = AtomicUsize::new(0);
         for _ in 0..3 {
             std::thread::sleep(std::time::Duration::from_millis(5));
-            let work = |_: usize| {
+            let work = |_: usize, _: &Barrier| {
                 done.fetch_add(1, SeqCst);
             };
-            team.run(&work, || ());
+            team.run(&work, |_| ());
         }
         assert_eq!(done.load(SeqCst), 3);
     }

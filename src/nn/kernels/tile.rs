@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 
-use super::math::{activate, is_heavy, rework};
+use super::math::{activate, apply_activation_in_place, is_transcendental};
 use super::memory::Src;
 use super::simd::Simd;
 
@@ -21,18 +21,19 @@ pub struct Epilogue<'a> {
     /// Added next; laid out like the output.
     pub residual: Option<Src<'a>>,
     /// Applied last.
-    pub after: Option<Activation>,
+    pub post_activation: Option<Activation>,
 }
 
-/// Calls a tile of as many rows as there are, which become the constant `$mr`; the highest tile of any instance has 12.
+/// Calls a tile of as many rows as there are, 1 to 12, which become the constant `$mr`; for any other number of rows,
+/// which no instance has a tile for, nothing.
 macro_rules! of_height {
     ($rows:expr, $mr:ident => $call:expr) => {
-        of_height!(@each $rows, $mr => $call, 1 2 3 4 5 6 7 8 9 10 11, 12)
+        of_height!(@each $rows, $mr => $call, 1 2 3 4 5 6 7 8 9 10 11 12)
     };
-    (@each $rows:expr, $mr:ident => $call:expr, $($few:literal)*, $most:literal) => {
+    (@each $rows:expr, $mr:ident => $call:expr, $($height:literal)*) => {
         match $rows {
-            $($few => { const $mr: usize = $few; $call })*
-            _ => { const $mr: usize = $most; $call }
+            $($height => { const $mr: usize = $height; $call })*
+            rows => debug_assert!(rows == 0, "no tile has {rows} rows"),
         }
     };
 }
@@ -55,7 +56,7 @@ pub(super) use of_width;
 
 /// Memory to ask for while other is used.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead {
+pub(super) struct Prefetch {
     pub(super) at: *const f32,
     pub(super) step: usize,
 }
@@ -107,7 +108,7 @@ pub(super) unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     weights: *const f32,
     inputs: Range<usize>,
     sums: &mut [[S::V; NV]; MR],
-    ahead: Ahead,
+    ahead: Prefetch,
 ) {
     let mut local = *sums;
     let mut weights = weights.wrapping_add(inputs.start * NV * S::LANES);
@@ -115,7 +116,7 @@ pub(super) unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
     for k in inputs {
         // SAFETY: as the caller vouches.
         unsafe {
-            s.prefetch_all(weights.wrapping_add(AHEAD), NV * S::LANES);
+            s.prefetch_all(weights.wrapping_add(PREFETCH_DISTANCE), NV * S::LANES);
             s.prefetch(next);
             next = next.wrapping_add(ahead.step);
             let mut w = [s.splat(0.0); NV];
@@ -135,7 +136,7 @@ pub(super) unsafe fn products<S: Simd, const MR: usize, const NV: usize>(
 }
 
 /// Values between the weights in use and those asked for from a cache further away.
-const AHEAD: usize = 256;
+const PREFETCH_DISTANCE: usize = 256;
 
 /// Activation, residual, activation, and the store.
 ///
@@ -153,12 +154,12 @@ pub(super) unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     let mut sums = sums;
     // SAFETY: as the caller vouches.
     unsafe {
-        if is_heavy(epilogue.activation) {
+        if is_transcendental(epilogue.activation) {
             put(s, &to, &sums);
             if epilogue.residual.is_none() {
-                return; // `strip` applies it, to a batch at a time.
+                return; // `row_block` applies it, to a batch at a time.
             }
-            rework(s, epilogue.activation, &to, NV);
+            apply_activation_in_place(s, epilogue.activation, &to, NV);
             for i in 0..MR {
                 for j in 0..NV {
                     sums[i][j] = s.load(to[i].add(j * S::LANES));
@@ -174,11 +175,11 @@ pub(super) unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
                     sums[i][j] = s.add(sums[i][j], s.load(from.add(j * S::LANES)));
                 }
             }
-            activate(s, epilogue.after, &mut sums);
+            activate(s, epilogue.post_activation, &mut sums);
         }
         put(s, &to, &sums);
-        if epilogue.residual.is_some() && is_heavy(epilogue.after) {
-            rework(s, epilogue.after, &to, NV);
+        if epilogue.residual.is_some() && is_transcendental(epilogue.post_activation) {
+            apply_activation_in_place(s, epilogue.post_activation, &to, NV);
         }
     }
 }

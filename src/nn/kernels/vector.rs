@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::activation::Activation;
 
-use super::math::rework;
+use super::math::apply_activation_in_place;
 use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
@@ -82,7 +82,7 @@ impl Vector<'_> {
                 for c in 0..CHAINS {
                     let a = s.splat(*self.input.ptr().add(k + c));
                     let row = weights.add((k + c) * width);
-                    s.prefetch_all(row.wrapping_add(AHEAD), width);
+                    s.prefetch_all(row.wrapping_add(PREFETCH_DISTANCE), width);
                     for j in 0..NV {
                         sums[c][j] = s.fma(a, s.load(row.add(j * S::LANES)), sums[c][j]);
                     }
@@ -103,10 +103,10 @@ impl Vector<'_> {
             for j in 0..NV {
                 s.store(to.add(j * S::LANES), out[j]);
             }
-            rework(s, self.activation, &[to], NV);
+            apply_activation_in_place(s, self.activation, &[to], NV);
         }
     }
 }
 
 /// Values between the weights in use and those asked for: a classifier's come from memory, once.
-const AHEAD: usize = 1536;
+const PREFETCH_DISTANCE: usize = 1536;

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::depthwise::{Depthwise, WIDEST, WIDEST_OF_TWO};
-use super::math::{activate, is_heavy};
+use super::math::{activate, is_transcendental};
 use super::simd::Simd;
 use super::tile::{begin, put};
 
@@ -49,7 +49,7 @@ impl Depthwise<'_> {
                 let mut from = input.add(slot * row);
                 slot = if slot + 1 == self.ring.slots { 0 } else { slot + 1 };
                 for _ in 0..kw {
-                    from = s.opaque(from);
+                    from = s.black_box_ptr(from);
                     if line < sy {
                         taps_of_one(s, from, weights, right, &mut upper);
                     } else if line < kh {
@@ -114,7 +114,7 @@ impl Depthwise<'_> {
                 let mut from = input.add(slot * row);
                 for _ in 0..kw {
                     // Neighbouring taps load the same values; kept for each other, they would be spilled.
-                    from = s.opaque(from);
+                    from = s.black_box_ptr(from);
                     taps_of_one(s, from, weights, right, &mut sums);
                     weights = weights.add(width);
                     from = from.add(dx * width);
@@ -151,7 +151,7 @@ impl Depthwise<'_> {
             }
             put(s, &to, &sums);
         }
-        if !is_heavy(self.activation) {
+        if !is_transcendental(self.activation) {
             for sum in &sums {
                 for v in 0..NV {
                     total[v] = s.add(total[v], sum[v]);

@@ -5,34 +5,61 @@
 //! `N = M + 2`: [`Scatter`] transforms input tiles into N² matrices (tiles by channels), each is multiplied by
 //! its matrix of filters (an ordinary 1×1 convolution, [`super::conv`]), and [`Gather`] transforms the products
 //! back. F(4×4) needs a quarter of the products and loses about a decimal digit, F(2×2) four ninths of them.
-//! [`side`] says which shape gets which. The order of every sum depends on `M` only. (Lavin and Gray,
+//! [`Tile::of`] says which shape gets which. The order of every sum depends on `M` only. (Lavin and Gray,
 //! "Fast algorithms for convolutional neural networks", 2015.)
 
 #![allow(unsafe_code)]
 
 use crate::activation::Activation;
 
-use super::math::{activate, is_heavy, rework};
+use super::math::{activate, apply_activation_in_place, is_transcendental};
 use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, Simd};
 use super::tile::Epilogue;
 
-/// The side of output tiles that a 3×3 convolution of stride 1 gets; 0 for a direct one. Measured, with vectors of 8
-/// and of 16 lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for
-/// all of them.
-pub fn side(inputs: usize, outputs: usize, size: [usize; 2]) -> usize {
-    match inputs.min(outputs) {
-        0..32 => 0,
-        _ if size[0] * size[1] >= 144 => 4,
-        _ => 2,
+/// The output tiles that there are transforms for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tile {
+    /// 2×2 outputs from 4×4 inputs.
+    Two,
+    /// 4×4 outputs from 6×6 inputs.
+    Four,
+}
+
+impl Tile {
+    /// The tiles that a 3×3 convolution of stride 1 gets; none for a direct one. Measured, with vectors of 8 and of 16
+    /// lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for all
+    /// of them.
+    pub fn of(inputs: usize, outputs: usize, size: [usize; 2]) -> Option<Tile> {
+        match inputs.min(outputs) {
+            0..32 => None,
+            _ if size[0] * size[1] >= 144 => Some(Tile::Four),
+            _ => Some(Tile::Two),
+        }
+    }
+
+    /// Side of an output tile.
+    pub const fn side(self) -> usize {
+        match self {
+            Tile::Two => 2,
+            Tile::Four => 4,
+        }
+    }
+
+    /// Matrices: values of an input tile.
+    pub const fn matrices(self) -> usize {
+        (self.side() + 2) * (self.side() + 2)
     }
 }
+
+/// Matrices of the largest tile.
+pub const MAX_MATRICES: usize = Tile::Four.matrices();
 
 /// How an output of some size is cut into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
-    /// Side of an output tile: 2 or 4.
-    pub side: usize,
+    /// The output's tiles.
+    pub tile: Tile,
     /// `[height, width]` of the input.
     pub input: [usize; 2],
     /// `[height, width]` of the output.
@@ -44,27 +71,27 @@ pub struct Tiling {
 impl Tiling {
     /// Matrices: values of an input tile.
     pub fn matrices(&self) -> usize {
-        (self.side + 2) * (self.side + 2)
+        self.tile.matrices()
     }
 
     fn columns(&self) -> usize {
-        self.output[1].div_ceil(self.side)
+        self.output[1].div_ceil(self.tile.side())
     }
 
     /// Tiles in all.
     pub fn tiles(&self) -> usize {
-        self.output[0].div_ceil(self.side) * self.columns()
+        self.output[0].div_ceil(self.tile.side()) * self.columns()
     }
 }
 
 /// Values from a matrix to the next, of `rows` rows of `pitch` values: not a multiple of a page, or the lines of
 /// one tile would all want the same place in the caches.
-pub fn apart(rows: usize, pitch: usize) -> usize {
+pub fn batch_stride(rows: usize, pitch: usize) -> usize {
     rows * pitch + LINE
 }
 
 /// The transformed filter for one output and input: `G g Gᵀ` of a 3×3 window `g`, row by row.
-pub fn filter(side: usize, g: &[f32], to: &mut [f64; 36]) {
+pub fn filter(tile: Tile, g: &[f32], to: &mut [f64; MAX_MATRICES]) {
     const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
     const FOUR: [[f64; 3]; 6] = [
         [1.0 / 4.0, 0.0, 0.0],
@@ -74,7 +101,10 @@ pub fn filter(side: usize, g: &[f32], to: &mut [f64; 36]) {
         [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
         [0.0, 0.0, 1.0],
     ];
-    let rows: &[[f64; 3]] = if side == 2 { &TWO } else { &FOUR };
+    let rows: &[[f64; 3]] = match tile {
+        Tile::Two => &TWO,
+        Tile::Four => &FOUR,
+    };
     let pairs = rows.iter().flat_map(|a| rows.iter().map(move |b| (a, b)));
     for (to, (a, b)) in to.iter_mut().zip(pairs) {
         let row = |(g, a): (&[f32], &f64)| a * g.iter().zip(b).map(|(g, b)| f64::from(*g) * b).sum::<f64>();
@@ -93,7 +123,7 @@ pub struct Scatter<'a> {
     pub input: Src<'a>,
     /// Values from a pixel to the next.
     pub pitch: usize,
-    /// The matrices: rows of `pitch` values, [`apart`] from each other.
+    /// The matrices: rows of `pitch` values, [`batch_stride`] from each other.
     pub output: Dst<'a>,
     /// At least `pitch` zeros.
     pub zeros: Src<'a>,
@@ -103,16 +133,26 @@ impl Kernel for Scatter<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let [h, w] = self.tiling.input;
-        let ([first, count], apart) = (self.tiles, apart(self.tiles[1], self.pitch));
+        let ([first, count], batch_stride) = (self.tiles, batch_stride(self.tiles[1], self.pitch));
         assert!(self.pitch.is_multiple_of(S::LANES) && first + count <= self.tiling.tiles());
         assert!(self.input.len() >= h * w * self.pitch && self.zeros.len() >= self.pitch);
-        assert!(self.output.len() >= self.tiling.matrices() * apart);
+        assert!(self.output.len() >= self.tiling.matrices() * batch_stride);
         for tile in 0..count {
             // SAFETY: the views were just checked for every pixel of the map and every row of a matrix.
             unsafe {
-                match self.tiling.side {
-                    2 => self.tile::<S, 4>(s, first + tile, self.output.ptr().add(tile * self.pitch), apart),
-                    _ => self.tile::<S, 6>(s, first + tile, self.output.ptr().add(tile * self.pitch), apart),
+                match self.tiling.tile {
+                    Tile::Two => self.tile::<S, 4>(
+                        s,
+                        first + tile,
+                        self.output.ptr().add(tile * self.pitch),
+                        batch_stride,
+                    ),
+                    Tile::Four => self.tile::<S, 6>(
+                        s,
+                        first + tile,
+                        self.output.ptr().add(tile * self.pitch),
+                        batch_stride,
+                    ),
                 }
             }
         }
@@ -121,11 +161,11 @@ impl Kernel for Scatter<'_> {
 
 impl Scatter<'_> {
     /// # Safety
-    /// The tile is one of the tiling's; `to` is writable for a row in each of N² matrices `apart` values apart.
+    /// The tile is one of the tiling's; `to` is writable for a row in each of N² matrices `batch_stride` values apart.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const N: usize>(&self, s: S, tile: usize, to: *mut f32, apart: usize) {
+    unsafe fn tile<S: Simd, const N: usize>(&self, s: S, tile: usize, to: *mut f32, batch_stride: usize) {
         let t = &self.tiling;
-        let [y, x] = [tile / t.columns() * t.side, tile % t.columns() * t.side];
+        let [y, x] = [tile / t.columns() * t.tile.side(), tile % t.columns() * t.tile.side()];
         let mut from = [[self.zeros.ptr(); N]; N];
         for i in 0..N {
             for j in 0..N {
@@ -155,7 +195,7 @@ impl Scatter<'_> {
                 let column = into(s, column);
                 for i in 0..N {
                     // SAFETY: as the caller vouches.
-                    unsafe { s.store(to.add((i * N + j) * apart + channel), column[i]) }
+                    unsafe { s.store(to.add((i * N + j) * batch_stride + channel), column[i]) }
                 }
             }
         }
@@ -193,7 +233,7 @@ pub struct Gather<'a> {
     pub tiling: Tiling,
     /// First tile, and how many.
     pub tiles: [usize; 2],
-    /// The matrices: rows of `pitch` values, [`apart`] from each other.
+    /// The matrices: rows of `pitch` values, [`batch_stride`] from each other.
     pub input: Src<'a>,
     /// One value an output channel, whole vectors.
     pub bias: Src<'a>,
@@ -209,22 +249,28 @@ impl Kernel for Gather<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let [h, w] = self.tiling.output;
-        let ([first, count], apart) = (self.tiles, apart(self.tiles[1], self.pitch));
+        let ([first, count], batch_stride) = (self.tiles, batch_stride(self.tiles[1], self.pitch));
         let values = h * w * self.pitch;
         assert!(self.pitch.is_multiple_of(S::LANES) && first + count <= self.tiling.tiles());
         assert!(self.output.len() >= values && self.bias.len() >= self.pitch);
         assert!(self.epilogue.residual.is_none_or(|r| r.len() >= values));
-        assert!(self.input.len() >= self.tiling.matrices() * apart);
+        assert!(self.input.len() >= self.tiling.matrices() * batch_stride);
         for tile in 0..count {
             // SAFETY: the views were just checked for every pixel of the map and every row of a matrix.
             unsafe {
-                match self.tiling.side {
-                    2 => {
-                        self.tile::<S, 2, 4>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
-                    }
-                    _ => {
-                        self.tile::<S, 4, 6>(s, first + tile, self.input.ptr().add(tile * self.pitch), apart)
-                    }
+                match self.tiling.tile {
+                    Tile::Two => self.tile::<S, 2, 4>(
+                        s,
+                        first + tile,
+                        self.input.ptr().add(tile * self.pitch),
+                        batch_stride,
+                    ),
+                    Tile::Four => self.tile::<S, 4, 6>(
+                        s,
+                        first + tile,
+                        self.input.ptr().add(tile * self.pitch),
+                        batch_stride,
+                    ),
                 }
             }
         }
@@ -233,14 +279,14 @@ impl Kernel for Gather<'_> {
 
 impl Gather<'_> {
     /// # Safety
-    /// The tile is one of the tiling's; `from` is readable for a row in each of N² matrices `apart` values apart.
+    /// The tile is one of the tiling's; `from` is readable for a row in each of N² matrices `batch_stride` values apart.
     #[inline(always)]
     unsafe fn tile<S: Simd, const M: usize, const N: usize>(
         &self,
         s: S,
         tile: usize,
         from: *const f32,
-        apart: usize,
+        batch_stride: usize,
     ) {
         let t = &self.tiling;
         let [y, x] = [tile / t.columns() * M, tile % t.columns() * M];
@@ -251,7 +297,7 @@ impl Gather<'_> {
                 let mut row = [s.splat(0.0); N];
                 for j in 0..N {
                     // SAFETY: as the caller vouches.
-                    row[j] = unsafe { s.load(from.add((i * N + j) * apart + channel)) };
+                    row[j] = unsafe { s.load(from.add((i * N + j) * batch_stride + channel)) };
                 }
                 half[i] = out_of(s, row);
             }
@@ -285,7 +331,7 @@ impl Gather<'_> {
             self.apply(s, self.epilogue.activation, &mut v, to);
             if let Some(residual) = self.epilogue.residual {
                 v[0][0] = s.add(v[0][0], s.load(residual.ptr().add(at)));
-                self.apply(s, self.epilogue.after, &mut v, to);
+                self.apply(s, self.epilogue.post_activation, &mut v, to);
             }
             s.store(to, v[0][0]);
         }
@@ -295,13 +341,13 @@ impl Gather<'_> {
     /// `to` is writable for a vector.
     #[inline(always)]
     unsafe fn apply<S: Simd>(&self, s: S, f: Option<Activation>, v: &mut [[S::V; 1]; 1], to: *mut f32) {
-        if !is_heavy(f) {
+        if !is_transcendental(f) {
             return activate(s, f, v);
         }
         // SAFETY: as the caller vouches.
         unsafe {
             s.store(to, v[0][0]);
-            rework(s, f, &[to], 1);
+            apply_activation_in_place(s, f, &[to], 1);
             v[0][0] = s.load(to);
         }
     }

@@ -7,18 +7,21 @@
 use crate::graph::{Graph, Shape};
 use crate::weights::Weights;
 use zoo_kernels::conv::Taps;
-use zoo_kernels::memory::{Buffer, Filling};
+use zoo_kernels::memory::{Buffer, BufferWriter};
 use zoo_kernels::ring::Ring;
-use zoo_kernels::winograd::{self, Tiling};
+use zoo_kernels::winograd::{self, MAX_MATRICES, Tile, Tiling};
 use zoo_kernels::{Isa, pack};
 
+use super::context::{FeatureMap, Region};
+use super::dense::Dense;
 use super::depthwise::{Depthwise, Expand};
-use super::lower::{Conv, Kind, Layer, Lowered, Pass, Value};
+use super::instr::{Instr, Step};
+use super::lower::{Conv, Elementwise, Kind, Layer, Lowered, Value};
 use super::maps::{Maps, gate_on_weights, is_stem};
 use super::packer::{Affine, Packer};
-use super::sizes::{macs, packed_values, taps, weight_values, winograd_side};
+use super::plain::Plain;
+use super::sizes::{macs, packed_values, taps, weight_values, winograd_tile};
 use super::stem::Stem;
-use super::steps::{Action, Dense, Map, Step};
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 
@@ -32,7 +35,8 @@ pub(super) struct Built {
     pub(super) scratch: usize,
     /// Zeros that stand for what lies beyond a border.
     pub(super) zeros: usize,
-    pub(super) output: Map,
+    /// One for each value that was asked for.
+    pub(super) outputs: Vec<FeatureMap>,
     /// Of every layer: its name and its multiply-adds.
     pub(super) layers: Vec<LayerInfo>,
 }
@@ -43,38 +47,34 @@ pub(super) fn build(
     weights: &dyn Weights,
     lowered: &Lowered,
     shapes: &[Shape],
+    outputs: &[Value],
     isa: Isa,
 ) -> Result<Built, Error> {
-    let mut maps = Maps::new(lowered, shapes, isa.lanes());
-    let extra = maps.place(lowered);
+    let mut maps = Maps::new(lowered, shapes, outputs, isa.lanes());
+    let extra = maps.place(lowered, outputs);
     // All at once: a copy into more memory would be held together with the old.
-    let values: usize = lowered.layers.iter().map(|layer| packed_values(layer, &maps)).sum();
+    let values: usize = lowered.layers.iter().map(|layer| packed_values(graph, layer, &maps)).sum();
     let memory = || Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) };
-    let packed = Filling::new(Buffer::zeroed(values).ok_or_else(memory)?);
+    let packed = BufferWriter::new(Buffer::zeroed(values).ok_or_else(memory)?);
     let mut builder = Builder { packer: Packer { graph, weights, isa, packed }, steps: Vec::new() };
     for (index, layer) in lowered.layers.iter().enumerate() {
-        builder.layer(index, layer, &maps, extra.get(index).copied().unwrap_or(0))?;
-        weights.forget();
+        let extra = extra.get(index).copied().unwrap_or(Region { at: 0, len: 0 });
+        builder.layer(index, layer, &maps, extra)?;
+        weights.release_pages();
     }
     let info = |layer: &Layer| {
         let maps_of: usize =
             layer.reads().into_iter().chain(layer.writes()).map(|v| maps.of(v).len(isa.lanes())).sum();
-        let bytes = 4 * (maps_of + weight_values(layer));
-        LayerInfo { name: layer.name.clone(), macs: macs(layer, &maps), bytes }
+        let bytes = maps_of.saturating_add(weight_values(graph, layer)).saturating_mul(4);
+        LayerInfo { name: layer.name.clone(), macs: macs(layer, &maps, shapes), bytes }
     };
     let layers = lowered.layers.iter().map(info).collect();
-    let output = maps.of(lowered.layers.last().map_or(0, |l| l.output));
-    let zeros = builder.steps.iter().map(|step| match &step.action {
-        Action::Dense(dense) => dense.input.channels,
-        Action::Winograd(w) => w.input.vectors.max(w.output.vectors) * isa.lanes(),
-        Action::Depthwise(Depthwise { expand: Some(expand), .. }) => expand.block.inputs,
-        _ => 0,
-    });
-    let zeros = zeros.max().unwrap_or(0);
-    let scratch = builder.steps.iter().map(|step| step.action.scratch(isa)).max().unwrap_or(0);
+    let outputs = outputs.iter().map(|value| maps.of(*value)).collect();
+    let zeros = builder.steps.iter().map(|step| step.instr.zeros(isa)).max().unwrap_or(0);
+    let scratch = builder.steps.iter().map(|step| step.instr.scratch(isa)).max().unwrap_or(0);
     let (steps, arena) = (builder.steps, maps.total);
     let weights = builder.packer.packed.finish().ok_or_else(memory)?;
-    Ok(Built { steps, weights, arena, scratch, zeros, output, layers })
+    Ok(Built { steps, weights, arena, scratch, zeros, outputs, layers })
 }
 
 struct Builder<'a> {
@@ -83,68 +83,78 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn push(&mut self, layer: usize, action: Action) {
-        self.steps.push(Step { layer, action });
+    fn push(&mut self, layer: usize, instr: Instr) {
+        self.steps.push(Step { layer, instr });
     }
 
-    fn layer(&mut self, index: usize, layer: &Layer, maps: &Maps, extra: usize) -> Result<(), Error> {
+    fn layer(&mut self, index: usize, layer: &Layer, maps: &Maps, extra: Region) -> Result<(), Error> {
         let output = maps.of(layer.output);
         let input = maps.of(layer.input);
         match &layer.kind {
             Kind::Image => {
                 if maps.image_map {
-                    self.push(index, Action::Image(output));
+                    self.push(index, Instr::Image(output));
                 }
             }
             Kind::Conv(conv) if conv.depthwise() => {
                 self.depthwise(index, conv, [input, output], maps, extra)?
             }
             Kind::Conv(conv) => self.dense(index, layer, conv, maps, extra)?,
-            Kind::Pass(pass) => self.pass(index, pass, input, output, maps)?,
+            Kind::Elementwise(work) => self.elementwise(index, work, input, output, maps)?,
             Kind::Pool(kind, window) => {
                 let [_, bottom, _, right] = window.pads(input.size);
                 let taps = taps(window, input.size);
-                self.push(index, Action::Pool { kind: *kind, taps, pad_end: [bottom, right], input, output });
+                self.push(index, Instr::Pool { kind: *kind, taps, pad_end: [bottom, right], input, output });
             }
-            Kind::Mean => self.push(index, Action::Mean { input, output: output.at }),
+            Kind::Mean => self.push(index, Instr::GlobalAvgPool { input, output }),
             Kind::Concat(values) => {
                 let mut at = 0;
                 for value in values {
                     let from = maps.of(*value);
                     let channels = from.channels;
-                    self.push(index, Action::Copy { from, first: 0, to: output, at, channels });
+                    self.push(index, Instr::Copy { from, first: 0, to: output, at, channels });
                     at += channels;
                 }
             }
             Kind::Slice { start } => {
                 let channels = output.channels;
-                self.push(index, Action::Copy { from: input, first: *start, to: output, at: 0, channels });
+                self.push(index, Instr::Copy { from: input, first: *start, to: output, at: 0, channels });
+            }
+            Kind::Plain(op, values) => {
+                let weights = self.packer.plain(op)?;
+                let inputs = values.iter().map(|value| maps.of(*value)).collect();
+                self.push(index, Instr::Plain(Plain { op: op.clone(), inputs, output, weights }));
             }
         }
         Ok(())
     }
 
-    fn pass(&mut self, index: usize, pass: &Pass, map: Map, output: Map, maps: &Maps) -> Result<(), Error> {
-        let at = |value: &Option<Value>| value.map(|v| maps.of(v).at);
+    fn elementwise(
+        &mut self,
+        index: usize,
+        work: &Elementwise,
+        map: FeatureMap,
+        output: FeatureMap,
+        maps: &Maps,
+    ) -> Result<(), Error> {
+        let of = |value: &Option<Value>| value.map(|v| maps.of(v));
         let (mut scale, mut shift) = (None, None);
-        if let Some(norm) = &pass.norm {
+        if let Some(norm) = &work.norm {
             let affine = self.packer.affine(norm)?;
-            scale = Some(self.packer.align());
-            pack::pad(&affine.scale, self.packer.isa.lanes(), &mut self.packer.packed);
-            shift = Some(self.packer.align());
-            pack::pad(&affine.shift, self.packer.isa.lanes(), &mut self.packer.packed);
+            scale = Some(self.packer.vector(&affine.scale));
+            shift = Some(self.packer.vector(&affine.shift));
         }
-        let action = Action::Pass {
+        let instr = Instr::Elementwise {
             map,
-            gate: at(&pass.gate),
+            scale_by: of(&work.scale_by),
             scale,
             shift,
-            plus: at(&pass.plus),
-            times: at(&pass.times),
-            activation: pass.activation,
-            output: output.at,
+            add: of(&work.add),
+            mul: of(&work.mul),
+            activation: work.activation,
+            output,
         };
-        self.push(index, action);
+        self.push(index, instr);
         Ok(())
     }
 
@@ -154,7 +164,7 @@ impl Builder<'_> {
         layer: &Layer,
         conv: &Conv,
         maps: &Maps,
-        extra: usize,
+        extra: Region,
     ) -> Result<(), Error> {
         let (mut input, output) = (maps.of(layer.input), maps.of(layer.output));
         if Some(layer.input) == maps.image && is_stem(conv) {
@@ -163,38 +173,35 @@ impl Builder<'_> {
             let places = planes.places(&taps);
             if let Some(block) = self.packer.blocks(conv, true)?.pop() {
                 let activation = conv.activation;
-                self.push(index, Action::Planes(planes, extra));
-                let stem = Stem { planes, at: extra, places, output, taps, block, activation };
-                self.push(index, Action::Stem(stem));
+                self.push(index, Instr::Planes(planes, extra));
+                let stem = Stem { planes, region: extra, places, output, taps, block, activation };
+                self.push(index, Instr::Stem(stem));
             }
             return Ok(());
         }
-        if let Some(side) = winograd_side(conv, output.size) {
-            return self.winograd(index, conv, [input, output], side, maps);
+        if let Some(tile) = winograd_tile(conv, output.size) {
+            return self.winograd(index, conv, [input, output], tile, maps);
         }
         let blocks = self.packer.blocks(conv, false)?;
-        let residual = conv.residual.map(|v| maps.of(v).at);
+        let residual = conv.residual.map(|v| maps.of(v));
         if let ([block], true, [1, 1], [1, 1], None, None) =
-            (blocks.as_slice(), conv.point(), input.size, output.size, conv.gate, residual)
+            (blocks.as_slice(), conv.point(), input.size, output.size, conv.scale_by, residual)
         {
             let (block, activation) = (*block, conv.activation);
-            let (input, depth, output) = (input.at, conv.inputs, output.at);
-            self.push(index, Action::Vector { input, depth, output, block, activation });
+            self.push(index, Instr::Vector { input, output, block, activation });
             return Ok(());
         }
         let mut scaled = None;
-        if let (Some(gate), Some(block)) = (conv.gate, blocks.first()) {
-            let gate = maps.of(gate).at;
+        if let (Some(scale_by), Some(block)) = (conv.scale_by, blocks.first()) {
             if gate_on_weights(conv, &input) {
                 scaled = Some(extra);
-                self.push(index, Action::ScaleWeights { block: *block, gate, output: extra });
+                let scale_by = maps.of(scale_by);
+                self.push(index, Instr::ScaleWeights { block: *block, scale_by, output: extra });
             } else {
-                let pass = Pass::default();
-                self.pass(index, &pass, input, Map { at: extra, ..input }, maps)?;
-                if let Some(Step { action: Action::Pass { gate: slot, .. }, .. }) = self.steps.last_mut() {
-                    *slot = Some(gate);
-                }
-                input.at = extra;
+                let work = Elementwise { scale_by: Some(scale_by), ..Elementwise::default() };
+                let scaled = FeatureMap { at: extra.at, ..input };
+                self.elementwise(index, &work, input, scaled, maps)?;
+                input = scaled;
             }
         }
         let mut taps = taps(&conv.window, input.size);
@@ -207,14 +214,14 @@ impl Builder<'_> {
         }
         self.push(
             index,
-            Action::Dense(Dense {
+            Instr::Dense(Dense {
                 input: from,
                 output: to,
                 taps,
                 blocks,
                 activation: conv.activation,
                 residual,
-                after: conv.after,
+                post_activation: conv.post_activation,
                 scaled,
             }),
         );
@@ -225,32 +232,32 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         conv: &Conv,
-        [input, output]: [Map; 2],
-        side: usize,
+        [input, output]: [FeatureMap; 2],
+        tile: Tile,
         maps: &Maps,
     ) -> Result<(), Error> {
         let weight = self.packer.tensor(conv.weight)?;
         let Affine { scale, shift } = self.packer.folded(conv)?;
         let [top, _, left, _] = conv.window.pads(input.size);
-        let tiling = Tiling { side, input: input.size, output: output.size, pad: [top, left] };
+        let tiling = Tiling { tile, input: input.size, output: output.size, pad: [top, left] };
         let matrices = tiling.matrices();
         let mut transformed = vec![0.0; matrices * weight.len() / 9];
-        let mut all = [0.0; 36];
+        let mut all = [0.0; MAX_MATRICES];
         for (i, window) in weight.chunks_exact(9).enumerate() {
-            winograd::filter(side, window, &mut all);
+            winograd::filter(tile, window, &mut all);
             let factor = scale.get(i / conv.inputs.max(1)).copied().unwrap_or(0.0);
             for (to, value) in transformed.iter_mut().skip(i).step_by(weight.len() / 9).zip(all) {
                 *to = (value * f64::from(factor)) as f32;
             }
         }
-        let weights = self.packer.align();
-        for matrix in transformed.chunks_exact(weight.len() / 9) {
-            let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
-            pack::pack(conv.outputs, conv.inputs, self.packer.isa, &mut self.packer.packed, value);
-        }
-        let bias = self.packer.align();
-        pack::pad(&shift, self.packer.isa.lanes(), &mut self.packer.packed);
-        let action = Action::Winograd(Winograd {
+        let weights = self.packer.region(|to, isa| {
+            for matrix in transformed.chunks_exact(weight.len() / 9) {
+                let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
+                pack::pack(conv.outputs, conv.inputs, isa, to, value);
+            }
+        });
+        let bias = self.packer.vector(&shift);
+        let instr = Instr::Winograd(Winograd {
             input,
             output,
             tiling,
@@ -258,10 +265,10 @@ impl Builder<'_> {
             bias,
             matrix: pack::packed_len(conv.outputs, conv.inputs, self.packer.isa.lanes()),
             activation: conv.activation,
-            residual: conv.residual.map(|v| maps.of(v).at),
-            after: conv.after,
+            residual: conv.residual.map(|v| maps.of(v)),
+            post_activation: conv.post_activation,
         });
-        self.push(index, action);
+        self.push(index, instr);
         Ok(())
     }
 
@@ -269,9 +276,9 @@ impl Builder<'_> {
         &mut self,
         index: usize,
         conv: &Conv,
-        [input, output]: [Map; 2],
+        [input, output]: [FeatureMap; 2],
         maps: &Maps,
-        extra: usize,
+        extra: Region,
     ) -> Result<(), Error> {
         let expand = match &conv.expand {
             Some((expand, value)) => match self.packer.blocks(expand, false)?.pop() {
@@ -286,15 +293,13 @@ impl Builder<'_> {
         let weight = self.packer.tensor(conv.weight)?;
         let Affine { scale, shift } = self.packer.folded(conv)?;
         let taps = taps(&conv.window, input.size);
-        let weights = self.packer.align();
         let count = taps.count();
         let value = |o: usize, tap: usize| match (weight.get(o * count + tap), scale.get(o)) {
             (Some(w), Some(s)) => w * s,
             _ => 0.0,
         };
-        pack::pack(conv.outputs, count, self.packer.isa, &mut self.packer.packed, value);
-        let bias = self.packer.align();
-        pack::pad(&shift, self.packer.isa.lanes(), &mut self.packer.packed);
+        let weights = self.packer.region(|to, isa| pack::pack(conv.outputs, count, isa, to, value));
+        let bias = self.packer.vector(&shift);
         let step = Depthwise {
             expand,
             input,
@@ -312,10 +317,10 @@ impl Builder<'_> {
             sums: conv.mean.map(|_| extra),
         };
         let halved = step.halved();
-        self.push(index, Action::Depthwise(step));
+        self.push(index, Instr::Depthwise(step));
         if let Some(mean) = conv.mean {
-            let output_at = maps.of(mean).at;
-            self.push(index, Action::MeanOfHalves { map: output, sums: extra, halved, output: output_at });
+            let mean = maps.of(mean);
+            self.push(index, Instr::GlobalAvgPoolFinish { map: output, sums: extra, halved, output: mean });
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Which nodes of a graph become one layer: the fusions, as rules.
 //!
-//! In: a [`Graph`]. Out: layers in order, each with what it reads and the one or two values it writes.
-//! Nothing here knows weights' values or instruction sets; adding a fusion is adding a rule here
-//! and what runs it in `steps`. Called by [`super::Plan::new`].
+//! In: a [`Graph`], the nodes whose values are wanted. Out: layers in order, each with what it reads and the one or two
+//! values it writes. Nothing here knows weights' values or instruction sets; adding a fusion is adding a rule here
+//! and what runs it in `instr`. An operation that no rule knows is a layer of its own, [`Kind::Plain`]. Called by
+//! [`super::Plan::new`].
 //!
 //! The rules, each only where nobody else reads what lies between:
 //! - a convolution takes the batch norm behind it, then an activation, then a sum with an earlier value,
@@ -10,7 +11,7 @@
 //! - a depthwise convolution also writes its mean, where a squeeze-excite asks for it;
 //! - a 1×1 convolution takes the gate in front of it;
 //! - a depthwise convolution takes the 1×1 convolution in front of it, panel by panel;
-//! - what is left over (gate, norm, sum, activation) joins into one pass over the map.
+//! - what is left over (gate, norm, sum, activation) joins into one walk over the map.
 
 use crate::graph::{Activation, Graph, NodeId, Op, Padding, PoolKind, Shape, WeightId, Window};
 
@@ -39,9 +40,9 @@ pub(super) struct Conv {
     pub(super) window: Window,
     pub(super) activation: Option<Activation>,
     pub(super) residual: Option<Value>,
-    pub(super) after: Option<Activation>,
+    pub(super) post_activation: Option<Activation>,
     /// A factor for each input channel.
-    pub(super) gate: Option<Value>,
+    pub(super) scale_by: Option<Value>,
     /// Where the mean over the output's pixels goes.
     pub(super) mean: Option<Value>,
     /// A 1×1 convolution that makes the input, with its own input.
@@ -62,13 +63,13 @@ impl Conv {
     }
 }
 
-/// One pass over a map.
+/// One walk over a map, value by value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Pass {
-    pub(super) gate: Option<Value>,
+pub(super) struct Elementwise {
+    pub(super) scale_by: Option<Value>,
     pub(super) norm: Option<Norm>,
-    pub(super) plus: Option<Value>,
-    pub(super) times: Option<Value>,
+    pub(super) add: Option<Value>,
+    pub(super) mul: Option<Value>,
     pub(super) activation: Option<Activation>,
 }
 
@@ -77,11 +78,15 @@ pub(super) struct Pass {
 pub(super) enum Kind {
     Image,
     Conv(Conv),
-    Pass(Pass),
+    Elementwise(Elementwise),
     Pool(PoolKind, Window),
     Mean,
     Concat(Vec<Value>),
-    Slice { start: usize },
+    Slice {
+        start: usize,
+    },
+    /// An operation by its definition, and what it reads.
+    Plain(Op, Vec<Value>),
 }
 
 /// A layer: its first input, and the value it writes.
@@ -96,25 +101,31 @@ pub(super) struct Layer {
 impl Layer {
     /// Every value it reads.
     pub(super) fn reads(&self) -> Vec<Value> {
-        let mut reads = match &self.kind {
-            Kind::Image => Vec::new(),
-            Kind::Concat(values) => values.clone(),
-            Kind::Conv(Conv { expand: Some((_, value)), .. }) => vec![*value],
-            _ => vec![self.input],
-        };
         match &self.kind {
-            Kind::Conv(c) => reads.extend([c.residual, c.gate].into_iter().flatten()),
-            Kind::Pass(p) => reads.extend([p.gate, p.plus, p.times].into_iter().flatten()),
-            _ => {}
+            Kind::Image => Vec::new(),
+            Kind::Concat(values) | Kind::Plain(_, values) => values.clone(),
+            Kind::Conv(c) => {
+                let input = c.expand.as_ref().map_or(self.input, |(_, value)| *value);
+                [Some(input), c.residual, c.scale_by].into_iter().flatten().collect()
+            }
+            Kind::Elementwise(e) => {
+                [Some(self.input), e.scale_by, e.add, e.mul].into_iter().flatten().collect()
+            }
+            Kind::Pool(..) | Kind::Mean | Kind::Slice { .. } => vec![self.input],
         }
-        reads
     }
 
     /// Every value it writes.
     pub(super) fn writes(&self) -> Vec<Value> {
         match &self.kind {
-            Kind::Conv(Conv { mean: Some(mean), .. }) => vec![self.output, *mean],
-            _ => vec![self.output],
+            Kind::Conv(Conv { mean, .. }) => std::iter::once(self.output).chain(*mean).collect(),
+            Kind::Image
+            | Kind::Elementwise(_)
+            | Kind::Pool(..)
+            | Kind::Mean
+            | Kind::Concat(_)
+            | Kind::Slice { .. }
+            | Kind::Plain(..) => vec![self.output],
         }
     }
 }
@@ -127,30 +138,44 @@ pub(super) struct Lowered {
     pub(super) shape_of: Vec<usize>,
 }
 
-/// Joins the nodes that the result depends on into layers. `shapes` are the nodes' shapes.
-pub(super) fn lower(graph: &Graph, shapes: &[Shape]) -> Lowered {
+/// How much is joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fusion {
+    /// All that a rule knows.
+    Rules,
+    /// Nothing: every operation by its definition.
+    Off,
+}
+
+/// Joins the nodes that `outputs` depend on into layers. `shapes` are the nodes' shapes. A value that is wanted is not
+/// joined with what reads it.
+pub(super) fn lower(graph: &Graph, shapes: &[Shape], outputs: &[NodeId], fusion: Fusion) -> Lowered {
     let count = graph.nodes.len();
-    let live = live(graph);
+    let live = live(graph, outputs);
     let mut users = vec![0usize; count];
-    for (node, _) in graph.nodes.iter().zip(&live).filter(|(_, live)| **live) {
-        for NodeId(i) in &node.inputs {
-            if let Some(u) = users.get_mut(*i) {
-                *u += 1;
-            }
+    let read = graph.nodes.iter().zip(&live).filter(|(_, live)| **live).flat_map(|(node, _)| &node.inputs);
+    for NodeId(i) in read.chain(outputs) {
+        if let Some(u) = users.get_mut(*i) {
+            *u += 1;
         }
     }
     let mut lowering = Lowering { graph, shapes, users, layers: Vec::new(), shape_of: (0..count).collect() };
     for index in (0..count).filter(|&i| live.get(i) == Some(&true)) {
-        lowering.node(index);
+        match fusion {
+            Fusion::Rules => lowering.node(index),
+            Fusion::Off => lowering.plain(index),
+        }
     }
     Lowered { layers: lowering.layers.into_iter().flatten().collect(), shape_of: lowering.shape_of }
 }
 
-/// Which nodes the result depends on.
-fn live(graph: &Graph) -> Vec<bool> {
+/// Which nodes the outputs depend on.
+fn live(graph: &Graph, outputs: &[NodeId]) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
-    if let Some(last) = live.last_mut() {
-        *last = true;
+    for NodeId(i) in outputs {
+        if let Some(l) = live.get_mut(*i) {
+            *l = true;
+        }
     }
     for (index, node) in graph.nodes.iter().enumerate().rev() {
         if live.get(index) == Some(&true) {
@@ -192,6 +217,27 @@ impl Lowering<'_> {
         self.layers.push(Some(Layer { name, kind, input, output: index }));
     }
 
+    /// A node as a layer of its own.
+    fn plain(&mut self, index: usize) {
+        let Some(node) = self.graph.nodes.get(index) else { return };
+        let inputs: Vec<Value> = node.inputs.iter().map(|i| i.0).collect();
+        let first = inputs.first().copied().unwrap_or(index);
+        let kind = match &node.op {
+            Op::Input { .. } => Kind::Image,
+            op @ (Op::Conv { .. }
+            | Op::BatchNorm { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Pool(..)
+            | Op::GlobalAveragePool
+            | Op::Linear { .. }) => Kind::Plain(op.clone(), inputs),
+        };
+        self.push(index, kind, first);
+    }
+
     fn node(&mut self, index: usize) {
         let Some(node) = self.graph.nodes.get(index) else { return };
         let inputs: Vec<Value> = node.inputs.iter().map(|i| i.0).collect();
@@ -202,8 +248,7 @@ impl Lowering<'_> {
                 self.conv(index, first, *weight, *bias, *out, *groups, *window);
             }
             Op::Linear { weight, bias, out } => {
-                let window = Window::square(1, 1, Padding::all(0));
-                self.conv(index, first, *weight, *bias, *out, 1, window);
+                self.conv(index, first, *weight, *bias, *out, 1, Window::POINT);
             }
             Op::BatchNorm { weight, bias, mean, var, eps } => {
                 let norm = Norm { weight: *weight, bias: *bias, mean: *mean, var: *var, eps: *eps };
@@ -241,15 +286,15 @@ impl Lowering<'_> {
             window,
             activation: None,
             residual: None,
-            after: None,
-            gate: None,
+            post_activation: None,
+            scale_by: None,
             mean: None,
             expand: None,
         };
         let mut input = input;
         if conv.point() {
-            if let Some((gate, map)) = self.take_gate(input) {
-                conv.gate = Some(gate);
+            if let Some((scale_by, map)) = self.take_gate(input) {
+                conv.scale_by = Some(scale_by);
                 input = map;
             }
         } else if conv.depthwise()
@@ -263,21 +308,26 @@ impl Lowering<'_> {
     /// The gate and the map of a product that only the next layer reads; the product is dropped.
     fn take_gate(&mut self, value: Value) -> Option<(Value, Value)> {
         let layer = self.only_maker(value)?;
-        let Kind::Pass(Pass { gate: Some(gate), norm: None, plus: None, times: None, activation: None }) =
-            layer.kind
+        let Kind::Elementwise(Elementwise {
+            scale_by: Some(scale_by),
+            norm: None,
+            add: None,
+            mul: None,
+            activation: None,
+        }) = layer.kind
         else {
             return None;
         };
         let map = layer.input;
         self.drop_layer(value);
-        Some((gate, map))
+        Some((scale_by, map))
     }
 
     /// A plain 1×1 convolution that only the next layer reads, and its input; it is dropped.
     fn take_expand(&mut self, value: Value) -> Option<(Conv, Value)> {
         let layer = self.only_maker(value)?;
         let Kind::Conv(conv) = &layer.kind else { return None };
-        let plain = conv.point() && conv.residual.is_none() && conv.gate.is_none();
+        let plain = conv.point() && conv.residual.is_none() && conv.scale_by.is_none();
         let taken = plain.then(|| (conv.clone(), layer.input))?;
         self.drop_layer(value);
         Some(taken)
@@ -302,16 +352,25 @@ impl Lowering<'_> {
             layer.output = index;
             return;
         }
-        self.push(index, Kind::Pass(Pass { norm: Some(norm), ..Pass::default() }), input);
+        self.push(
+            index,
+            Kind::Elementwise(Elementwise { norm: Some(norm), ..Elementwise::default() }),
+            input,
+        );
     }
 
     fn activation(&mut self, index: usize, input: Value, activation: Activation) {
         if let Some(layer) = self.only_maker(input) {
             let slot = match &mut layer.kind {
-                Kind::Conv(conv) if conv.residual.is_some() => Some(&mut conv.after),
+                Kind::Conv(conv) if conv.residual.is_some() => Some(&mut conv.post_activation),
                 Kind::Conv(conv) => Some(&mut conv.activation),
-                Kind::Pass(pass) => Some(&mut pass.activation),
-                _ => None,
+                Kind::Elementwise(work) => Some(&mut work.activation),
+                Kind::Image
+                | Kind::Pool(..)
+                | Kind::Mean
+                | Kind::Concat(_)
+                | Kind::Slice { .. }
+                | Kind::Plain(..) => None,
             };
             if let Some(slot) = slot.filter(|s| s.is_none()) {
                 *slot = Some(activation);
@@ -319,7 +378,11 @@ impl Lowering<'_> {
                 return;
             }
         }
-        self.push(index, Kind::Pass(Pass { activation: Some(activation), ..Pass::default() }), input);
+        self.push(
+            index,
+            Kind::Elementwise(Elementwise { activation: Some(activation), ..Elementwise::default() }),
+            input,
+        );
     }
 
     fn add(&mut self, index: usize, inputs: &[Value]) {
@@ -329,13 +392,13 @@ impl Lowering<'_> {
         };
         let mut sum = first;
         for (i, &value) in rest.iter().enumerate() {
-            let output = if i + 1 == rest.len() { index } else { self.fresh(index) };
+            let output = if i + 1 == rest.len() { index } else { self.new_value(index) };
             self.add_two(index, output, sum, value);
             sum = output;
         }
     }
 
-    fn fresh(&mut self, node: usize) -> Value {
+    fn new_value(&mut self, node: usize) -> Value {
         self.shape_of.push(node);
         self.users.push(1);
         self.shape_of.len() - 1
@@ -348,9 +411,20 @@ impl Lowering<'_> {
             && let Some(layer) = self.only_maker(late)
         {
             let slot = match &mut layer.kind {
-                Kind::Conv(conv) if !conv.depthwise() && conv.after.is_none() => Some(&mut conv.residual),
-                Kind::Pass(pass) if pass.activation.is_none() && pass.times.is_none() => Some(&mut pass.plus),
-                _ => None,
+                Kind::Conv(conv) if !conv.depthwise() && conv.post_activation.is_none() => {
+                    Some(&mut conv.residual)
+                }
+                Kind::Elementwise(work) if work.activation.is_none() && work.mul.is_none() => {
+                    Some(&mut work.add)
+                }
+                Kind::Conv(_)
+                | Kind::Elementwise(_)
+                | Kind::Image
+                | Kind::Pool(..)
+                | Kind::Mean
+                | Kind::Concat(_)
+                | Kind::Slice { .. }
+                | Kind::Plain(..) => None,
             };
             if let Some(slot) = slot.filter(|s| s.is_none()) {
                 *slot = Some(early);
@@ -358,18 +432,18 @@ impl Lowering<'_> {
                 return;
             }
         }
-        self.push(index, Kind::Pass(Pass { plus: Some(early), ..Pass::default() }), late);
+        self.push(index, Kind::Elementwise(Elementwise { add: Some(early), ..Elementwise::default() }), late);
         if let Some(Some(layer)) = self.layers.last_mut() {
             layer.output = output;
         }
     }
 
-    fn mul(&mut self, index: usize, map: Value, gate: Value) {
-        let pass = match matches!(self.shapes.get(gate), Some([_, _, 1, 1])) {
-            true => Pass { gate: Some(gate), ..Pass::default() },
-            false => Pass { times: Some(gate), ..Pass::default() },
+    fn mul(&mut self, index: usize, map: Value, scale_by: Value) {
+        let work = match self.shapes.get(scale_by) {
+            Some([_, _, 1, 1]) => Elementwise { scale_by: Some(scale_by), ..Elementwise::default() },
+            Some(_) | None => Elementwise { mul: Some(scale_by), ..Elementwise::default() },
         };
-        self.push(index, Kind::Pass(pass), map);
+        self.push(index, Kind::Elementwise(work), map);
     }
 
     fn mean(&mut self, index: usize, input: Value) {

@@ -1,6 +1,6 @@
 //! The maps that layers exchange, and where in the arena each lies.
 //!
-//! In: layers (`lower`), the shapes of nodes. Out: a [`Map`] for every value. Called by `build`.
+//! In: layers (`lower`), the shapes of nodes. Out: a [`FeatureMap`] for every value. Called by `build`.
 
 use crate::graph::Shape;
 use zoo_kernels::memory::LINE;
@@ -8,13 +8,13 @@ use zoo_kernels::pack;
 use zoo_kernels::stem::Planes;
 
 use super::arena::{self, Need};
+use super::context::{FeatureMap, Region};
 use super::lower::{Conv, Kind, Layer, Lowered, Value};
 use super::sizes::taps;
-use super::steps::Map;
 
 /// The maps of all values.
 pub(super) struct Maps {
-    maps: Vec<Map>,
+    maps: Vec<FeatureMap>,
     pub(super) lanes: usize,
     /// Values of the arena.
     pub(super) total: usize,
@@ -24,23 +24,23 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    pub(super) fn new(lowered: &Lowered, shapes: &[Shape], lanes: usize) -> Self {
+    pub(super) fn new(lowered: &Lowered, shapes: &[Shape], outputs: &[Value], lanes: usize) -> Self {
         let map = |&node: &usize| {
             let [_, channels, h, w] = shapes.get(node).copied().unwrap_or_default();
-            Map { at: 0, size: [h, w], channels, vectors: pack::vectors(channels, lanes) }
+            FeatureMap::new([h, w], channels, lanes)
         };
         let image = lowered.layers.iter().find(|l| l.kind == Kind::Image).map(|l| l.output);
-        let image_map = image.is_some_and(|i| image_needed(lowered, i));
+        let image_map = image.is_some_and(|i| outputs.contains(&i) || image_needed(lowered, i));
         Maps { maps: lowered.shape_of.iter().map(map).collect(), lanes, total: 0, image, image_map }
     }
 
-    pub(super) fn of(&self, value: Value) -> Map {
-        self.maps.get(value).copied().unwrap_or(Map { at: 0, size: [0; 2], channels: 0, vectors: 0 })
+    pub(super) fn of(&self, value: Value) -> FeatureMap {
+        self.maps.get(value).copied().unwrap_or(FeatureMap::new([0; 2], 0, self.lanes))
     }
 
     /// Places every value that some layer writes, and what a layer needs besides while it runs (the
-    /// scaled map or weights behind a gate), whose offsets are returned.
-    pub(super) fn place(&mut self, lowered: &Lowered) -> Vec<usize> {
+    /// scaled map or weights behind a gate), whose places are returned. The outputs live to the end.
+    pub(super) fn place(&mut self, lowered: &Lowered, outputs: &[Value]) -> Vec<Region> {
         let mut needs: Vec<(Value, Need)> = Vec::new();
         for (index, layer) in lowered.layers.iter().enumerate() {
             for value in layer.writes() {
@@ -54,7 +54,7 @@ impl Maps {
                 }
             }
         }
-        if let Some((_, need)) = needs.last_mut() {
+        for (_, need) in needs.iter_mut().filter(|(value, _)| outputs.contains(value)) {
             need.last = lowered.layers.len();
         }
         let values = needs.len();
@@ -69,11 +69,12 @@ impl Maps {
             }
         }
         self.total = total;
-        offsets.into_iter().skip(values).collect()
+        let region = |(at, need): (usize, &Need)| Region { at, len: need.len };
+        offsets.into_iter().zip(&all).skip(values).map(region).collect()
     }
 
     /// The image inside the border that the first convolution needs.
-    pub(super) fn planes(conv: &Conv, image: Map, output: Map) -> Planes {
+    pub(super) fn planes(conv: &Conv, image: FeatureMap, output: FeatureMap) -> Planes {
         Planes::new(
             [image.channels, image.size[0], image.size[1]],
             output.size,
@@ -85,24 +86,32 @@ impl Maps {
     /// with a mean does, sums of two halves; and the first convolution, the image's planes.
     fn extra(&self, layer: &Layer) -> usize {
         match &layer.kind {
-            Kind::Conv(conv @ Conv { gate: Some(_), .. }) => {
+            Kind::Conv(conv @ Conv { scale_by: Some(_), .. }) => {
                 let input = self.of(layer.input);
-                match gate_on_weights(conv, &input) {
-                    true => pack::packed_len(conv.outputs, conv.inputs, self.lanes),
-                    false => input.len(self.lanes),
+                if gate_on_weights(conv, &input) {
+                    pack::packed_len(conv.outputs, conv.inputs, self.lanes)
+                } else {
+                    input.len(self.lanes)
                 }
             }
-            Kind::Conv(Conv { mean: Some(_), .. }) => 2 * self.of(layer.output).vectors * self.lanes,
+            Kind::Conv(Conv { mean: Some(_), .. }) => 2 * self.of(layer.output).pitch(self.lanes),
             Kind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
                 Self::planes(conv, self.of(layer.input), self.of(layer.output)).len()
             }
-            _ => 0,
+            Kind::Conv(_)
+            | Kind::Image
+            | Kind::Elementwise(_)
+            | Kind::Pool(..)
+            | Kind::Mean
+            | Kind::Concat(_)
+            | Kind::Slice { .. }
+            | Kind::Plain(..) => 0,
         }
     }
 }
 
 /// Whether a gate scales the weights rather than the map.
-pub(super) fn gate_on_weights(conv: &Conv, input: &Map) -> bool {
+pub(super) fn gate_on_weights(conv: &Conv, input: &FeatureMap) -> bool {
     input.pixels() > conv.outputs
 }
 
@@ -116,5 +125,5 @@ pub(super) fn image_needed(lowered: &Lowered, image: Value) -> bool {
 
 /// A convolution that can be computed from the image as it comes.
 pub(super) fn is_stem(conv: &Conv) -> bool {
-    conv.groups == 1 && conv.residual.is_none() && conv.gate.is_none()
+    conv.groups == 1 && conv.residual.is_none() && conv.scale_by.is_none()
 }

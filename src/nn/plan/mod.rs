@@ -3,38 +3,48 @@
 //! In: a [`Graph`], its weights, the size of the image, an [`Isa`]. Out: a [`Plan`], and from it a
 //! [`Worker`] for each thread, which turns an image into logits and allocates nothing while it does.
 //! Called by whoever runs a network; an architecture file knows nothing of it. `lower` holds the
-//! fusions, `build` makes the steps of a pass with `maps` (what lies where), `packer` (the weights) and `sizes`,
-//! `steps` says what a step does.
+//! fusions, `build` makes the instructions of a pass with `maps` (what lies where), `packer` (the weights) and `sizes`,
+//! `instr` says what an instruction does. An operation without a rule in `lower` runs by its definition (`plain`).
 //!
 //! The packed weights are shared by all workers of a plan. The bits of a result depend on the network,
 //! the size and the instruction set, never on the number of threads.
 
+#![allow(unsafe_code)]
+
 mod arena;
 mod build;
+mod context;
+mod dense;
 mod depthwise;
+mod instr;
 mod lower;
 mod maps;
 mod packer;
+mod plain;
 mod sizes;
 mod stem;
-mod steps;
 mod winograd;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::graph::{Graph, ShapeError};
+use crate::graph::{Graph, NodeId, Shape, ShapeError};
 use crate::weights::Weights;
 use zoo_common::error::{Class, Classify};
-use zoo_kernels::memory::{Buffer, Dst, LINE, Src};
-use zoo_kernels::team::Team;
+use zoo_kernels::memory::{Arena, Buffer, LINE};
+use zoo_kernels::team::{Barrier, Team};
 
 pub use zoo_kernels::{ALGORITHMS_VERSION, Isa, IsaError};
 
-use steps::{Env, Map, Step};
+use context::{ExecContext, FeatureMap, Pass};
+use instr::Step;
+use lower::Fusion;
 
 /// Longest side of an image that a plan is made for.
 pub const MAX_SIDE: usize = 8192;
+
+/// Most channels of a map: far above any network's.
+pub const MAX_CHANNELS: usize = 1 << 20;
 
 /// Why a plan cannot be made or run.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +53,7 @@ pub enum Error {
     #[error(transparent)]
     Geometry(#[from] ShapeError),
     /// A tensor is not there.
-    #[error("`{model}` needs tensor `{tensor}`, which the weights have not")]
+    #[error("`{model}` needs tensor `{tensor}`, which the weights do not have")]
     Missing {
         /// The graph's name.
         model: String,
@@ -69,6 +79,24 @@ pub enum Error {
         height: usize,
         /// Columns.
         width: usize,
+    },
+    /// A layer with more channels than any network's.
+    #[error("layer `{layer}` of `{model}` has {channels} channels: {MAX_CHANNELS} at most")]
+    TooWide {
+        /// The graph's name.
+        model: String,
+        /// The layer.
+        layer: String,
+        /// Its channels.
+        channels: usize,
+    },
+    /// A value was asked for that the graph does not have.
+    #[error("`{model}` has no node {node}")]
+    Output {
+        /// The graph's name.
+        model: String,
+        /// What was asked for.
+        node: usize,
     },
     /// The memory is not to be had.
     #[error("no memory for {bytes} bytes of `{model}`")]
@@ -100,7 +128,13 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Error::Memory { .. } | Error::Threads { .. } => Class::World,
-            _ => Class::BadInput,
+            Error::Geometry(_)
+            | Error::Missing { .. }
+            | Error::Shape { .. }
+            | Error::TooLarge { .. }
+            | Error::TooWide { .. }
+            | Error::Output { .. }
+            | Error::Length { .. } => Class::BadInput,
         }
     }
 }
@@ -131,24 +165,75 @@ struct Shared {
     weights: Buffer,
     arena: usize,
     scratch: usize,
-    output: Map,
+    outputs: Vec<FeatureMap>,
     zeros: Buffer,
 }
 
 impl Plan {
-    /// Plans `graph` for images of `[channels, height, width]`.
+    /// Plans `graph` for images of `[channels, height, width]`; a pass gives the last node's value, the logits.
     ///
     /// # Errors
     /// Where the image does not fit the graph, a tensor is missing or of another shape, or the memory
     /// cannot be had.
     pub fn new(graph: &Graph, weights: &dyn Weights, image: [usize; 3], isa: Isa) -> Result<Plan, Error> {
+        Self::with_outputs(graph, weights, image, isa, &[graph.output()])
+    }
+
+    /// The same for a pass that gives the values of several nodes (taps: [`Graph::tap`]), and computes nothing that
+    /// none of them depends on.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; a node that the graph does not have.
+    pub fn with_outputs(
+        graph: &Graph,
+        weights: &dyn Weights,
+        image: [usize; 3],
+        isa: Isa,
+        outputs: &[NodeId],
+    ) -> Result<Plan, Error> {
+        Self::make(graph, weights, image, isa, outputs, Fusion::Rules)
+    }
+
+    /// A plan that joins no operations and has no fast kernel: every operation by its definition. Slow, and what the
+    /// fast kernels are held to, beside `nn::reference`, by tests.
+    ///
+    /// # Errors
+    /// As [`Plan::with_outputs`].
+    pub fn unfused(
+        graph: &Graph,
+        weights: &dyn Weights,
+        image: [usize; 3],
+        isa: Isa,
+        outputs: &[NodeId],
+    ) -> Result<Plan, Error> {
+        Self::make(graph, weights, image, isa, outputs, Fusion::Off)
+    }
+
+    fn make(
+        graph: &Graph,
+        weights: &dyn Weights,
+        image: [usize; 3],
+        isa: Isa,
+        outputs: &[NodeId],
+        fusion: Fusion,
+    ) -> Result<Plan, Error> {
         let [channels, height, width] = image;
         if height.max(width) > MAX_SIDE {
             return Err(Error::TooLarge { height, width });
         }
         let shapes = graph.shapes([1, channels, height, width])?;
-        let lowered = lower::lower(graph, &shapes);
-        let built = build::build(graph, weights, &lowered, &shapes, isa)?;
+        if let Some((node, shape)) =
+            graph.nodes.iter().zip(&shapes).find(|(_, shape)| shape[1] > MAX_CHANNELS)
+        {
+            let (model, layer) = (graph.name.clone(), node.name.clone());
+            return Err(Error::TooWide { model, layer, channels: shape[1] });
+        }
+        if let Some(NodeId(node)) = outputs.iter().find(|node| node.0 >= shapes.len()) {
+            return Err(Error::Output { model: graph.name.clone(), node: *node });
+        }
+        let lowered = lower::lower(graph, &shapes, outputs, fusion);
+        let values: Vec<usize> = outputs.iter().map(|node| node.0).collect();
+        let built = build::build(graph, weights, &lowered, &shapes, &values, isa)?;
         let memory = |len: usize| Error::Memory { model: graph.name.clone(), bytes: len.saturating_mul(4) };
         let buffer = |len: usize| Buffer::zeroed(len).ok_or_else(|| memory(len));
         let shared = Shared {
@@ -160,7 +245,7 @@ impl Plan {
             weights: built.weights,
             arena: built.arena,
             scratch: built.scratch,
-            output: built.output,
+            outputs: built.outputs,
             zeros: buffer(built.zeros)?,
         };
         Ok(Plan { shared: Arc::new(shared) })
@@ -186,14 +271,19 @@ impl Plan {
             let memory = || Error::Memory { model: shared.model.clone(), bytes: len.saturating_mul(4) };
             Buffer::zeroed(len).ok_or_else(memory)
         };
-        let (arena, scratch) = (buffer(shared.arena)?, buffer(shared.scratch_apart() * threads)?);
+        let (arena, scratch) = (buffer(shared.arena)?, buffer(shared.scratch_stride() * threads)?);
         let team = Team::new(threads).ok_or(Error::Threads { threads })?;
         Ok(Worker { shared: Arc::clone(shared), arena, scratch, team })
     }
 
-    /// Values of the result: classes, or channels by height by width.
+    /// Values of the last output: classes, or channels by height by width.
     pub fn outputs(&self) -> usize {
-        self.shared.output.pixels() * self.shared.output.channels
+        self.shared.outputs.last().map_or(0, |map| map.pixels() * map.channels)
+    }
+
+    /// The shape of every output, for one image.
+    pub fn output_shapes(&self) -> Vec<Shape> {
+        self.shared.outputs.iter().map(|map| [1, map.channels, map.size[0], map.size[1]]).collect()
     }
 
     /// The layers in the order in which a pass runs them.
@@ -212,7 +302,7 @@ const MAX_THREADS: usize = 256;
 
 impl Shared {
     /// Scratch from one thread's to the next's.
-    fn scratch_apart(&self) -> usize {
+    fn scratch_stride(&self) -> usize {
         self.scratch.next_multiple_of(LINE)
     }
 }
@@ -239,12 +329,13 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// The result for one image (CHW, normalised), into `out`; nothing is allocated.
+    /// The result for one image (CHW, normalised), into `out`; nothing is allocated. Of several outputs, the last.
     ///
     /// # Errors
     /// Where a slice has another length than the plan's.
     pub fn logits(&mut self, image: &[f32], out: &mut [f32]) -> Result<(), Error> {
-        self.pass(image, out, |_| ())
+        self.timed_forward(image, |_| ())?;
+        self.output(self.shared.outputs.len().saturating_sub(1), out)
     }
 
     /// As [`Worker::logits`], and adds the time that each of [`Plan::layers`] took to `times`.
@@ -253,55 +344,78 @@ impl Worker {
     /// Where a slice has another length than the plan's.
     pub fn timed(&mut self, image: &[f32], out: &mut [f32], times: &mut [Duration]) -> Result<(), Error> {
         let mut last = Instant::now();
-        self.pass(image, out, |layer| {
+        self.timed_forward(image, |layer| {
             let now = Instant::now();
             if let Some(time) = times.get_mut(layer) {
                 *time += now - last;
             }
             last = now;
-        })
+        })?;
+        self.output(self.shared.outputs.len().saturating_sub(1), out)
     }
 
-    fn pass(&mut self, image: &[f32], out: &mut [f32], mut done: impl FnMut(usize)) -> Result<(), Error> {
-        let shared = &*self.shared;
-        let expected: usize = shared.image.iter().product();
-        if image.len() != expected {
-            return Err(Error::Length { what: "image", expected, found: image.len() });
-        }
-        let (pixels, channels) = (shared.output.pixels(), shared.output.channels);
-        if out.len() != pixels * channels {
+    /// One image (CHW, normalised) through the network; [`Worker::output`] then has the results. Nothing is allocated.
+    ///
+    /// # Errors
+    /// An image of another length than the plan's.
+    pub fn forward(&mut self, image: &[f32]) -> Result<(), Error> {
+        self.timed_forward(image, |_| ())
+    }
+
+    /// The `index`th output of the last [`Worker::forward`], CHW, into `out`.
+    ///
+    /// # Errors
+    /// A slice of another length than that output's, or of any where there is no such output.
+    pub fn output(&self, index: usize, out: &mut [f32]) -> Result<(), Error> {
+        let lanes = self.shared.isa.lanes();
+        let map = self.shared.outputs.get(index).copied().unwrap_or(FeatureMap::new([0; 2], 0, lanes));
+        let (pixels, channels) = (map.pixels(), map.channels);
+        if out.len() != pixels * channels || map.vectors == 0 {
             return Err(Error::Length { what: "output", expected: pixels * channels, found: out.len() });
         }
-        let apart = shared.scratch_apart();
-        let env = Env {
-            isa: shared.isa,
-            image: Src::new(image),
-            weights: Src::new(shared.weights.values()),
-            arena: Dst::new(self.arena.values_mut()),
-            scratch: Dst::new(self.scratch.values_mut()),
-            zeros: Src::new(shared.zeros.values()),
-        };
-        let team = &self.team;
-        let part = |member: usize, done: &mut dyn FnMut(usize)| {
-            let env = Env { scratch: env.scratch.part(member * apart, apart), ..env };
-            for step in &shared.steps {
-                step.action.run(&env, member, team.members());
-                if team.members() > 1 {
-                    team.barrier().wait();
-                }
-                done(step.layer);
-            }
-        };
-        team.run(&|member| part(member, &mut |_| ()), || part(0, &mut done));
-        let pitch = shared.output.vectors * shared.isa.lanes();
-        let result = self.arena.values().get(shared.output.at..).unwrap_or_default();
-        for (pixel, values) in result.chunks(pitch.max(1)).take(pixels).enumerate() {
+        let result = self.arena.values().get(map.at..).unwrap_or_default();
+        for (pixel, values) in result.chunks(map.pitch(lanes).max(1)).take(pixels).enumerate() {
             for (channel, value) in values.iter().take(channels).enumerate() {
                 if let Some(to) = out.get_mut(channel * pixels + pixel) {
                     *to = *value;
                 }
             }
         }
+        Ok(())
+    }
+
+    fn timed_forward(&mut self, image: &[f32], mut done: impl FnMut(usize)) -> Result<(), Error> {
+        let shared = &*self.shared;
+        let expected: usize = shared.image.iter().product();
+        if image.len() != expected {
+            return Err(Error::Length { what: "image", expected, found: image.len() });
+        }
+        let pass = Pass {
+            isa: shared.isa,
+            image,
+            weights: shared.weights.values(),
+            arena: Arena::new(self.arena.values_mut()),
+            scratch: Arena::new(self.scratch.values_mut()),
+            scratch_len: shared.scratch_stride(),
+            zeros: shared.zeros.values(),
+        };
+        let members = self.team.members();
+        let part = |member: usize, barrier: &Barrier, done: &mut dyn FnMut(usize)| {
+            // SAFETY: the team calls this once for each of its members, each with its own number.
+            let ctx = unsafe { ExecContext::new(&pass, member) };
+            for step in &shared.steps {
+                // SAFETY: every member runs the same steps in the same order, its own part of each, and none begins the
+                // next before all have come to the barrier.
+                unsafe { step.instr.run(&ctx, member, members) };
+                if members > 1 {
+                    barrier.wait();
+                }
+                done(step.layer);
+            }
+        };
+        self.team.run(&|member, barrier| part(member, barrier, &mut |_| ()), |barrier| {
+            part(0, barrier, &mut done)
+        });
         Ok(())
     }
 }

@@ -3,15 +3,15 @@
 //!
 //! In: the graph's weights by name. Out: places in one long run of values. Called by `build`.
 
-use crate::graph::{Graph, WeightId};
+use crate::graph::{Graph, Op, ValueError, WeightId};
 use crate::weights::Weights;
-use zoo_kernels::memory::Filling;
+use zoo_kernels::memory::BufferWriter;
 use zoo_kernels::{Isa, pack};
 
 use super::Error;
+use super::context::{Block, Region};
 use super::lower::{Conv, Norm};
 use super::sizes::joined;
-use super::steps::Block;
 
 /// A factor and an addend for each output channel.
 pub(super) struct Affine {
@@ -24,29 +24,19 @@ pub(super) struct Packer<'a> {
     pub(super) graph: &'a Graph,
     pub(super) weights: &'a dyn Weights,
     pub(super) isa: Isa,
-    pub(super) packed: Filling,
+    pub(super) packed: BufferWriter,
 }
 
 impl<'a> Packer<'a> {
-    /// A tensor's values, of the shape that the graph says.
+    /// A tensor's values as its operation reads them.
     pub(super) fn tensor(&self, id: WeightId) -> Result<std::borrow::Cow<'a, [f32]>, Error> {
-        let Some(weight) = self.graph.weights.get(id.0) else {
-            return Err(Error::Missing {
-                model: self.graph.name.clone(),
-                tensor: format!("weight {}", id.0),
-            });
-        };
-        let missing = || Error::Missing { model: self.graph.name.clone(), tensor: weight.name.clone() };
-        let view = self.weights.get(&weight.name).ok_or_else(missing)?;
-        if *view.shape != *weight.shape || view.values.len() as u64 != weight.elements() {
-            return Err(Error::Shape {
-                model: self.graph.name.clone(),
-                tensor: weight.name.clone(),
-                expected: weight.shape.clone(),
-                found: view.shape.to_vec(),
-            });
-        }
-        Ok(view.values)
+        let model = || self.graph.name.clone();
+        self.graph.value(id, self.weights).map_err(|error| match error {
+            ValueError::Missing(tensor) => Error::Missing { model: model(), tensor },
+            ValueError::Shape { name, expected, found } => {
+                Error::Shape { model: model(), tensor: name, expected, found }
+            }
+        })
     }
 
     /// Batch norm with running statistics as a factor and an addend, worked out in double.
@@ -76,9 +66,43 @@ impl<'a> Packer<'a> {
         Ok(affine)
     }
 
-    /// Starts a new cache line in the packed weights, and says where.
-    pub(super) fn align(&mut self) -> usize {
-        self.packed.align()
+    /// Packs `fill` from a new cache line on, and says where.
+    pub(super) fn region(&mut self, fill: impl FnOnce(&mut BufferWriter, Isa)) -> Region {
+        let at = self.packed.align();
+        fill(&mut self.packed, self.isa);
+        Region { at, len: self.packed.len() - at }
+    }
+
+    /// A vector over channels, filled up to whole vectors.
+    pub(super) fn vector(&mut self, values: &[f32]) -> Region {
+        self.region(|to, isa| pack::pad(values, isa.lanes(), to))
+    }
+
+    /// The weights of an operation by its definition: batch norm's as scale and shift, others as they are.
+    pub(super) fn plain(&mut self, op: &Op) -> Result<Vec<Region>, Error> {
+        match op {
+            Op::BatchNorm { weight, bias, mean, var, eps } => {
+                let norm = Norm { weight: *weight, bias: *bias, mean: *mean, var: *var, eps: *eps };
+                let Affine { scale, shift } = self.affine(&norm)?;
+                Ok([scale, shift].map(|values| self.vector(&values)).into())
+            }
+            Op::Input { .. }
+            | Op::Conv { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Pool(..)
+            | Op::GlobalAveragePool
+            | Op::Linear { .. } => {
+                let tensors = op.weights().into_iter().map(|id| {
+                    let values = self.tensor(id)?;
+                    Ok(self.region(|to, _| to.extend(values.iter().copied())))
+                });
+                tensors.collect()
+            }
+        }
     }
 
     /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole
@@ -103,15 +127,12 @@ impl<'a> Packer<'a> {
                     _ => 0.0,
                 }
             };
-            let weights = self.align();
             let depth = inputs * taps;
-            pack::pack(outputs, depth, self.isa, &mut self.packed, |o, d| match torch_order {
-                true => value(o, d % taps, d / taps),
-                false => value(o, d / inputs, d % inputs),
-            });
-            let bias = self.align();
-            let shift = shift.get(first * go..first * go + outputs).unwrap_or_default();
-            pack::pad(shift, self.isa.lanes(), &mut self.packed);
+            let packed = |o: usize, d: usize| {
+                if torch_order { value(o, d % taps, d / taps) } else { value(o, d / inputs, d % inputs) }
+            };
+            let weights = self.region(|to, isa| pack::pack(outputs, depth, isa, to, packed));
+            let bias = self.vector(shift.get(first * go..first * go + outputs).unwrap_or_default());
             blocks.push(Block {
                 first_input: first * gi,
                 inputs: if torch_order { depth } else { inputs },

@@ -2,24 +2,24 @@
 //!
 //! In: a layer (`lower`) and the maps it works on. Out: numbers. Called by `build` and `packer`.
 
-use crate::graph::Window;
+use crate::graph::{Graph, Shape, WeightId, Window};
 use zoo_kernels::conv::Taps;
 use zoo_kernels::memory::LINE;
-use zoo_kernels::{pack, winograd};
+use zoo_kernels::pack;
+use zoo_kernels::winograd::Tile;
 
-use super::lower::{Conv, Kind, Layer, Pass};
+use super::lower::{Conv, Elementwise, Kind, Layer};
 use super::maps::Maps;
 
-/// The side of Winograd's tiles where a convolution is to be computed so.
-pub(super) fn winograd_side(conv: &Conv, output: [usize; 2]) -> Option<usize> {
+/// Winograd's tiles where a convolution is to be computed by them.
+pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2]) -> Option<Tile> {
     let w = &conv.window;
     let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
-    let side = winograd::side(conv.inputs, conv.outputs, output);
-    (fits && conv.gate.is_none() && side > 0).then_some(side)
+    Tile::of(conv.inputs, conv.outputs, output).filter(|_| fits && conv.scale_by.is_none())
 }
 
 /// Multiply-adds of a layer's convolutions.
-pub(super) fn macs(layer: &Layer, maps: &Maps) -> u64 {
+pub(super) fn macs(layer: &Layer, maps: &Maps, shapes: &[Shape]) -> u64 {
     let of = |conv: &Conv, pixels: usize| {
         let [kh, kw] = conv.window.kernel;
         (pixels * conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw) as u64
@@ -30,19 +30,26 @@ pub(super) fn macs(layer: &Layer, maps: &Maps) -> u64 {
                 conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).pixels()));
             of(conv, maps.of(layer.output).pixels()) + expand
         }
-        _ => 0,
+        Kind::Plain(op, values) => {
+            let shape = |value: &usize| shapes.get(*value).copied().unwrap_or_default();
+            let inputs: Vec<Shape> = values.iter().map(shape).collect();
+            op.macs(&inputs, shape(&layer.output))
+        }
+        Kind::Image
+        | Kind::Elementwise(_)
+        | Kind::Pool(..)
+        | Kind::Mean
+        | Kind::Concat(_)
+        | Kind::Slice { .. } => 0,
     }
 }
 
 /// Values, at most, that a layer's packed weights take.
-pub(super) fn packed_values(layer: &Layer, maps: &Maps) -> usize {
+pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize {
     let lanes = maps.lanes;
     let of = |conv: &Conv, output: [usize; 2]| {
         let [kh, kw] = conv.window.kernel;
-        let taps = match winograd_side(conv, output) {
-            Some(side) => (side + 2) * (side + 2),
-            None => kh * kw,
-        };
+        let taps = winograd_tile(conv, output).map_or(kh * kw, Tile::matrices);
         let outside = pack::packed_len(conv.outputs, 1, lanes) + 2 * LINE;
         if conv.depthwise() {
             return pack::packed_len(conv.outputs, taps, lanes) + outside;
@@ -56,8 +63,16 @@ pub(super) fn packed_values(layer: &Layer, maps: &Maps) -> usize {
             let expand = conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).size));
             of(conv, maps.of(layer.output).size) + expand
         }
-        Kind::Pass(Pass { norm: Some(_), .. }) => 2 * (maps.of(layer.input).vectors * lanes + LINE),
-        _ => 0,
+        Kind::Elementwise(Elementwise { norm: Some(_), .. }) => {
+            2 * (maps.of(layer.input).pitch(lanes) + LINE)
+        }
+        Kind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id).next_multiple_of(LINE)).sum(),
+        Kind::Image
+        | Kind::Elementwise(_)
+        | Kind::Pool(..)
+        | Kind::Mean
+        | Kind::Concat(_)
+        | Kind::Slice { .. } => 0,
     }
 }
 
@@ -69,15 +84,26 @@ pub(super) fn joined(conv: &Conv, lanes: usize) -> (usize, usize) {
 }
 
 /// Values of a layer's filters.
-pub(super) fn weight_values(layer: &Layer) -> usize {
+pub(super) fn weight_values(graph: &Graph, layer: &Layer) -> usize {
     let of = |conv: &Conv| {
         let [kh, kw] = conv.window.kernel;
         conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
     };
     match &layer.kind {
         Kind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
-        _ => 0,
+        Kind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id)).sum(),
+        Kind::Image
+        | Kind::Elementwise(_)
+        | Kind::Pool(..)
+        | Kind::Mean
+        | Kind::Concat(_)
+        | Kind::Slice { .. } => 0,
     }
+}
+
+/// Values of a tensor.
+fn elements(graph: &Graph, id: WeightId) -> usize {
+    graph.weight(id).map_or(0, |weight| weight.elements() as usize)
 }
 
 /// A window with its padding resolved.

@@ -2,35 +2,38 @@
 //!
 //! In: a map, transformed filters. Out: a map. A thread takes some tiles, a block at a time: the block's
 //! matrices are this thread's scratch and should stay in its cache, together with what they are multiplied by.
-//! Made by `build`, run by [`super::steps`].
+//! Made by `build`, run by [`super::instr`].
+
+#![allow(unsafe_code)]
 
 use crate::graph::Activation;
-use zoo_kernels::conv::{Conv, Taps, share};
+use zoo_kernels::conv::{Conv, Taps};
 use zoo_kernels::pack;
+use zoo_kernels::split_even;
 use zoo_kernels::tile::Epilogue;
-use zoo_kernels::winograd::{Gather, Scatter, Tiling, apart};
+use zoo_kernels::winograd::{Gather, Scatter, Tiling, batch_stride};
 
-use super::steps::{Env, Map};
+use super::context::{ExecContext, FeatureMap, Region};
 
 /// A 3×3 convolution of stride 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Winograd {
-    pub(super) input: Map,
-    pub(super) output: Map,
+    pub(super) input: FeatureMap,
+    pub(super) output: FeatureMap,
     pub(super) tiling: Tiling,
-    /// Offsets of the first matrix of filters and of the bias, and from a matrix to the next.
-    pub(super) weights: usize,
-    pub(super) bias: usize,
+    /// The matrices of filters, and the values of one.
+    pub(super) weights: Region,
     pub(super) matrix: usize,
+    pub(super) bias: Region,
     pub(super) activation: Option<Activation>,
-    pub(super) residual: Option<usize>,
-    pub(super) after: Option<Activation>,
+    pub(super) residual: Option<FeatureMap>,
+    pub(super) post_activation: Option<Activation>,
 }
 
 /// Values of a block's matrices, before and after the product.
-const BLOCK: usize = 96 * 1024;
+const MAX_BLOCK_VALUES: usize = 96 * 1024;
 /// Fewest tiles of a block: what it is multiplied by is read once a block.
-const FEWEST: usize = 24;
+const MIN_TILES_OF_BLOCK: usize = 24;
 
 impl Winograd {
     /// Values of a tile, before and after the product.
@@ -41,68 +44,72 @@ impl Winograd {
     /// Tiles of the largest block.
     fn block(&self, lanes: usize) -> usize {
         let [from, to] = self.pitches(lanes);
-        let fit = BLOCK / (self.tiling.matrices() * (from + to)).max(1);
-        fit.max(FEWEST).min(self.tiling.tiles())
+        let fit = MAX_BLOCK_VALUES / (self.tiling.matrices() * (from + to)).max(1);
+        fit.max(MIN_TILES_OF_BLOCK).min(self.tiling.tiles())
     }
 
     /// Values of scratch that a thread needs.
     pub(super) fn scratch(&self, lanes: usize) -> usize {
         let [from, to] = self.pitches(lanes);
         let block = self.block(lanes);
-        self.tiling.matrices() * (apart(block, from) + apart(block, to))
+        self.tiling.matrices() * (batch_stride(block, from) + batch_stride(block, to))
     }
 
     /// Does the `part`th of `parts`.
-    pub(super) fn run(&self, env: &Env<'_>, part: usize, parts: usize) {
-        let lanes = env.isa.lanes();
+    ///
+    /// # Safety
+    /// As for [`super::instr::Instr::run`].
+    pub(super) unsafe fn run(&self, ctx: &ExecContext<'_>, part: usize, parts: usize) {
+        let lanes = ctx.isa.lanes();
         let ([from, to], matrices) = (self.pitches(lanes), self.tiling.matrices());
-        let own = share(self.tiling.tiles(), parts, part);
+        let own = split_even(self.tiling.tiles(), parts, part);
         let blocks = own.len().div_ceil(self.block(lanes));
         for block in 0..blocks {
-            let tiles = share(own.len(), blocks, block);
+            let tiles = split_even(own.len(), blocks, block);
             let (first, count) = (own.start + tiles.start, tiles.len());
-            let scattered = env.scratch.part(0, matrices * apart(count, from));
-            let product = env.scratch.part(scattered.len(), matrices * apart(count, to));
-            env.isa.run(Scatter {
+            let scattered = ctx.scratch.part(0, matrices * batch_stride(count, from));
+            let product = ctx.scratch.part(scattered.len(), matrices * batch_stride(count, to));
+            ctx.isa.run(Scatter {
                 tiling: self.tiling,
                 tiles: [first, count],
-                input: env.read(self.input.at),
+                input: ctx.map(&self.input),
                 pitch: from,
                 output: scattered,
-                zeros: env.zeros,
+                zeros: ctx.zeros,
             });
             for matrix in 0..matrices {
                 let product = Conv {
-                    input: scattered.read().part(matrix * apart(count, from), count * from),
+                    input: scattered.read().part(matrix * batch_stride(count, from), count * from),
                     input_pitch: from,
                     input_size: [1, count],
                     channels: self.input.channels,
-                    fresh: false,
+                    cold: false,
                     taps: Taps::POINT,
                     output_size: [1, count],
-                    weights: env.weight(self.weights + matrix * self.matrix),
-                    bias: env.zeros,
-                    output: product.part(matrix * apart(count, to), count * to),
+                    weights: ctx.weight(self.weights).part(matrix * self.matrix, self.matrix),
+                    bias: ctx.zeros,
+                    output: product.part(matrix * batch_stride(count, to), count * to),
                     output_pitch: to,
                     output_row: count * to,
                     vectors: self.output.vectors,
-                    epilogue: Epilogue { activation: None, residual: None, after: None },
-                    soon: None,
-                    zeros: env.zeros,
+                    epilogue: Epilogue { activation: None, residual: None, post_activation: None },
+                    prefetch: None,
+                    zeros: ctx.zeros,
                 };
-                env.isa.run(product.part(0..count, 0..pack::panels(self.output.vectors, env.isa.panel())));
+                ctx.isa.run(product.part(0..count, 0..pack::panels(self.output.vectors, ctx.isa.panel())));
             }
-            env.isa.run(Gather {
+            ctx.isa.run(Gather {
                 tiling: self.tiling,
                 tiles: [first, count],
                 input: product.read(),
-                bias: env.weight(self.bias),
-                output: env.write(self.output.at),
+                bias: ctx.weight(self.bias),
+                // SAFETY: a part has its own tiles.
+                output: unsafe { ctx.write(&self.output) },
                 pitch: to,
                 epilogue: Epilogue {
                     activation: self.activation,
-                    residual: self.residual.map(|at| env.read(at)),
-                    after: self.after,
+                    residual: self.residual.map(|map| ctx.map(&map)),
+                    post_activation: self.post_activation,
                 },
             });
         }
@@ -114,8 +121,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use zoo_kernels::memory::{Dst, Src};
-    use zoo_kernels::{Isa, winograd};
+    use zoo_kernels::Isa;
+    use zoo_kernels::memory::Arena;
+    use zoo_kernels::winograd::{MAX_MATRICES, Tile, filter};
+
+    use super::super::context::Pass;
 
     /// Numbers in ±1, by seed and place.
     fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -129,22 +139,22 @@ mod tests {
     }
 
     /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
-    fn run(isa: Isa, [side, h, w, inputs, outputs, pad, parts]: [usize; 7], residual: bool) -> f64 {
+    fn run(isa: Isa, tile: Tile, [h, w, inputs, outputs, pad, parts]: [usize; 6], residual: bool) -> f64 {
         let lanes = isa.lanes();
-        let map = |at, size, channels| Map { at, size, channels, vectors: pack::vectors(channels, lanes) };
+        let map = |at, size, channels| FeatureMap { at, ..FeatureMap::new(size, channels, lanes) };
         let input = map(0, [h, w], inputs);
         let size = [h + 2 * pad - 2, w + 2 * pad - 2];
         let output = map(input.len(lanes), size, outputs);
-        let plus = map(output.at + output.len(lanes), size, outputs);
-        let mut arena = numbers(7, plus.at + plus.len(lanes));
+        let add = map(output.at + output.len(lanes), size, outputs);
+        let mut arena = numbers(7, add.at + add.len(lanes));
         let before = arena.clone();
         let (filters, bias) = (numbers(8, outputs * inputs * 9), numbers(9, outputs));
-        let tiling = Tiling { side, input: input.size, output: size, pad: [pad; 2] };
+        let tiling = Tiling { tile, input: input.size, output: size, pad: [pad; 2] };
         let mut weights = Vec::new();
         for matrix in 0..tiling.matrices() {
             pack::pack(outputs, inputs, isa, &mut weights, |o, i| {
-                let mut all = [0.0; 36];
-                winograd::filter(side, &filters[(o * inputs + i) * 9..][..9], &mut all);
+                let mut all = [0.0; MAX_MATRICES];
+                filter(tile, &filters[(o * inputs + i) * 9..][..9], &mut all);
                 all[matrix] as f32
             });
         }
@@ -154,25 +164,27 @@ mod tests {
             input,
             output,
             tiling,
-            weights: 0,
-            bias: at,
+            weights: Region { at: 0, len: at },
+            bias: Region { at, len: weights.len() - at },
             matrix: pack::packed_len(outputs, inputs, lanes),
             activation: residual.then_some(Activation::Silu),
-            residual: residual.then_some(plus.at),
-            after: Some(Activation::Relu),
+            residual: residual.then_some(add),
+            post_activation: Some(Activation::Relu),
         };
         let zeros = vec![0.0; input.vectors.max(output.vectors) * lanes];
         let mut scratch = vec![f32::NAN; step.scratch(lanes)];
+        let pass = Pass {
+            isa,
+            image: &[],
+            weights: &weights,
+            arena: Arena::new(&mut arena),
+            scratch_len: scratch.len(),
+            scratch: Arena::new(&mut scratch),
+            zeros: &zeros,
+        };
         for part in 0..parts {
-            let env = Env {
-                isa,
-                image: Src::new(&[]),
-                weights: Src::new(&weights),
-                arena: Dst::new(&mut arena),
-                scratch: Dst::new(&mut scratch),
-                zeros: Src::new(&zeros),
-            };
-            step.run(&env, part, parts);
+            // SAFETY: one thread does one part after the other.
+            unsafe { step.run(&ExecContext::new(&pass, 0), part, parts) };
         }
         let mut worst = 0f64;
         for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
@@ -187,7 +199,7 @@ mod tests {
                 }
                 let place = (y * size[1] + x) * output.vectors * lanes + o;
                 if residual {
-                    sum = (sum / (1.0 + (-sum).exp()) + f64::from(before[plus.at + place])).max(0.0);
+                    sum = (sum / (1.0 + (-sum).exp()) + f64::from(before[add.at + place])).max(0.0);
                 }
                 worst = worst.max((f64::from(arena[output.at + place]) - sum).abs());
             }
@@ -199,16 +211,16 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
         #[test]
-        fn winograd_is_its_twin(
+        fn winograd_matches_reference(
             four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20, outputs in 1usize..20,
             pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY,
         ) {
             prop_assume!(h + 2 * pad > 2 && w + 2 * pad > 2);
-            let side = if four { 4 } else { 2 };
+            let tile = if four { Tile::Four } else { Tile::Two };
             for isa in Isa::available() {
-                let far = run(isa, [side, h, w, inputs, outputs, pad, parts], residual);
+                let max_abs_diff = run(isa, tile, [h, w, inputs, outputs, pad, parts], residual);
                 // Sums of up to 180 products of numbers below 1; F(4×4) multiplies roundings by some ten.
-                prop_assert!(far <= if four { 1e-4 } else { 2e-5 }, "F({side}) on {isa}: {far:e}");
+                prop_assert!(max_abs_diff <= if four { 1e-4 } else { 2e-5 }, "{tile:?} on {isa}: {max_abs_diff:e}");
             }
         }
     }

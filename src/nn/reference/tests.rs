@@ -53,7 +53,7 @@ fn convolutions_equal_their_definition() {
         for (window, groups, out) in cases {
             let (mut b, x) = Builder::new("t", 4, out);
             b.conv("c", x, ConvSpec { out, groups, bias: false, window });
-            let graph = b.finish("c", "c");
+            let graph = b.finish("c", "c").unwrap();
             let weights = Seeded::new(&graph, 3);
             let shape = [1, 4, h, w];
             let image = seeded::input(3, shape);
@@ -70,8 +70,8 @@ fn convolutions_equal_their_definition() {
 fn pooled(kind: PoolKind, window: Window, h: usize, w: usize, x: &[f32]) -> Vec<f32> {
     let (mut b, input) = Builder::new("t", 1, 0);
     b.pool("p", input, kind, window);
-    let graph = b.finish("p", "p");
-    let reference = Reference::new(&graph, &crate::weights::Map::new(), &Device::Cpu).unwrap();
+    let graph = b.finish("p", "p").unwrap();
+    let reference = Reference::new(&graph, &crate::weights::StateDict::new(), &Device::Cpu).unwrap();
     reference.logits(x, [1, 1, h, w]).unwrap()
 }
 
@@ -145,7 +145,7 @@ fn a_batch_is_run_image_by_image_and_taps_are_found() {
     b.tap(x, "map");
     let x = b.global_average_pool("pool", x);
     b.linear("fc", x, 3, true);
-    let graph = b.finish("fc", "act");
+    let graph = b.finish("fc", "act").unwrap();
     let weights = Seeded::new(&graph, 1);
     let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
     let images = seeded::input(1, [2, 2, 4, 4]);

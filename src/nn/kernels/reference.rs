@@ -1,4 +1,4 @@
-//! Kernels against naive twins in double precision: random shapes, every instruction set of the machine.
+//! Kernels against naive reference in double precision: random shapes, every instruction set of the machine.
 //!
 //! The lanes beyond a map's last channel hold NaN, so that a kernel which reads them is found out.
 
@@ -6,12 +6,13 @@ use proptest::prelude::*;
 
 use crate::activation::{Activation, PoolKind};
 
-use super::conv::{Conv, Taps, share};
+use super::conv::{Conv, Taps};
 use super::depthwise::Depthwise;
 use super::memory::{Buffer, Dst, Src};
 use super::pointwise::{Pointwise, ScaleWeights};
-use super::pool::{Mean, MeanOfHalves, Pool};
+use super::pool::{GlobalAvgPool, GlobalAvgPoolFinish, Pool};
 use super::ring::Ring;
+use super::split_even;
 use super::tile::Epilogue;
 use super::vector::Vector;
 use super::{Isa, pack};
@@ -48,9 +49,10 @@ impl Map {
 
     /// A value, or zero beyond the border (which wraps round to huge numbers).
     fn at(&self, y: usize, x: usize, channel: usize) -> f64 {
-        match y < self.size[0] && x < self.size[1] {
-            true => f64::from(self.values[(y * self.size[1] + x) * self.pitch + channel]),
-            false => 0.0,
+        if y < self.size[0] && x < self.size[1] {
+            f64::from(self.values[(y * self.size[1] + x) * self.pitch + channel])
+        } else {
+            0.0
         }
     }
 
@@ -72,25 +74,7 @@ fn padded(values: &[f32], isa: Isa) -> Vec<f32> {
 }
 
 fn apply(activation: Option<Activation>, x: f64) -> f64 {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    match activation {
-        None => x,
-        Some(Activation::Relu) => x.max(0.0),
-        Some(Activation::Relu6) => x.clamp(0.0, 6.0),
-        Some(Activation::Silu) => x * sigmoid(x),
-        Some(Activation::Sigmoid) => sigmoid(x),
-        Some(Activation::HardSwish) => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
-        Some(Activation::HardSigmoid) => (x + 3.0).clamp(0.0, 6.0) / 6.0,
-        Some(Activation::LeakyRelu(slope)) => {
-            if x < 0.0 {
-                x * f64::from(slope)
-            } else {
-                x
-            }
-        }
-        Some(Activation::Mish) => x * (1.0 + x.exp()).ln().tanh(),
-        Some(Activation::Gelu) => unreachable!("not drawn"),
-    }
+    activation.map_or(x, |activation| activation.of(x))
 }
 
 fn activation() -> impl Strategy<Value = Option<Activation>> {
@@ -103,11 +87,12 @@ fn activation() -> impl Strategy<Value = Option<Activation>> {
         Some(Activation::HardSwish),
         Some(Activation::HardSigmoid),
         Some(Activation::LeakyRelu(0.1)),
+        Some(Activation::Gelu),
         Some(Activation::Mish),
     ])
 }
 
-/// What a kernel gave is what its twin gives, up to rounding of sums that are not much above `depth`.
+/// What a kernel gave is what its reference gives, up to rounding of sums that are not much above `depth`.
 fn close(isa: Isa, what: &str, found: f32, truth: f64, depth: usize) {
     let far = (f64::from(found) - truth).abs();
     assert!(far <= 1e-6 * (4.0 + depth as f64), "{what} on {isa}: {found} for {truth}");
@@ -149,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn conv_is_its_twin(
+    fn conv_matches_reference(
         g in geometry(), inputs in 1usize..20, outputs in 1usize..120, first in activation(), last in activation(),
         residual in prop::bool::ANY, parts in 1usize..4, point in prop::bool::ANY, deep in 0usize..8, seed in 0u64..99,
     ) {
@@ -163,14 +148,14 @@ proptest! {
         let g = if point { Geometry { taps: Taps::POINT, input: g.input, output: [ih, iw] } } else { g };
         for isa in Isa::available() {
             let map = Map::new(seed, g.input, inputs, isa);
-            let plus = Map::new(seed + 1, g.output, outputs, isa);
+            let add = Map::new(seed + 1, g.output, outputs, isa);
             let count = g.taps.count();
             let weight = |o: usize, d: usize| number(seed + 2, o * inputs * count + d);
             let (weights, bias) = (packed(outputs, inputs * count, isa, weight), numbers(seed + 3, outputs));
             let (bias_padded, zeros) = (padded(&bias, isa), vec![0.0; inputs]);
-            let mut out = vec![f32::NAN; plus.values.len()];
+            let mut out = vec![f32::NAN; add.values.len()];
             let conv = Conv {
-                fresh: true,
+                cold: true,
                 input: Src::new(&map.values),
                 input_pitch: map.pitch,
                 input_size: g.input,
@@ -180,22 +165,22 @@ proptest! {
                 weights: Src::new(&weights),
                 bias: Src::new(&bias_padded),
                 output: Dst::new(&mut out),
-                output_pitch: plus.pitch,
-                output_row: g.output[1] * plus.pitch,
-                vectors: plus.vectors(isa),
+                output_pitch: add.pitch,
+                output_row: g.output[1] * add.pitch,
+                vectors: add.vectors(isa),
                 epilogue: Epilogue {
                     activation: first,
-                    residual: residual.then(|| Src::new(&plus.values)),
-                    after: last.filter(|_| residual),
+                    residual: residual.then(|| Src::new(&add.values)),
+                    post_activation: last.filter(|_| residual),
                 },
-                soon: None,
+                prefetch: None,
                 zeros: Src::new(&zeros),
             };
-            let panels = pack::panels(plus.vectors(isa), isa.panel());
+            let panels = pack::panels(add.vectors(isa), isa.panel());
             for part in 0..parts {
-                isa.run(conv.part(share(g.output[0] * g.output[1], parts, part), 0..panels));
+                isa.run(conv.part(split_even(g.output[0] * g.output[1], parts, part), 0..panels));
             }
-            for (pixel, values) in out.chunks(plus.pitch).enumerate() {
+            for (pixel, values) in out.chunks(add.pitch).enumerate() {
                 let (y, x) = (pixel / g.output[1], pixel % g.output[1]);
                 for (o, found) in values.iter().take(outputs).enumerate() {
                     let mut sum = f64::from(bias[o]);
@@ -207,7 +192,7 @@ proptest! {
                     }
                     let mut truth = apply(first, sum);
                     if residual {
-                        truth = apply(last, truth + plus.at(y, x, o));
+                        truth = apply(last, truth + add.at(y, x, o));
                     }
                     close(isa, "conv", *found, truth, inputs * count);
                 }
@@ -216,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn depthwise_is_its_twin(
+    fn depthwise_matches_reference(
         g in geometry(), channels in 1usize..40, act in activation(), mean in prop::bool::ANY, seed in 0u64..99,
     ) {
         for isa in Isa::available() {
@@ -280,7 +265,7 @@ proptest! {
                 }
             }
             let sums_found = means.clone();
-            isa.run(MeanOfHalves {
+            isa.run(GlobalAvgPoolFinish {
                 upper: Src::new(&sums_found),
                 lower: None,
                 pixels: g.output[0] * g.output[1],
@@ -299,21 +284,21 @@ proptest! {
     ) {
         for isa in Isa::available() {
             let weight = |o: usize, i: usize| number(seed + 2, o * inputs + i);
-            let (input, gate, bias) = (numbers(seed, inputs), numbers(seed + 1, inputs), numbers(seed + 3, outputs));
+            let (input, scale_by, bias) = (numbers(seed, inputs), numbers(seed + 1, inputs), numbers(seed + 3, outputs));
             let (weights, bias_padded) = (packed(outputs, inputs, isa, weight), padded(&bias, isa));
             let vectors = pack::vectors(outputs, isa.lanes());
             let mut scaled = vec![f32::NAN; weights.len()];
             let mut out = vec![f32::NAN; vectors * isa.lanes()];
             let scale = ScaleWeights {
                 weights: Src::new(&weights),
-                gate: Src::new(&gate),
+                scale_by: Src::new(&scale_by),
                 depth: inputs,
                 vectors,
                 output: Dst::new(&mut scaled),
             };
             let panels = pack::panels(vectors, isa.panel());
             for part in 0..parts {
-                isa.run(scale.part(share(panels, parts, part)));
+                isa.run(scale.part(split_even(panels, parts, part)));
             }
             let layer = Vector {
                 input: Src::new(&input),
@@ -325,10 +310,10 @@ proptest! {
                 activation: act,
             };
             for part in 0..parts {
-                isa.run(layer.part(share(panels, parts, part)));
+                isa.run(layer.part(split_even(panels, parts, part)));
             }
             for (o, found) in out.iter().take(outputs).enumerate() {
-                let term = |i: usize| f64::from(input[i]) * f64::from(gate[i]) * f64::from(weight(o, i));
+                let term = |i: usize| f64::from(input[i]) * f64::from(scale_by[i]) * f64::from(weight(o, i));
                 let sum = f64::from(bias[o]) + (0..inputs).map(term).sum::<f64>();
                 close(isa, "vector", *found, apply(act, sum), inputs);
             }
@@ -336,38 +321,38 @@ proptest! {
     }
 
     #[test]
-    fn pointwise_is_its_twin(
+    fn pointwise_matches_reference(
         size in [1usize..6, 1usize..6], channels in 1usize..40, has in [prop::bool::ANY; 5], act in activation(),
         seed in 0u64..99,
     ) {
         for isa in Isa::available() {
             let maps: Vec<Map> = (0..6).map(|i| Map::new(seed + i, size, channels, isa)).collect();
-            let [map, gate, scale, shift, plus, times] = [0, 1, 2, 3, 4, 5].map(|i| &maps[i]);
+            let [map, scale_by, scale, shift, add, mul] = [0, 1, 2, 3, 4, 5].map(|i| &maps[i]);
             let [of_gate, of_scale, of_shift, of_plus, of_times] =
-                [(gate, 0), (scale, 1), (shift, 2), (plus, 3), (times, 4)]
+                [(scale_by, 0), (scale, 1), (shift, 2), (add, 3), (mul, 4)]
                     .map(|(m, i)| has[i].then(|| Src::new(&m.values)));
             let mut out = vec![f32::NAN; map.values.len()];
             let work = Pointwise {
                 map: Src::new(&map.values),
-                gate: of_gate,
+                scale_by: of_gate,
                 scale: of_scale,
                 shift: of_shift,
-                plus: of_plus,
-                times: of_times,
+                add: of_plus,
+                mul: of_times,
                 activation: act,
                 output: Dst::new(&mut out),
                 vectors: map.vectors(isa),
             };
             for part in 0..2 {
-                isa.run(work.part(share(size[0] * size[1], 2, part)));
+                isa.run(work.part(split_even(size[0] * size[1], 2, part)));
             }
             for (pixel, values) in out.chunks(map.pitch).enumerate() {
                 let (y, x) = (pixel / size[1], pixel % size[1]);
                 for (c, found) in values.iter().take(channels).enumerate() {
                     let or = |i: usize, value: f64, neutral: f64| if has[i] { value } else { neutral };
-                    let scaled = map.at(y, x, c) * or(0, gate.at(0, 0, c), 1.0) * or(1, scale.at(0, 0, c), 1.0);
-                    let sum = scaled + or(2, shift.at(0, 0, c), 0.0) + or(3, plus.at(y, x, c), 0.0);
-                    close(isa, "pointwise", *found, apply(act, sum * or(4, times.at(y, x, c), 1.0)), 1);
+                    let scaled = map.at(y, x, c) * or(0, scale_by.at(0, 0, c), 1.0) * or(1, scale.at(0, 0, c), 1.0);
+                    let sum = scaled + or(2, shift.at(0, 0, c), 0.0) + or(3, add.at(y, x, c), 0.0);
+                    close(isa, "pointwise", *found, apply(act, sum * or(4, mul.at(y, x, c), 1.0)), 1);
                 }
             }
         }
@@ -399,9 +384,9 @@ proptest! {
                 vectors: map.vectors(isa),
             };
             for part in 0..2 {
-                isa.run(pool.part(share(h, 2, part)));
+                isa.run(pool.part(split_even(h, 2, part)));
             }
-            let mean = Mean {
+            let mean = GlobalAvgPool {
                 input: Src::new(&map.values),
                 size: g.input,
                 vectors: map.vectors(isa),

@@ -6,22 +6,22 @@
 
 #![allow(unsafe_code)]
 
-use super::conv::{ConvPart, Soon};
-use super::math::{is_heavy, rework};
+use super::conv::{ConvPart, PrefetchTarget, RowBlock};
+use super::math::{apply_activation_in_place, is_transcendental};
 use super::simd::Simd;
-use super::tile::{Ahead, begin, finish, of_height, products, put, resume};
+use super::tile::{Prefetch, begin, finish, of_height, products, put, resume};
 
 /// Fewest inputs that are multiplied between asking for some pixels' lines and for the next's; with vectors of 8 lanes
 /// products take long enough to ask for all at once, which measured better.
-const BETWEEN: usize = 16;
+const MIN_INPUTS_BETWEEN_PREFETCHES: usize = 16;
 
 /// Pixels whose places are worked out, and whose heavy activation is applied, together: one function call
 /// for them all, by which time the first sums have long been stored.
-const BATCH: usize = 48;
+const MAX_BATCH: usize = 48;
 
 /// Where a pixel is.
 #[derive(Clone, Copy)]
-struct Spot {
+struct PixelPtrs {
     /// Its panel's first output.
     to: *mut f32,
     /// Its first input; of a window of one tap without border only.
@@ -33,22 +33,9 @@ struct Spot {
     x: usize,
 }
 
-/// Some pixels of a panel, and some of the inputs that its sums are made of.
-#[derive(Clone, Copy)]
-pub(super) struct Strip {
-    /// First, and one beyond the last.
-    pub(super) pixels: [usize; 2],
-    /// The panel's first output.
-    pub(super) channel: usize,
-    /// First, and one beyond the last: all, unless the convolution is deep.
-    pub(super) inputs: [usize; 2],
-    /// Whether it is the first to read them.
-    pub(super) fresh: bool,
-}
-
 /// How a tile's products and its pixels' lines alternate.
 #[derive(Clone, Copy)]
-struct Turns {
+struct PrefetchSchedule {
     /// Pixels whose lines are asked for at a time.
     pixels: usize,
     /// Inputs that are multiplied then.
@@ -58,10 +45,11 @@ struct Turns {
 impl ConvPart<'_> {
     /// A strip in tiles of nearly equal height (49 pixels are 4 of 6 and 5 of 5, never 8 of 6 and 1 of 1).
     #[inline(always)]
-    pub(super) fn strip<S: Simd, const NV: usize>(&self, s: S, strip: Strip) {
+    pub(super) fn row_block<S: Simd, const NV: usize>(&self, s: S, row_block: RowBlock) {
         let c = &self.conv;
         let [oh, ow] = c.output_size;
-        let ([start, end], [first_input, last_input], channel) = (strip.pixels, strip.inputs, strip.channel);
+        let ([start, end], [first_input, last_input], channel) =
+            (row_block.pixels, row_block.inputs, row_block.channel);
         if start >= end || end > oh * ow {
             return;
         }
@@ -75,63 +63,71 @@ impl ConvPart<'_> {
         let weights =
             unsafe { c.weights.ptr().add(channel * c.channels * c.taps.count() + first_input * width) };
         let last = last_input == c.channels;
-        let later = last && is_heavy(c.epilogue.activation) && c.epilogue.residual.is_none();
+        let later = last && is_transcendental(c.epilogue.activation) && c.epilogue.residual.is_none();
         let rows = S::ROWS[NV - 1].min(total);
-        let pixels = rows.div_ceil((if S::LANES > 8 { block / BETWEEN } else { 1 }).clamp(1, rows));
-        let turns = Turns { pixels, inputs: block / rows.div_ceil(pixels) };
+        let pixels = rows
+            .div_ceil((if S::LANES > 8 { block / MIN_INPUTS_BETWEEN_PREFETCHES } else { 1 }).clamp(1, rows));
+        let schedule = PrefetchSchedule { pixels, inputs: block / rows.div_ceil(pixels) };
         // The next tile's inputs, which this panel is the first to read, or the next panel's weights, a share of them a
         // tile.
         let next = each * c.taps.stride[1] * c.input_pitch;
-        let share = block * c.taps.count() * width / tiles;
-        let step = if strip.fresh { next / block.max(1) } else { width / tiles };
+        let per_tile = block * c.taps.count() * width / tiles;
+        let step = if row_block.cold { next / block.max(1) } else { width / tiles };
         let no = c.output.ptr();
-        let mut spots = [Spot { to: no, from: c.input.ptr(), line: no, y: 0, x: 0 }; BATCH];
+        let mut pixels = [PixelPtrs { to: no, from: c.input.ptr(), line: no, y: 0, x: 0 }; MAX_BATCH];
         let (mut y, mut x) = (start / ow, start % ow);
         // Pixels of what is written next for each that is made, in 65536ths.
-        let soon = c.soon.map(|soon| (soon, (soon.pixels << 16) / (oh * ow)));
+        let prefetch = c.prefetch.map(|prefetch| (prefetch, (prefetch.pixels << 16) / (oh * ow)));
         let (mut tile, mut done) = (0, start);
         while tile < tiles {
             // As many whole tiles as a batch holds.
             let (first, mut count) = (tile, 0);
-            while tile < tiles && count + each + usize::from(tile < more) <= BATCH {
+            while tile < tiles && count + each + usize::from(tile < more) <= MAX_BATCH {
                 count += each + usize::from(tile < more);
                 tile += 1;
             }
-            self.places(&mut spots[..count], &mut y, &mut x, [channel, first_input]);
-            if let Some((soon, each)) = soon {
-                spread(&mut spots[..count], soon, each, done);
+            self.places(&mut pixels[..count], &mut y, &mut x, [channel, first_input]);
+            if let Some((prefetch, each)) = prefetch {
+                spread(&mut pixels[..count], prefetch, each, done);
             }
             done += count;
             let mut at = 0;
             for i in first..tile {
                 let rows = each + usize::from(i < more);
-                let ahead = match strip.fresh {
-                    true => Ahead { at: spots[at].from.wrapping_add(next), step },
-                    false => Ahead { at: weights.wrapping_add(values + i * share), step },
+                let ahead = if row_block.cold {
+                    Prefetch { at: pixels[at].from.wrapping_add(next), step }
+                } else {
+                    Prefetch { at: weights.wrapping_add(values + i * per_tile), step }
                 };
-                let spots = &spots[at..at + rows];
-                of_height!(rows, MR => self.tile::<S, MR, NV>(s, spots, strip, ahead, turns));
+                let pixels = &pixels[at..at + rows];
+                of_height!(rows, MR => self.tile::<S, MR, NV>(s, pixels, row_block, ahead, schedule));
                 at += rows;
             }
             if later {
-                let mut places = [c.output.ptr(); BATCH];
-                for (place, spot) in places.iter_mut().zip(&spots[..count]) {
-                    *place = spot.to;
+                let mut places = [c.output.ptr(); MAX_BATCH];
+                for (place, pixel) in places.iter_mut().zip(&pixels[..count]) {
+                    *place = pixel.to;
                 }
                 // SAFETY: a spot's panel is inside the output, as `run` checked.
-                unsafe { rework(s, c.epilogue.activation, &places[..count], NV) }
+                unsafe { apply_activation_in_place(s, c.epilogue.activation, &places[..count], NV) }
             }
         }
     }
 
     /// Works out where the pixels from `y`, `x` on are, and moves `y`, `x` beyond them.
     #[inline(always)]
-    fn places(&self, spots: &mut [Spot], y: &mut usize, x: &mut usize, [channel, first_input]: [usize; 2]) {
+    fn places(
+        &self,
+        pixels: &mut [PixelPtrs],
+        y: &mut usize,
+        x: &mut usize,
+        [channel, first_input]: [usize; 2],
+    ) {
         let c = &self.conv;
         let [oh, ow] = c.output_size;
-        let mut spots = spots.iter_mut();
-        while spots.len() > 0 {
-            let run = (ow - *x).min(spots.len());
+        let mut pixels = pixels.iter_mut();
+        while pixels.len() > 0 {
+            let run = (ow - *x).min(pixels.len());
             debug_assert!(*y < oh);
             // SAFETY: the row is one of the output, which `run` checked together with the input.
             unsafe {
@@ -142,8 +138,8 @@ impl ConvPart<'_> {
                 if self.simple {
                     from = from.add(row * c.input_pitch + *x * step + first_input);
                 }
-                for (i, spot) in spots.by_ref().take(run).enumerate() {
-                    *spot = Spot { to, from, line: to, y: *y, x: *x + i };
+                for (i, pixel) in pixels.by_ref().take(run).enumerate() {
+                    *pixel = PixelPtrs { to, from, line: to, y: *y, x: *x + i };
                     to = to.wrapping_add(c.output_pitch);
                     from = from.wrapping_add(step);
                 }
@@ -160,11 +156,11 @@ impl ConvPart<'_> {
     /// # Safety
     /// The spot is inside the output.
     #[inline(always)]
-    unsafe fn ask<S: Simd, const NV: usize>(&self, s: S, spot: &Spot) {
-        s.prefetch_all(spot.line, NV * S::LANES);
+    unsafe fn prefetch<S: Simd, const NV: usize>(&self, s: S, pixel: &PixelPtrs) {
+        s.prefetch_all(pixel.line, NV * S::LANES);
         if let Some(residual) = self.conv.epilogue.residual {
             // SAFETY: as the caller vouches, and the residual is laid out like the output.
-            let from = unsafe { residual.ptr().offset(spot.to.offset_from(self.conv.output.ptr())) };
+            let from = unsafe { residual.ptr().offset(pixel.to.offset_from(self.conv.output.ptr())) };
             s.prefetch_all(from, NV * S::LANES);
         }
     }
@@ -174,18 +170,18 @@ impl ConvPart<'_> {
     fn tile<S: Simd, const MR: usize, const NV: usize>(
         &self,
         s: S,
-        spots: &[Spot],
-        strip: Strip,
-        ahead: Ahead,
-        turns: Turns,
+        pixels: &[PixelPtrs],
+        row_block: RowBlock,
+        ahead: Prefetch,
+        schedule: PrefetchSchedule,
     ) {
         if MR > S::ROWS[NV - 1] {
-            return; // A tile that `strip` never asks this instance for: not compiled.
+            return; // A tile that `row_block` never asks this instance for: not compiled.
         }
-        let Some(spots) = spots.first_chunk::<MR>() else { return };
+        let Some(pixels) = pixels.first_chunk::<MR>() else { return };
         let c = &self.conv;
-        let (channel, depth) = (strip.channel, c.channels * c.taps.count());
-        let [first, end] = strip.inputs;
+        let (channel, depth) = (row_block.channel, c.channels * c.taps.count());
+        let [first, end] = row_block.inputs;
         // SAFETY: `run` checked the views against the geometry; the spots are inside the output, `channel`
         // starts one of its panels, and taps beyond the input read the zeros.
         unsafe {
@@ -193,7 +189,7 @@ impl ConvPart<'_> {
             let mut ahead = ahead;
             let mut to = [c.output.ptr(); MR];
             for i in 0..MR {
-                to[i] = spots[i].to;
+                to[i] = pixels[i].to;
             }
             let mut sums: [[S::V; NV]; MR] = match first {
                 0 => begin(s, c.bias.ptr().add(channel)),
@@ -203,17 +199,17 @@ impl ConvPart<'_> {
             if self.simple {
                 let mut from = [c.input.ptr(); MR];
                 for i in 0..MR {
-                    from[i] = spots[i].from;
+                    from[i] = pixels[i].from;
                 }
                 // Lines asked for between products: all at once, products would wait for them.
                 weights = weights.add(first * NV * S::LANES);
                 let (mut done, mut asked) = (0, 0);
                 while asked < MR {
-                    let upto = MR.min(asked + turns.pixels);
-                    for spot in &spots[asked..upto] {
-                        self.ask::<S, NV>(s, spot);
+                    let upto = MR.min(asked + schedule.pixels);
+                    for pixel in &pixels[asked..upto] {
+                        self.prefetch::<S, NV>(s, pixel);
                     }
-                    let to = if upto < MR { done + turns.inputs } else { end - first };
+                    let to = if upto < MR { done + schedule.inputs } else { end - first };
                     products(s, from, weights, done..to, &mut sums, ahead);
                     (done, asked) = (to, upto);
                 }
@@ -222,16 +218,16 @@ impl ConvPart<'_> {
                     return;
                 }
             } else {
-                for spot in spots {
-                    self.ask::<S, NV>(s, spot);
+                for pixel in pixels {
+                    self.prefetch::<S, NV>(s, pixel);
                 }
                 for ky in 0..t.kernel[0] {
                     for kx in 0..t.kernel[1] {
                         let mut from = [c.zeros.ptr(); MR];
                         for i in 0..MR {
                             // A row or column above the border wraps round to a huge number.
-                            let iy = (spots[i].y * t.stride[0] + ky * t.dilation[0]).wrapping_sub(t.pad[0]);
-                            let ix = (spots[i].x * t.stride[1] + kx * t.dilation[1]).wrapping_sub(t.pad[1]);
+                            let iy = (pixels[i].y * t.stride[0] + ky * t.dilation[0]).wrapping_sub(t.pad[0]);
+                            let ix = (pixels[i].x * t.stride[1] + kx * t.dilation[1]).wrapping_sub(t.pad[1]);
                             if iy < c.input_size[0] && ix < c.input_size[1] {
                                 from[i] = c.input.ptr().add((iy * c.input_size[1] + ix) * c.input_pitch);
                             }
@@ -250,13 +246,13 @@ impl ConvPart<'_> {
 /// Puts pixels of what is written next in the place of where some pixels go, as many as each has of them in 65536ths;
 /// the first of these is the `first`th of all.
 #[inline(always)]
-fn spread(spots: &mut [Spot], soon: Soon<'_>, each: usize, first: usize) {
+fn spread(pixels: &mut [PixelPtrs], prefetch: PrefetchTarget<'_>, each: usize, first: usize) {
     let until = |pixel: usize| (pixel * each) >> 16;
     let mut last = until(first);
-    for (i, spot) in spots.iter_mut().enumerate() {
+    for (i, pixel) in pixels.iter_mut().enumerate() {
         let next = until(first + i + 1);
         if next > last {
-            spot.line = soon.at.ptr().wrapping_add(last * soon.pitch);
+            pixel.line = prefetch.at.ptr().wrapping_add(last * prefetch.pitch);
             last = next;
         }
     }

@@ -1,0 +1,175 @@
+//! Every operation by its definition: slow, right, the same bits on every instruction set.
+//!
+//! In: NHWC maps, weights in torch's order. Out: some rows of an NHWC map. Called by `nn::plan` for operations that no
+//! fast kernel has been written for yet, and for whole networks by the tests that hold the fast kernels to it. A new
+//! operation needs a function here, and no more, to run everywhere. Sums are made in double precision, taps first, then
+//! channels, and rounded once.
+
+use std::ops::Range;
+
+use crate::activation::{Activation, PoolKind};
+use crate::conv::Taps;
+use crate::memory::{Dst, Src};
+
+/// A map that is read.
+#[derive(Clone, Copy)]
+pub struct Map<'a> {
+    /// Its values.
+    pub values: Src<'a>,
+    /// `[height, width]`.
+    pub size: [usize; 2],
+    /// Channels.
+    pub channels: usize,
+    /// Values from a pixel to the next.
+    pub pitch: usize,
+}
+
+impl Map<'_> {
+    fn get(&self, y: usize, x: usize, channel: usize) -> f64 {
+        debug_assert!(y < self.size[0] && x < self.size[1] && channel < self.channels);
+        f64::from(self.values.get((y * self.size[1] + x) * self.pitch + channel))
+    }
+}
+
+/// A map that is written.
+#[derive(Clone, Copy)]
+pub struct MapMut<'a> {
+    /// Its values.
+    pub values: Dst<'a>,
+    /// `[height, width]`.
+    pub size: [usize; 2],
+    /// Channels.
+    pub channels: usize,
+    /// Values from a pixel to the next.
+    pub pitch: usize,
+}
+
+impl MapMut<'_> {
+    /// Writes every value of some rows: `value(y, x, channel)`, rounded.
+    fn fill(self, rows: Range<usize>, mut value: impl FnMut(usize, usize, usize) -> f64) {
+        assert!(rows.end <= self.size[0]);
+        for y in rows {
+            for x in 0..self.size[1] {
+                for channel in 0..self.channels {
+                    let at = (y * self.size[1] + x) * self.pitch + channel;
+                    self.values.set(at, value(y, x, channel) as f32);
+                }
+            }
+        }
+    }
+}
+
+/// The input's rows or columns under a window, with the taps that reach them: `(tap, position)`.
+fn under(taps: &Taps, axis: usize, at: usize, size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let Taps { kernel, stride, dilation, pad } = *taps;
+    (0..kernel[axis]).filter_map(move |tap| {
+        let position = (at * stride[axis] + tap * dilation[axis]).checked_sub(pad[axis])?;
+        (position < size).then_some((tap, position))
+    })
+}
+
+/// A convolution; `weight` is `[out, in / groups, kh, kw]`.
+pub fn conv(
+    input: Map<'_>,
+    [weight, bias]: [Option<Src<'_>>; 2],
+    (taps, groups): (&Taps, usize),
+    output: MapMut<'_>,
+    rows: Range<usize>,
+) {
+    let Some(weight) = weight else { return };
+    let ([kh, kw], per) = (taps.kernel, input.channels / groups.max(1));
+    let outputs = (output.channels / groups.max(1)).max(1);
+    output.fill(rows, |y, x, out| {
+        let mut sum = bias.map_or(0.0, |b| f64::from(b.get(out)));
+        for (ky, iy) in under(taps, 0, y, input.size[0]) {
+            for (kx, ix) in under(taps, 1, x, input.size[1]) {
+                for i in 0..per {
+                    let w = weight.get(((out * per + i) * kh + ky) * kw + kx);
+                    sum += f64::from(w) * input.get(iy, ix, out / outputs * per + i);
+                }
+            }
+        }
+        sum
+    });
+}
+
+/// A factor and an addend for each channel.
+pub fn affine(input: Map<'_>, [scale, shift]: [Src<'_>; 2], output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| input.get(y, x, c) * f64::from(scale.get(c)) + f64::from(shift.get(c)));
+}
+
+/// An activation.
+pub fn activation(input: Map<'_>, activation: Activation, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| activation.of(input.get(y, x, c)));
+}
+
+/// The sum of maps, from the first on.
+pub fn add<'a>(inputs: impl Iterator<Item = Map<'a>> + Clone, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| inputs.clone().map(|map| map.get(y, x, c)).sum());
+}
+
+/// A map times another, or times a factor a channel.
+pub fn mul(input: Map<'_>, factor: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
+    let one = factor.size == [1, 1];
+    output.fill(rows, |y, x, c| {
+        let factor = if one { factor.get(0, 0, c) } else { factor.get(y, x, c) };
+        input.get(y, x, c) * factor
+    });
+}
+
+/// Maps beside each other, channel after channel.
+pub fn concat<'a>(inputs: impl Iterator<Item = Map<'a>> + Clone, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| {
+        let mut channel = c;
+        for map in inputs.clone() {
+            match channel.checked_sub(map.channels) {
+                None => return map.get(y, x, channel),
+                Some(rest) => channel = rest,
+            }
+        }
+        0.0
+    });
+}
+
+/// The channels from `start` on.
+pub fn slice(input: Map<'_>, start: usize, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| input.get(y, x, start + c));
+}
+
+/// A pool over a window; `pad_end` are the rows and columns of padding below and to the right.
+pub fn pool(
+    input: Map<'_>,
+    (kind, taps, pad_end): (PoolKind, &Taps, [usize; 2]),
+    output: MapMut<'_>,
+    rows: Range<usize>,
+) {
+    // Positions that torch divides by where padding counts: a window of `ceil` mode may hang over even the padding.
+    let counted = |axis: usize, at: usize| {
+        let start = at * taps.stride[axis];
+        let end = (start + taps.kernel[axis]).min(taps.pad[axis] + input.size[axis] + pad_end[axis]);
+        end.saturating_sub(start)
+    };
+    output.fill(rows, |y, x, c| {
+        let ys = || under(taps, 0, y, input.size[0]).map(|(_, y)| y);
+        let xs = || under(taps, 1, x, input.size[1]).map(|(_, x)| x);
+        let values = || ys().flat_map(|y| xs().map(move |x| input.get(y, x, c)));
+        match kind {
+            PoolKind::Max => values().fold(f64::NEG_INFINITY, f64::max),
+            PoolKind::Average { count_padding: true } => {
+                values().sum::<f64>() / (counted(0, y) * counted(1, x)).max(1) as f64
+            }
+            PoolKind::Average { count_padding: false } => {
+                values().sum::<f64>() / values().count().max(1) as f64
+            }
+        }
+    });
+}
+
+/// The mean over all pixels.
+pub fn global_avg_pool(input: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
+    let [h, w] = input.size;
+    output.fill(rows, |_, _, c| {
+        let sum: f64 = (0..h).map(|y| (0..w).map(|x| input.get(y, x, c)).sum::<f64>()).sum();
+        sum / (h * w).max(1) as f64
+    });
+}

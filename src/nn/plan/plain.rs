@@ -1,0 +1,79 @@
+//! The instruction of an operation that has no fast kernel: any operation of the graph, by its definition.
+//!
+//! In: an operation, maps, weights in torch's order. Out: a map. A thread takes some rows of it. Made by `build` for what
+//! `lower` has no rule for, and for every operation where a test asks for it ([`super::Plan::unfused`]); run by
+//! [`super::instr`].
+
+#![allow(unsafe_code)]
+
+use zoo_kernels::conv::Taps;
+use zoo_kernels::plain;
+use zoo_kernels::split_even;
+
+use crate::graph::Op;
+
+use super::context::{ExecContext, FeatureMap, Region};
+use super::sizes::taps;
+
+/// An operation on maps.
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) op: Op,
+    pub(super) inputs: Vec<FeatureMap>,
+    pub(super) output: FeatureMap,
+    /// Its weights, in the order of `Op::weights`; batch norm's as scale and shift.
+    pub(super) weights: Vec<Region>,
+}
+
+impl Plain {
+    /// Does the `part`th of `parts`.
+    ///
+    /// # Safety
+    /// As for [`super::instr::Instr::run`].
+    pub(super) unsafe fn run(&self, ctx: &ExecContext<'_>, part: usize, parts: usize) {
+        let lanes = ctx.lanes();
+        let rows = split_even(self.output.size[0], parts, part);
+        let map = |map: &FeatureMap| plain::Map {
+            values: ctx.map(map),
+            size: map.size,
+            channels: map.channels,
+            pitch: map.pitch(lanes),
+        };
+        let output = plain::MapMut {
+            // SAFETY: a part has its own rows, and writes no others.
+            values: unsafe { ctx.write(&self.output) },
+            size: self.output.size,
+            channels: self.output.channels,
+            pitch: self.output.pitch(lanes),
+        };
+        let weight = |index: usize| self.weights.get(index).map(|region| ctx.weight(*region));
+        let Some(first) = self.inputs.first() else { return };
+        let (input, second) = (map(first), self.inputs.get(1));
+        match &self.op {
+            Op::Input { .. } => plain::slice(input, 0, output, rows),
+            Op::Conv { groups, window, .. } => {
+                let geometry = (&taps(window, first.size), *groups);
+                plain::conv(input, [weight(0), weight(1)], geometry, output, rows);
+            }
+            Op::Linear { .. } => {
+                plain::conv(input, [weight(0), weight(1)], (&Taps::POINT, 1), output, rows);
+            }
+            Op::BatchNorm { .. } => {
+                if let [Some(scale), Some(shift)] = [weight(0), weight(1)] {
+                    plain::affine(input, [scale, shift], output, rows);
+                }
+            }
+            Op::Activation(activation) => plain::activation(input, *activation, output, rows),
+            Op::Add => plain::add(self.inputs.iter().map(map), output, rows),
+            Op::Mul => plain::mul(input, second.map_or(input, map), output, rows),
+            Op::Concat => plain::concat(self.inputs.iter().map(map), output, rows),
+            Op::Slice { start, .. } => plain::slice(input, *start, output, rows),
+            Op::Pool(kind, window) => {
+                let [_, bottom, _, right] = window.pads(first.size);
+                let pool = (*kind, &taps(window, first.size), [bottom, right]);
+                plain::pool(input, pool, output, rows);
+            }
+            Op::GlobalAveragePool => plain::global_avg_pool(input, output, rows),
+        }
+    }
+}
