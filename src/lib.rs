@@ -23,21 +23,10 @@
 //! | [`render`] | tables, JSON, escaping |
 //! | [`cli`] | one file a verb: parse, call the library, print |
 
-pub mod arch;
-pub mod checkpoint;
 pub mod cli;
-pub mod dataset;
-pub mod fs;
-pub mod image;
-pub mod lint;
-pub mod model;
-pub mod registry;
-pub mod render;
-pub mod store;
-pub mod verify;
 
-pub use zoo_common::{error, hash};
-pub use zoo_nn as nn;
+pub use zoo_library::{arch, dataset, lint, model, render, store, verify};
+pub use zoo_library::{checkpoint, error, fs, hash, image, nn, registry};
 
 pub use error::{Class, Classify, Error, Result};
 pub use hash::Sha256;

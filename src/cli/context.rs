@@ -90,7 +90,12 @@ impl Context {
     /// # Errors
     /// A mirror or lock that cannot be read, a cache that cannot be made.
     pub fn store(&self) -> Result<Store> {
-        let mirrors = self.globals.mirror.iter().map(|m| m.parse()).collect::<store::Result<_>>()?;
+        let mirrors = self
+            .globals
+            .mirror
+            .iter()
+            .map(|m| m.parse().map_err(crate::Error::from))
+            .collect::<crate::Result<_>>()?;
         Ok(Store::open(store::Options {
             offline: self.globals.offline,
             mirrors,

@@ -247,7 +247,7 @@ fn names_mean_what_the_facts_say() {
     let index = pages::builtin().unwrap();
     let known = Registry::builtin().unwrap();
     let subject = Subject::new(&index, &[], &known);
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/registry/facts.csv");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/registry/facts.csv");
     let table = crate::fs::read(&path, 1 << 20).unwrap();
     let mut reader = csv::Reader::from_reader(table.as_slice());
     let headers = reader.headers().unwrap().clone();

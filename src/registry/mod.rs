@@ -29,7 +29,7 @@ use include_dir::{Dir, include_dir};
 pub use dataset::{DatasetEntry, DatasetFile, DatasetSource, LabelRule, Population, Relation};
 pub use entry::{Claim, Config, Correction, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 pub use error::{Error, Result};
-pub(crate) use read::{TOP1, TOP5, is_imagenet};
+pub use read::{TOP1, TOP5, is_imagenet};
 pub use training::Training;
 pub use values::{
     Accuracy, ByteSize, CropMode, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source,
@@ -38,7 +38,7 @@ pub use values::{
 use tree::Problems;
 
 /// The pages and dataset files that this binary carries.
-static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/registry");
+static EMBEDDED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../registry");
 
 /// Every model and dataset known here: the built-in ones and the user's.
 #[derive(Clone, Debug, Default)]
@@ -132,12 +132,12 @@ pub struct Collection<'a> {
 }
 
 /// The models of an index. What cannot be used is left out and becomes a problem.
-pub(crate) fn typed(index: &format::Index, problems: &mut Problems) -> Vec<Entry> {
+pub fn typed(index: &format::Index, problems: &mut Problems) -> Vec<Entry> {
     index.models.iter().filter_map(|record| read::Reader(problems).model(index, record)).collect()
 }
 
 /// One model of an index, and what is wrong with it; `None` where it has no name.
-pub(crate) fn entry(index: &format::Index, record: &format::Record) -> (Option<Entry>, Problems) {
+pub fn entry(index: &format::Index, record: &format::Record) -> (Option<Entry>, Problems) {
     let mut problems = Problems::new();
     let entry = read::Reader(&mut problems).model(index, record);
     (entry, problems)

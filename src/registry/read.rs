@@ -230,12 +230,12 @@ impl Reader<'_> {
 }
 
 /// The names of the best-guess accuracy: timm's pages', the format's examples', Hugging Face's.
-pub(crate) const TOP1: &[&str] = &["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"];
+pub const TOP1: &[&str] = &["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"];
 /// The names of the accuracy of the five best guesses.
-pub(crate) const TOP5: &[&str] = &["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"];
+pub const TOP5: &[&str] = &["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"];
 
 /// Whether a dataset is ImageNet's 1000 classes, as the name is commonly written.
-pub(crate) fn is_imagenet(dataset: &str) -> bool {
+pub fn is_imagenet(dataset: &str) -> bool {
     ["imagenet", "imagenet1k"].iter().any(|name| same_field(dataset, name))
 }
 

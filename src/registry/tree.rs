@@ -23,7 +23,7 @@ pub use json::json;
 pub use problem::{Kind, Malformed, Problem, Problems, Severity};
 pub use scalar::{Scalar, Schema, Style, Typed};
 pub use view::{View, join};
-pub(crate) use workflow::Commands;
+pub use workflow::Commands;
 pub use write::{to_comment, to_yaml};
 pub use yaml::yaml;
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::error::{Class, Classify};
 
-static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/tests/golden/logits");
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../tests/golden/logits");
 
 /// How far logits may be from timm's, in standard deviations of timm's over the classes. Below it the
 /// smallest figure [`Sensitivity::smallest`] of any record by ten, above torch's own noise by ten.

@@ -13,7 +13,7 @@ const DEVKIT: &str = "ILSVRC2012_devkit_t12.tar.gz";
 const TAR: &str = "ILSVRC2012_img_val.tar";
 
 fn golden(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/layouts").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/layouts").join(name);
     crate::fs::read(&path, 1 << 20).unwrap()
 }
 

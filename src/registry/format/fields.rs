@@ -6,7 +6,7 @@
 use crate::registry::tree::{Mapping, Node, Problem, Problems, Scalar, Value, View, join, same_field};
 
 /// Fields of a model or a collection, in writing order. `zoo` is zoo's own section.
-pub(crate) const MODEL: &[&str] = &[
+pub const MODEL: &[&str] = &[
     "Name",
     "In Collection",
     "Metadata",
@@ -33,16 +33,16 @@ pub(super) const METADATA: &[&str] = &[
 ];
 
 /// Fields of a result, in writing order.
-pub(crate) const RESULT: &[&str] = &["Task", "Dataset", "Metrics"];
+pub const RESULT: &[&str] = &["Task", "Dataset", "Metrics"];
 
 /// Fields of the library.
 pub(super) const LIBRARY: &[&str] = &["Name", "Repository", "Headline", "Website", "Docs", "README", "Image"];
 
 /// Fields of the root, in writing order.
-pub(crate) const ROOT: &[&str] = &["Type", "Import", "Library", "Collections", "Models"];
+pub const ROOT: &[&str] = &["Type", "Import", "Library", "Collections", "Models"];
 
 /// The order of metadata in timm's pages, which zoo keeps; others follow by name.
-pub(crate) const METADATA_ORDER: &[&str] = &[
+pub const METADATA_ORDER: &[&str] = &[
     "FLOPs",
     "Parameters",
     "File Size",
@@ -75,12 +75,14 @@ pub(crate) const METADATA_ORDER: &[&str] = &[
 ];
 
 /// Metadata that every entry has as a value of its own type; the ID is its name again.
-pub(crate) const TYPED: &[&str] =
+pub const TYPED: &[&str] =
     &["FLOPs", "Parameters", "File Size", "Crop Pct", "Image Size", "Interpolation", "Training Data", "ID"];
 
-pub(crate) const PAPER_ORDER: &[&str] = &["Title", "URL"];
+/// Keys of a paper, in the order in which they are written.
+pub const PAPER_ORDER: &[&str] = &["Title", "URL"];
 
-pub(crate) const ZOO_ORDER: &[&str] = &[
+/// Keys of zoo's own facts, in the order in which they are written.
+pub const ZOO_ORDER: &[&str] = &[
     "arch",
     "sha256",
     "size",

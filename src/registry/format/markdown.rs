@@ -10,11 +10,11 @@ use crate::registry::tree::Origin;
 
 /// A part of the page.
 #[derive(Clone, Debug)]
-pub(crate) struct Block<'a> {
+pub struct Block<'a> {
     /// Its text.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
     /// Where it begins in the page.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
 }
 
 /// A position in the page that only moves forward, so that places cost one pass over it.
@@ -45,7 +45,7 @@ impl Cursor {
 }
 
 /// The text between a first line `---` and the next one, where there is some.
-pub(crate) fn front_matter<'a>(page: &'a str, file: &Arc<str>) -> Option<Block<'a>> {
+pub fn front_matter<'a>(page: &'a str, file: &Arc<str>) -> Option<Block<'a>> {
     let (start, _) = lines(page).nth(1)?;
     let first = page.get(..start)?.trim_end();
     if first.strip_prefix('\u{feff}').unwrap_or(first) != "---" {
@@ -56,7 +56,7 @@ pub(crate) fn front_matter<'a>(page: &'a str, file: &Arc<str>) -> Option<Block<'
 }
 
 /// The insides of the HTML comments, in order.
-pub(crate) fn comments<'a>(page: &'a str, file: &Arc<str>) -> Vec<Block<'a>> {
+pub fn comments<'a>(page: &'a str, file: &Arc<str>) -> Vec<Block<'a>> {
     let mut found = Vec::new();
     let mut cursor = Cursor::default();
     let mut fence: Option<&str> = None;

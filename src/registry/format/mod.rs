@@ -15,10 +15,10 @@
 //! | `document` | an index as one tree again |
 
 mod document;
-pub(crate) mod fields;
+pub mod fields;
 mod files;
 mod inherit;
-pub(crate) mod markdown;
+pub mod markdown;
 mod read;
 mod results;
 
@@ -131,7 +131,7 @@ pub fn page(name: &str, bytes: &[u8]) -> Index {
 }
 
 /// The index that a tree is, as a file with nothing else in it would be read.
-pub(crate) fn nodes(root: &Node) -> Index {
+pub fn nodes(root: &Node) -> Index {
     finished(read::root_node(&mut files::Files::none(), root))
 }
 

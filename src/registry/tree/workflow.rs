@@ -5,23 +5,24 @@
 
 /// Finds where a text would begin a command in the log of a GitHub or Azure workflow: `::` at the start of a
 /// line, whatever space is before it, and `##[` or `##vso[` anywhere.
-pub(crate) struct Commands<'a> {
+pub struct Commands<'a> {
     fresh: bool,
     rest: std::str::Chars<'a>,
 }
 
 impl<'a> Commands<'a> {
-    pub(crate) fn of(text: &'a str) -> Self {
+    /// What is in a text that starts a line.
+    pub fn of(text: &'a str) -> Self {
         Commands { fresh: true, rest: text.chars() }
     }
 
     /// Of a text that does not begin its line.
-    pub(crate) fn inside(text: &'a str) -> Self {
+    pub fn inside(text: &'a str) -> Self {
         Commands { fresh: false, rest: text.chars() }
     }
 
     /// Whether one begins at this character, which is the next one.
-    pub(crate) fn begins(&mut self, c: char) -> bool {
+    pub fn begins(&mut self, c: char) -> bool {
         let here = self.rest.as_str();
         self.rest.next();
         let begins = match c {
@@ -34,7 +35,7 @@ impl<'a> Commands<'a> {
     }
 
     /// Whether one begins anywhere in a text that begins its line.
-    pub(crate) fn any(text: &str) -> bool {
+    pub fn any(text: &str) -> bool {
         let mut commands = Commands::of(text);
         text.chars().any(|c| commands.begins(c))
     }

@@ -10,7 +10,7 @@ use super::*;
 
 /// The files under `tests/golden/images` that are JPEGs by content.
 fn goldens() -> Vec<(String, Vec<u8>)> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/images");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/images");
     let files = crate::fs::list(&folder).unwrap();
     let jpegs = files.into_iter().filter(|f| f.extension().is_some_and(|e| e == "jpg"));
     let read = |f: std::path::PathBuf| (f.display().to_string(), crate::fs::read(&f, 1 << 20).unwrap());
