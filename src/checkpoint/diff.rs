@@ -28,8 +28,8 @@ pub struct Difference {
     pub name: String,
     /// In what.
     pub what: What,
-    /// The largest difference of two values; none for shapes, for types that are no plain numbers, and
-    /// where a NaN or an infinity stands against another value.
+    /// The largest difference of two values, of complex ones the modulus; none for shapes, for types of less than
+    /// a byte, and where a NaN or an infinity stands against another value.
     pub max_abs: Option<f64>,
     /// The largest distance in units in the last place (for integers, the difference); none as for
     /// `max_abs`, and for two types.
@@ -97,24 +97,35 @@ fn pair(a: &Checkpoint, x: &Tensor, b: &Checkpoint, y: &Tensor) -> Result<Option
     if x.dtype == y.dtype && one == other {
         return Ok(None);
     }
-    let numbers = Number::of(x.dtype).zip(Number::of(y.dtype));
+    let numbers = Number::parts(x.dtype).zip(Number::parts(y.dtype));
+    let max_abs = numbers.and_then(|(p, q)| largest(&one, p, &other, q));
     if x.dtype != y.dtype {
-        let max_abs = numbers.and_then(|(p, q)| largest(&one, p, &other, q));
         return Ok(Some(Difference { name: name(), what: What::Dtype, max_abs, max_ulp: None }));
     }
-    let max_abs = numbers.and_then(|(p, q)| largest(&one, p, &other, q));
-    let max_ulp = numbers.and_then(|(p, _)| farthest(&one, &other, p));
+    let max_ulp = numbers.and_then(|((p, _), _)| farthest(&one, &other, p));
     Ok(Some(Difference { name: name(), what: What::Values, max_abs, max_ulp }))
 }
 
-/// The largest |x − y|; none where one is not finite and the other is another value.
-fn largest(one: &[u8], p: Number, other: &[u8], q: Number) -> Option<f64> {
-    let pairs = one.chunks_exact(p.size()).zip(other.chunks_exact(q.size()));
+/// The largest |x − y|, of complex numbers too; none where one is not finite and the other is another value. Each
+/// side is of numbers of a type, so many an element; what has none has imaginary parts of zero.
+fn largest(
+    one: &[u8],
+    (p, p_parts): (Number, usize),
+    other: &[u8],
+    (q, q_parts): (Number, usize),
+) -> Option<f64> {
+    let pairs = one.chunks_exact(p.size() * p_parts).zip(other.chunks_exact(q.size() * q_parts));
+    let part = |element: &[u8], number: Number, at: usize| {
+        element.chunks_exact(number.size()).nth(at).map_or(0.0, |bytes| number.value(bytes))
+    };
     let mut max = 0.0_f64;
     for (x, y) in pairs {
-        let (x, y) = (p.value(x), q.value(y));
-        let same = x == y || (x.is_nan() && y.is_nan());
-        let apart = if same { 0.0 } else { (x - y).abs() };
+        let mut apart = 0.0_f64;
+        for at in 0..p_parts.max(q_parts) {
+            let (x, y) = (part(x, p, at), part(y, q, at));
+            let same = x == y || (x.is_nan() && y.is_nan());
+            apart = if same { apart } else { apart.hypot(x - y) };
+        }
         if !apart.is_finite() {
             return None;
         }
@@ -123,7 +134,7 @@ fn largest(one: &[u8], p: Number, other: &[u8], q: Number) -> Option<f64> {
     Some(max)
 }
 
-/// The largest distance in places; none where a NaN stands against a number.
+/// The largest distance in places, of parts where an element has two; none where a NaN stands against a number.
 fn farthest(one: &[u8], other: &[u8], number: Number) -> Option<u64> {
     let size = number.size();
     let mut max = 0;
@@ -145,6 +156,18 @@ fn farthest(one: &[u8], other: &[u8], number: Number) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const F32: (Number, usize) = (Number::F32, 1);
+
+    #[test]
+    fn complex_numbers_are_a_modulus_apart() {
+        let complex = (Number::F32, 2);
+        let (a, b) = (bytes(&[1.0, 2.0, 0.0, 0.0]), bytes(&[4.0, 6.0, 0.0, 1.0]));
+        assert_eq!(largest(&a, complex, &b, complex), Some(5.0));
+        // Against real numbers: imaginary parts of zero.
+        assert_eq!(largest(&bytes(&[1.0, 2.0]), complex, &bytes(&[1.0]), F32), Some(2.0));
+        assert_eq!(farthest(&bytes(&[0.0, 1.0]), &bytes(&[0.0, 1.0f32.next_up()]), Number::F32), Some(1));
+    }
+
     fn bytes(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
@@ -152,16 +175,16 @@ mod tests {
     #[test]
     fn distances_are_of_the_worst_element() {
         let (a, b) = (bytes(&[1.0, 2.0, -0.0]), bytes(&[1.0f32.next_up(), 2.5, 0.0]));
-        assert_eq!(largest(&a, Number::F32, &b, Number::F32), Some(0.5));
+        assert_eq!(largest(&a, F32, &b, F32), Some(0.5));
         assert_eq!(farthest(&a, &b, Number::F32), Some(1 << 21));
     }
 
     #[test]
     fn a_nan_against_a_number_has_no_distance_and_against_a_nan_none() {
         let (a, b) = (bytes(&[f32::NAN]), bytes(&[0.0]));
-        assert_eq!((largest(&a, Number::F32, &b, Number::F32), farthest(&a, &b, Number::F32)), (None, None));
+        assert_eq!((largest(&a, F32, &b, F32), farthest(&a, &b, Number::F32)), (None, None));
         let other = f32::from_bits(f32::NAN.to_bits() | 1).to_le_bytes();
         assert_eq!(farthest(&a, &other, Number::F32), Some(0));
-        assert_eq!(largest(&bytes(&[f32::INFINITY]), Number::F32, &b, Number::F32), None);
+        assert_eq!(largest(&bytes(&[f32::INFINITY]), F32, &b, F32), None);
     }
 }

@@ -42,9 +42,13 @@ impl Tensor {
     }
 
     /// Dimensions in units of the storage: the shape, with the last one halved for types packed two to a
-    /// byte.
+    /// byte; for types whose elements cross bytes (6 bits) the bytes of the whole, in one dimension.
     pub fn extents(&self) -> Cow<'_, [usize]> {
-        let packed = self.dtype.unit() * 8 / self.dtype.bits().max(1);
+        let bits = self.dtype.bits().max(1);
+        if bits < 8 && 8 % bits != 0 {
+            return Cow::Owned(vec![(self.elements() * bits).div_ceil(8)]);
+        }
+        let packed = self.dtype.unit() * 8 / bits;
         match self.shape.split_last() {
             Some((last, rest)) if packed > 1 => {
                 let mut extents = rest.to_vec();

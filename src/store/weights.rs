@@ -14,7 +14,7 @@ use crate::hash::Sha256;
 use crate::registry::Entry;
 
 /// Raised whenever the same source would convert to other bytes: older conversions are then made anew.
-const CONVERTER: u32 = 1;
+const CONVERTER: u32 = 2;
 
 /// An entry's weights, fetched and converted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ impl<'a, 'o> Copier<'a, 'o> {
     fn tensors(&mut self, header: &[u8], tensors: &[Planned<'_>]) -> Result<(), Trouble> {
         self.sink.put(header).map_err(Trouble::Output)?;
         for planned in tensors {
-            match self.narrow.zip(Number::of(planned.tensor.dtype).filter(|n| n.is_float())) {
+            match self.narrow.zip(Number::of(planned.tensor.dtype).filter(|&n| Narrow::takes(n))) {
                 Some((narrow, number)) => self.narrowed(planned.tensor, narrow, number)?,
                 None => self.plain(planned.tensor)?,
             }

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{Options, dedupe};
-use crate::checkpoint::error::{Fault, Place, Result};
+use super::{Narrow, Options, dedupe};
+use crate::checkpoint::error::{Fault, Kind, Place, Result};
 use crate::checkpoint::tensor::Tensor;
 use crate::checkpoint::values::Number;
 use crate::checkpoint::{Checkpoint, safe};
+
+/// The key of a header that no tensor can have.
+const METADATA: &str = "__metadata__";
 
 /// A tensor as it will be written.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +37,21 @@ impl<'a> Plan<'a> {
     pub(super) fn of(checkpoint: &'a Checkpoint, options: &Options) -> Result<Self> {
         let removed = if options.dedupe { dedupe::removed(checkpoint) } else { Vec::new() };
         let gone: HashSet<&str> = removed.iter().map(|(name, _)| name.as_str()).collect();
+        if checkpoint.tensors.is_empty() {
+            return Err(checkpoint.fault(Fault::no_tensors("holds no tensors: there is nothing to write")));
+        }
         let mut tensors = Vec::with_capacity(checkpoint.tensors.len());
         for tensor in checkpoint.tensors.iter().filter(|t| !gone.contains(t.name.as_str())) {
+            if tensor.name == METADATA {
+                let problem = "safetensors keeps this name for its own use: give it another with `--rename`";
+                let place = Place::tensor(&tensor.name);
+                return Err(checkpoint.fault(Fault { kind: Kind::Name, place, problem: problem.to_owned() }));
+            }
             let Some(own) = tensor.dtype.safetensors() else {
                 let problem = format!("{} cannot be written as safetensors", tensor.dtype);
                 return Err(checkpoint.fault(Fault::unsupported(Place::tensor(&tensor.name), problem)));
             };
-            let narrowed = options.narrow.filter(|_| Number::of(tensor.dtype).is_some_and(Number::is_float));
+            let narrowed = options.narrow.filter(|_| Number::of(tensor.dtype).is_some_and(Narrow::takes));
             let (dtype, bytes) = match narrowed {
                 Some(narrow) => (narrow.dtype(), tensor.elements() * 2),
                 None => (own, tensor.nbytes()),
@@ -82,7 +93,7 @@ pub(super) fn header(
     if !metadata.is_empty() {
         let metadata = serde_json::to_string(metadata).map_err(|e| refuse(e.to_string()))?;
         let comma = if tensors.is_empty() { "" } else { "," };
-        json.insert_str(1, &format!("\"__metadata__\":{metadata}{comma}"));
+        json.insert_str(1, &format!("\"{METADATA}\":{metadata}{comma}"));
     }
     let mut json = json.into_bytes();
     json.resize(json.len().next_multiple_of(8), b' ');

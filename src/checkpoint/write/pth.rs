@@ -22,6 +22,9 @@ const ALIGNMENT: u16 = 64;
 /// # Errors
 /// A type that torch does not have; a storage that cannot be read; a write that fails.
 pub fn pth(checkpoint: &Checkpoint, target: &Path, file: &mut File) -> Result<()> {
+    if checkpoint.tensors().is_empty() {
+        return Err(checkpoint.fault(Fault::no_tensors("holds no tensors: there is nothing to write")));
+    }
     let pickle = pickle(checkpoint)?;
     let failed = |e: zip::result::ZipError| {
         let source = match e {
