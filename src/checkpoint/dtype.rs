@@ -22,6 +22,9 @@ pub enum Dtype {
     QUInt4x2,
     /// torch's `quint2x4`.
     QUInt2x4,
+    /// One of torch's types without arithmetic (`bits8`, `uint4` …): its name, and the bytes that torch counts an
+    /// element as.
+    Opaque(&'static str, usize),
 }
 
 use safetensors::Dtype as S;
@@ -55,6 +58,25 @@ const TORCH: &[(&str, &str, Dtype)] = &[
     ("qint32", "QInt32Storage", Dtype::QInt32),
     ("quint4x2", "QUInt4x2Storage", Dtype::QUInt4x2),
     ("quint2x4", "QUInt2x4Storage", Dtype::QUInt2x4),
+    ("bits1x8", "", Dtype::Opaque("bits1x8", 1)),
+    ("bits2x4", "", Dtype::Opaque("bits2x4", 1)),
+    ("bits4x2", "", Dtype::Opaque("bits4x2", 1)),
+    ("bits8", "", Dtype::Opaque("bits8", 1)),
+    ("bits16", "", Dtype::Opaque("bits16", 2)),
+    ("uint1", "", Dtype::Opaque("uint1", 1)),
+    ("uint2", "", Dtype::Opaque("uint2", 1)),
+    ("uint3", "", Dtype::Opaque("uint3", 1)),
+    ("uint4", "", Dtype::Opaque("uint4", 1)),
+    ("uint5", "", Dtype::Opaque("uint5", 1)),
+    ("uint6", "", Dtype::Opaque("uint6", 1)),
+    ("uint7", "", Dtype::Opaque("uint7", 1)),
+    ("int1", "", Dtype::Opaque("int1", 1)),
+    ("int2", "", Dtype::Opaque("int2", 1)),
+    ("int3", "", Dtype::Opaque("int3", 1)),
+    ("int4", "", Dtype::Opaque("int4", 1)),
+    ("int5", "", Dtype::Opaque("int5", 1)),
+    ("int6", "", Dtype::Opaque("int6", 1)),
+    ("int7", "", Dtype::Opaque("int7", 1)),
 ];
 
 /// Every type that safetensors 0.8 knows, for parsing its names.
@@ -129,6 +151,7 @@ impl Dtype {
             Dtype::Safe(dtype) => dtype.bitsize(),
             Dtype::Complex128 => 128,
             Dtype::Complex32 | Dtype::QInt32 => 32,
+            Dtype::Opaque(_, bytes) => 8 * bytes,
             Dtype::QInt8 | Dtype::QUInt8 | Dtype::QUInt4x2 | Dtype::QUInt2x4 => 8,
         }
     }

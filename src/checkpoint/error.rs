@@ -81,6 +81,8 @@ pub enum Kind {
     Unsupported,
     /// It is well formed, and holds no state dict, or several.
     NoTensors,
+    /// What was read has a name that the output's format cannot hold.
+    Name,
 }
 
 /// What a reader found, before the file's name is known.
@@ -133,6 +135,47 @@ impl Fault {
     }
 }
 
+/// What a reader failed of, before the file's name is put to it.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The file system said no.
+    Io(std::io::Error),
+    /// Broken, ambiguous, excessive or unsupported.
+    Fault(Fault),
+    /// Code is named: the first few imports.
+    Code(String),
+    /// Something else, and what to do about it.
+    NotACheckpoint(String, Option<String>),
+    /// The chosen part is not there; what could have been.
+    NoSuchKey { key: String, found: Vec<String> },
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(e: std::io::Error) -> Self {
+        ReadError::Io(e)
+    }
+}
+
+impl From<Fault> for ReadError {
+    fn from(fault: Fault) -> Self {
+        ReadError::Fault(fault)
+    }
+}
+
+impl ReadError {
+    /// The error, of this file.
+    pub(super) fn at(self, path: &std::path::Path) -> Error {
+        let path = path.to_owned();
+        match self {
+            ReadError::Io(source) => Error::File(crate::fs::Error { action: "read", path, source }),
+            ReadError::Fault(fault) => Error::Fault { path, fault },
+            ReadError::Code(imports) => Error::Code { path, imports },
+            ReadError::NotACheckpoint(what, hint) => Error::NotACheckpoint { path, what, hint },
+            ReadError::NoSuchKey { key, found } => Error::NoSuchKey { path, key, found },
+        }
+    }
+}
+
 /// Reading, converting or comparing a checkpoint failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -166,7 +209,7 @@ pub enum Error {
         imports: String,
     },
     /// The chosen part is not there.
-    #[error("`{}` has no `{key}`; it has {}", path.display(), found.join(", "))]
+    #[error("`{}` has no `{key}`; {}", path.display(), listed(found))]
     NoSuchKey {
         /// The file.
         path: PathBuf,
@@ -199,6 +242,14 @@ impl Classify for Error {
             }
             Error::Fault { .. } | Error::NoSuchKey { .. } => None,
         }
+    }
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() {
+        "nothing has a name there".to_owned()
+    } else {
+        format!("it has {}", found.join(", "))
     }
 }
 

@@ -9,7 +9,6 @@
 //! header. The elements stay in the file until [`Checkpoint::stream`] or [`Checkpoint::bytes`] asks.
 
 mod archive;
-mod collect;
 mod diff;
 mod digest;
 mod dtype;
@@ -26,6 +25,7 @@ mod safe;
 pub mod scan;
 mod shards;
 mod source;
+mod state_dict;
 mod stats;
 mod tensor;
 mod torch;
@@ -63,10 +63,14 @@ pub struct Details {
     pub metadata: BTreeMap<String, String>,
     /// The keys that lead to the state dict inside a training checkpoint, outermost first.
     pub unwrapped: Vec<String>,
+    /// Averaged weights were taken, as timm takes them first: the key of the others.
+    pub averaged_before: Option<String>,
     /// What every name began with, and was cut off.
     pub stripped: Option<String>,
     /// Tensors left out because no dense format holds them (only with [`Options::allow_opaque`]): name, kind.
     pub refused: Vec<(String, String)>,
+    /// Values that hold tensors and were left out: keys, how many tensors.
+    pub left_out_tensors: Vec<(String, u64)>,
     /// Values that are no tensors (epoch, optimizer …): name, shortened value.
     pub left_out: Vec<(String, String)>,
     /// Imports outside the known set that were let pass with [`Options::allow_opaque`].
@@ -158,6 +162,11 @@ impl Checkpoint {
         }
         self.tensors.iter_mut().zip(names).for_each(|(tensor, name)| tensor.name = name);
         Ok(())
+    }
+
+    /// Leaves out tensors by their names.
+    pub fn remove(&mut self, names: &std::collections::HashSet<&str>) {
+        self.tensors.retain(|t| !names.contains(t.name.as_str()));
     }
 
     /// Gives a tensor another shape that differs from its own in dimensions of one at the end only, as a linear

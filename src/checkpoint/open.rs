@@ -1,16 +1,15 @@
 //! Opening: decides the format, runs its reader, and checks what holds for all of them. Called by
 //! [`super::Checkpoint`].
 
-use std::io;
 use std::path::Path;
 
 use super::archive::{self, Archive};
-use super::collect::{self, Collected, Failure};
-use super::error::{Error, Fault, Place, Result};
+use super::error::{Fault, Place, ReadError, Result};
 use super::format::{self, Format, Outline};
 use super::inflate::Spill;
 use super::pickle::{Arena, Import, Limits, Machine, Ref, Verdict};
 use super::source::{LocalFile, Source};
+use super::state_dict::{self, Collected, Tree, tensors};
 use super::tensor::{Storage, Tensor};
 use super::torch::rebuild::Storages;
 use super::torch::tar::{self, Tar};
@@ -34,49 +33,6 @@ impl Default for Options {
     }
 }
 
-/// What a reader failed of, before the file's name is put to it.
-pub(super) enum Trouble {
-    Io(io::Error),
-    Fault(Fault),
-    Code(String),
-    NotACheckpoint(String, Option<String>),
-    NoSuchKey { key: String, found: Vec<String> },
-}
-
-impl From<io::Error> for Trouble {
-    fn from(e: io::Error) -> Self {
-        Trouble::Io(e)
-    }
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Trouble::Fault(fault)
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Fault(fault) => Trouble::Fault(fault),
-            Failure::NoSuchKey { key, found } => Trouble::NoSuchKey { key, found },
-        }
-    }
-}
-
-impl Trouble {
-    pub(super) fn at(self, path: &Path) -> Error {
-        let path = path.to_owned();
-        match self {
-            Trouble::Io(source) => Error::File(crate::fs::Error { action: "read", path, source }),
-            Trouble::Fault(fault) => Error::Fault { path, fault },
-            Trouble::Code(imports) => Error::Code { path, imports },
-            Trouble::NotACheckpoint(what, hint) => Error::NotACheckpoint { path, what, hint },
-            Trouble::NoSuchKey { key, found } => Error::NoSuchKey { path, key, found },
-        }
-    }
-}
-
 /// What every reader comes back with.
 pub(super) struct Opened {
     pub(super) format: Format,
@@ -90,7 +46,7 @@ pub(super) fn path(path: &Path, options: &Options) -> Result<Checkpoint> {
 }
 
 pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) -> Result<Checkpoint> {
-    if matches!(format::outline(source.as_ref()).map_err(|e| Trouble::Io(e).at(path))?, Outline::Index) {
+    if matches!(format::outline(source.as_ref()).map_err(|e| ReadError::Io(e).at(path))?, Outline::Index) {
         let (sources, opened) = shards::open(path, source.as_ref(), options)?;
         return finish(path, sources, opened, options);
     }
@@ -105,7 +61,13 @@ fn finish(
     opened: Opened,
     options: &Options,
 ) -> Result<Checkpoint> {
-    let Opened { format, tensors, storages, details } = opened;
+    let Opened { format, mut tensors, storages, mut details } = opened;
+    if options.allow_opaque {
+        // What cannot be written is dropped, as `--allow-opaque` says.
+        for tensor in tensors.extract_if(.., |t| t.dtype.safetensors().is_none()) {
+            details.refused.push((tensor.name, tensor.dtype.to_string()));
+        }
+    }
     let held: u64 = sources.iter().map(|s| s.len()).sum();
     let checkpoint = Checkpoint {
         path: path.to_owned(),
@@ -146,11 +108,11 @@ fn finish(
 const EXPANSION: u64 = 16;
 const ALWAYS: u64 = 64 << 20;
 
-fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     match format::outline(source)? {
         Outline::Zip => zip(source, options),
         Outline::Safetensors => safetensors(source),
-        Outline::Else(what, hint) => Err(Trouble::NotACheckpoint(what.to_owned(), hint.map(str::to_owned))),
+        Outline::Else(what, hint) => Err(ReadError::NotACheckpoint(what.to_owned(), hint.map(str::to_owned))),
         Outline::Pickle => pickled(source, options),
         Outline::Npy => numpy::files::npy(source).map(|(tensors, storages)| Opened {
             format: Format::Npy,
@@ -159,11 +121,11 @@ fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, T
             details: Details::default(),
         }),
         Outline::Tar => tar(source, options),
-        Outline::Index => Err(Trouble::NotACheckpoint("it is JSON".to_owned(), None)),
+        Outline::Index => Err(ReadError::NotACheckpoint("it is JSON".to_owned(), None)),
     }
 }
 
-fn safetensors(source: &dyn Source) -> std::result::Result<Opened, Trouble> {
+fn safetensors(source: &dyn Source) -> std::result::Result<Opened, ReadError> {
     let contents = safe::read(source, 0)??;
     no_archive_at_the_end(source)?;
     // torch decides by the file's ending whether to read it as safetensors: it must not be a pickle as well.
@@ -187,7 +149,7 @@ const FRONT: u64 = 16 << 20;
 /// And of one that is read by Range requests: what the first of them has brought anyway.
 const FRONT_FROM_AFAR: u64 = 64 << 10;
 
-fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     let tar = Tar::open(source)??;
     let (start, len) = tar.range("pickle")?;
     let mut storages = Storages { pickle_at: Some((0, start)), ..Storages::default() };
@@ -225,7 +187,7 @@ fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'
     Ok((machine.into_arena(), root))
 }
 
-fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     let archive = Archive::open(source)??;
     if archive.members.iter().all(|m| m.name.ends_with(".npy")) && !archive.members.is_empty() {
         let (tensors, storages) = numpy::files::npz(source, &archive)?;
@@ -234,7 +196,7 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Tr
     let prefix = zipped::prefix(&archive)?.to_owned();
     let name = format!("{prefix}data.pkl");
     let Some(member) = archive.member(&name) else {
-        return Err(Trouble::NotACheckpoint(
+        return Err(ReadError::NotACheckpoint(
             "it is a zip archive without a `data.pkl`, as torch writes it".into(),
             Some("unpack it, and look for a checkpoint inside".into()),
         ));
@@ -248,26 +210,70 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Tr
     }
     let (arena, root) = one_pickle(&pickle, &name)?;
     let constants = format!("{prefix}constants.pkl");
+    let mut folder = "data";
     let (format, collected, opaque) = match archive.member(&constants) {
         Some(member) => {
             let bytes = archive.read(source, member, zipped::PICKLE)??;
-            let (constants, _) = one_pickle(&bytes, &constants)?;
+            let (constants, values) = one_pickle(&bytes, &constants)?;
             let mut opaque = check_imports(&arena, options, true)?;
             opaque.extend(check_imports(&constants, options, true)?);
-            let classes = jit::Classes::read(source, &archive, &prefix)??;
-            (Format::TorchScript, jit::collect(&arena, root, &classes, &mut storages)?, opaque)
+            let collected = if options.key.as_deref() == Some(jit::CONSTANTS) {
+                folder = jit::CONSTANTS;
+                storages.pickle_at = None;
+                jit::constants(&constants, values, &mut storages)?
+            } else {
+                let classes = jit::Classes::read(source, &archive, &prefix)??;
+                let others = Tree::new(&constants, &storages).count(values);
+                scripted(&arena, root, &classes, others, options, &mut storages)?
+            };
+            (Format::TorchScript, collected, opaque)
         }
         None => {
             let opaque = check_imports(&arena, options, false)?;
-            let collected = collect::collect(&arena, root, options.key.as_deref(), &mut storages)?;
+            let collected = state_dict::collect(&arena, root, options.key.as_deref(), &mut storages)?;
             (Format::TorchZip, collected, opaque)
         }
     };
-    zipped::place(source, &archive, &format!("{prefix}data/"), &mut storages)??;
+    zipped::place(source, &archive, &format!("{prefix}{folder}/"), &mut storages)??;
     Ok(opened(format, collected, storages, opaque))
 }
 
-fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Trouble> {
+/// The modules of a torch.jit archive, from `--key` down; its code has `constants` tensors beside them.
+fn scripted(
+    arena: &Arena<'_>,
+    root: Ref,
+    classes: &jit::Classes,
+    constants: u32,
+    options: &Options,
+    storages: &mut Storages,
+) -> std::result::Result<Collected, ReadError> {
+    let mut tree = Tree::new(arena, storages);
+    let (at, path) = match options.key.as_deref() {
+        Some(key) => {
+            let chosen = state_dict::follow(&mut tree, root, key)?;
+            (chosen.at, chosen.path)
+        }
+        None => (root, Vec::new()),
+    };
+    let mut collected = jit::collect(&mut tree, at, classes, storages)?;
+    collected.path = path;
+    if constants > 0 {
+        if collected.tensors.is_empty() && collected.refused.is_empty() {
+            return Err(Fault::no_tensors(format!(
+                "is frozen: its {} are constants of its code, without names; save it as it was before \
+                 `torch.jit.freeze`, or take them with `--key {}`, named c0, c1, … as in its code",
+                tensors(constants),
+                jit::CONSTANTS
+            ))
+            .into());
+        }
+        collected.leave_tensors(jit::CONSTANTS, constants.into());
+    }
+    collected.close();
+    Ok(collected)
+}
+
+fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     let mut trouble = None;
     let opened = legacy::with_front(source, |front| {
         let mut storages = Storages { pickle_at: Some((0, 0)), ..Storages::default() };
@@ -276,7 +282,7 @@ fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened
             legacy::Pickled::Legacy(legacy) => (Format::TorchLegacy, &legacy.arena, legacy.root),
             legacy::Pickled::Plain(arena, root) => (Format::Pickle, arena, *root),
         };
-        let mut later = |t: Trouble| trouble = Some(t);
+        let mut later = |t: ReadError| trouble = Some(t);
         let (opaque, collected) = match decide(arena, root, options, &mut storages) {
             Ok(done) => done,
             Err(t) => {
@@ -310,9 +316,9 @@ fn decide(
     root: Ref,
     options: &Options,
     storages: &mut Storages,
-) -> std::result::Result<(Vec<String>, Collected), Trouble> {
+) -> std::result::Result<(Vec<String>, Collected), ReadError> {
     let opaque = check_imports(arena, options, false)?;
-    let collected = collect::collect(arena, root, options.key.as_deref(), storages)?;
+    let collected = state_dict::collect(arena, root, options.key.as_deref(), storages)?;
     Ok((opaque, collected))
 }
 
@@ -324,7 +330,9 @@ fn opened(format: Format, collected: Collected, storages: Storages, opaque: Vec<
         details: Details {
             metadata: Default::default(),
             unwrapped: collected.path,
+            averaged_before: collected.averaged_before,
             stripped: collected.stripped,
+            left_out_tensors: collected.left_out_tensors,
             refused: collected.refused,
             left_out: collected.left_out,
             opaque,
@@ -338,7 +346,7 @@ fn check_imports(
     arena: &Arena<'_>,
     options: &Options,
     jit: bool,
-) -> std::result::Result<Vec<String>, Trouble> {
+) -> std::result::Result<Vec<String>, ReadError> {
     let strange = arena
         .imports()
         .iter()
@@ -348,7 +356,10 @@ fn check_imports(
 }
 
 /// Refuses imports outside the known set, if there are any; with `allow_opaque`, lists them.
-fn refuse_imports(mut strange: Vec<&Import>, options: &Options) -> std::result::Result<Vec<String>, Trouble> {
+fn refuse_imports(
+    mut strange: Vec<&Import>,
+    options: &Options,
+) -> std::result::Result<Vec<String>, ReadError> {
     if strange.is_empty() {
         return Ok(Vec::new());
     }
@@ -366,11 +377,11 @@ fn refuse_imports(mut strange: Vec<&Import>, options: &Options) -> std::result::
     if strange.len() > SHOWN {
         text.push_str(&format!("; and {} more", strange.len() - SHOWN));
     }
-    Err(Trouble::Code(text))
+    Err(ReadError::Code(text))
 }
 
 /// Only an archive may end in a zip end record.
-fn no_archive_at_the_end(source: &dyn Source) -> std::result::Result<(), Trouble> {
+fn no_archive_at_the_end(source: &dyn Source) -> std::result::Result<(), ReadError> {
     if source.is_remote() || !archive::has_end_record(source)? {
         return Ok(());
     }

@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 
 use super::archive::Archive;
-use super::error::{Error, Fault, Kind, Place, Result};
+use super::error::{Error, Fault, Kind, Place, ReadError, Result};
 pub use super::format::Format;
 use super::format::{self, Outline};
 use super::numpy::npy;
-use super::open::{self, Options, Trouble};
+use super::open::{self, Options};
 use super::pickle::{Import, Limits, Machine, Verdict};
 use super::source::{LocalFile, Source};
 use super::torch::rebuild::Storages;
@@ -80,7 +80,7 @@ pub fn scan(path: &Path) -> Result<Scan> {
 /// As [`scan`].
 pub fn scan_source(name: &Path, source: Box<dyn Source>) -> Result<Scan> {
     let mut list = List::default();
-    let walked = list.walk(source.as_ref()).map_err(|e| Trouble::Io(e).at(name))?;
+    let walked = list.walk(source.as_ref()).map_err(|e| ReadError::Io(e).at(name))?;
     let mut problems: Vec<Fault> = walked.err().into_iter().collect();
     let options = Options { allow_opaque: true, ..Options::default() };
     let format = match open::source(name, source, &options) {

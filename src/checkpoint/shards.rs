@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::error::{Error, Fault, Place, Result};
+use super::error::{Error, Fault, Place, ReadError, Result};
 use super::format::Format;
-use super::open::{Opened, Options, Trouble};
+use super::open::{Opened, Options};
 use super::source::{LocalFile, Source};
 use super::{Details, safe};
 
@@ -33,7 +33,7 @@ pub(super) fn open(
             source.len()
         )));
     }
-    let bytes = source.bytes(0, source.len() as usize).map_err(|e| Trouble::Io(e).at(path))?;
+    let bytes = source.bytes(0, source.len() as usize).map_err(|e| ReadError::Io(e).at(path))?;
     let index: Index = match serde_json::from_slice(&bytes) {
         Ok(index) => index,
         Err(e) => {
@@ -69,7 +69,7 @@ pub(super) fn open(
             _ => e.into(),
         })?;
         let contents = safe::read(&source, sources.len())
-            .map_err(|e| Trouble::Io(e).at(&shard))?
+            .map_err(|e| ReadError::Io(e).at(&shard))?
             .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;
         let base = storages.len();
         for mut tensor in contents.tensors {

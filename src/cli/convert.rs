@@ -7,7 +7,7 @@ use super::existing::refuse_existing;
 use super::naming::{Naming, Outcome};
 use super::{Context, Status};
 use crate::checkpoint::write::{Narrow, Output, Written};
-use crate::checkpoint::{Checkpoint, Details, Options, write};
+use crate::checkpoint::{Checkpoint, Details, Format, Options, write};
 use crate::error::{Error, Result};
 use crate::fs::AtomicFile;
 
@@ -84,7 +84,8 @@ fn size(text: &str) -> std::result::Result<u64, String> {
 /// How to read a checkpoint: the same options for every verb that opens one.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Reading {
-    /// Which part of a training checkpoint to take, as `model.backbone`; the usual ones are found
+    /// Which part of the file to take, as `model.backbone`, `0` of a list, or `.` for its top level; final
+    /// (without it the weights are found, or the candidates named)
     #[arg(long, value_name = "KEY")]
     pub(super) key: Option<String>,
     /// Keep the tensors of a file that also names unknown code; what that code would build is dropped
@@ -98,6 +99,15 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn options(&self) -> Options {
         Options { key: self.key.clone(), allow_opaque: self.allow_opaque, mmap: !self.no_mmap }
+    }
+}
+
+/// The input's name with another extension; of an index that of its shards.
+fn beside(input: &Path) -> PathBuf {
+    let name = input.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    match name.strip_suffix(".index.json") {
+        Some(shards) => input.with_file_name(shards).with_extension("safetensors"),
+        None => input.with_extension("safetensors"),
     }
 }
 
@@ -128,7 +138,7 @@ impl Form {
 /// Converts.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let given = args.to.clone().or_else(|| args.output.clone());
-    let output = given.unwrap_or_else(|| args.input.with_extension("safetensors"));
+    let output = given.unwrap_or_else(|| beside(&args.input));
     let form = Form::of(args, &output)?;
     if same_file(&args.input, &output) {
         return Err(Error::usage(format!(
@@ -151,6 +161,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         options.metadata.clear();
     }
     let files = write_as(args, form, &checkpoint, &output, &options)?;
+    if let (true, Format::Npy | Format::Npz | Format::Safetensors | Format::ShardedSafetensors) =
+        (args.reading.key.is_some(), checkpoint.format())
+    {
+        context.note(&format!(
+            "note: `--key` means nothing for {}: it has names and no keys",
+            checkpoint.format()
+        ));
+    }
+    if let Some((number, count)) = shard_of(&args.input) {
+        context.note(&format!(
+            "note: by its name this is file {number} of {count}: the index beside it has them all"
+        ));
+    }
     notes(&checkpoint, context);
     if !args.dedupe {
         tied(&checkpoint, context);
@@ -221,10 +244,13 @@ fn json(
         "source_tensors_sha256": outcome.source_sha256,
         "names": outcome.scheme,
         "unwrapped": details.unwrapped,
+        "averaged_before": details.averaged_before,
         "stripped": details.stripped,
+        "left_out_tensors": details.left_out_tensors.iter().map(|(name, n)| serde_json::json!({"name": name, "tensors": n})).collect::<Vec<_>>(),
         "refused": names(&details.refused),
         "left_out": names(&details.left_out),
         "opaque": details.opaque,
+        "dropped": outcome.dropped,
         "removed": removed.iter().map(|(name, kept)| serde_json::json!({"name": name, "kept": kept})).collect::<Vec<_>>(),
         "overflowed": overflowed.iter().map(|(name, n)| serde_json::json!({"name": name, "values": n})).collect::<Vec<_>>(),
     });
@@ -253,12 +279,32 @@ fn names(pairs: &[(String, String)]) -> Vec<&str> {
 
 /// Says on stderr what was not simply copied.
 pub(super) fn notes(checkpoint: &Checkpoint, context: &Context) {
-    let Details { unwrapped, stripped, refused, left_out, opaque, .. } = checkpoint.details();
+    let Details { unwrapped, averaged_before, stripped, refused, left_out, left_out_tensors, opaque, .. } =
+        checkpoint.details();
+    let count = |n: u64| if n == 1 { "1 tensor".to_owned() } else { format!("{n} tensors") };
     if !unwrapped.is_empty() {
-        context.note(&format!("note: tensors taken from `{}`", unwrapped.join(".")));
+        let all = count(checkpoint.tensors().len() as u64);
+        let why = match averaged_before {
+            Some(other) => {
+                format!(": averaged weights come first, as in timm; `--key {other}` takes the others")
+            }
+            None => String::new(),
+        };
+        context.note(&format!("note: {all} taken from `{}`{why}", unwrapped.join(".")));
     }
     if let Some(prefix) = stripped {
-        context.note(&format!("note: `{prefix}` cut off from every name"));
+        context.note(&format!("note: `{prefix}` cut out of the names"));
+    }
+    if !left_out_tensors.is_empty() {
+        const SHOWN: usize = 8;
+        let shown = left_out_tensors.iter().take(SHOWN).map(|(key, n)| format!("`{key}` ({})", count(*n)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let rest = left_out_tensors.get(SHOWN..).unwrap_or_default();
+        let more = match rest.len() {
+            0 => String::new(),
+            n => format!(" and {n} more ({})", count(rest.iter().map(|(_, n)| n).sum())),
+        };
+        context.note(&format!("note: left out, though tensors are in it: {shown}{more}; `--key` takes it"));
     }
     let list = |pairs: &[(String, String)]| {
         const SHOWN: usize = 8;
@@ -294,6 +340,14 @@ fn tied(checkpoint: &Checkpoint, context: &Context) {
     if tied.len() > 8 {
         context.note(&format!("note: {} more groups share storages", tied.len() - 8));
     }
+}
+
+/// `NAME-00001-of-00003.bin` → 1 of 3.
+fn shard_of(path: &Path) -> Option<(u32, u32)> {
+    let (rest, count) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
+    let (_, number) = rest.rsplit_once('-')?;
+    let whole = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    Some((whole(number)?, whole(count)?)).filter(|&(number, count)| number <= count && count > 1)
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -1,13 +1,15 @@
 //! What `zoo convert` does with names: the user's rules, an architecture's names and shapes, another scheme.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use super::Context;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::rename::{self, Rules};
-use crate::error::{Error, Result};
+use crate::error::{Class, Classify, Error, Result};
 use crate::hash::Sha256;
 use crate::model::{CLASSES, Fit, Renamed, fit};
+use crate::nn::graph::Graph;
 use crate::{arch, fs};
 
 /// Names of the tensors that are written.
@@ -19,7 +21,7 @@ pub(super) struct Naming {
     /// Whose names to write
     #[arg(long, value_enum, value_name = "SCHEME", requires = "arch", default_value_t = Scheme::Timm)]
     names: Scheme,
-    /// Rename by the rules of a file first: lines of `REGEX => REPLACEMENT`
+    /// Rename by the rules of a file first: lines of `REGEX => REPLACEMENT`, and `! REGEX` to drop names
     #[arg(long, value_name = "FILE")]
     rename: Option<PathBuf>,
 }
@@ -40,6 +42,8 @@ pub(super) struct Outcome {
     pub(super) source_sha256: Option<Sha256>,
     /// Whose names the file had.
     pub(super) scheme: Option<&'static str>,
+    /// Names that the user's rules dropped.
+    pub(super) dropped: Vec<String>,
 }
 
 /// The largest file of rules.
@@ -68,8 +72,17 @@ impl Naming {
             let text = String::from_utf8_lossy(&text);
             let rules = Rules::parse(path, &text)?;
             let applied = rules.apply(checkpoint.tensors().iter().map(|t| t.name.as_str()));
+            checkpoint.remove(&applied.dropped.iter().map(String::as_str).collect());
             checkpoint.rename(&applied.pairs)?;
             context.note(&format!("note: {} tensors renamed by `{}`", applied.pairs.len(), path.display()));
+            if !applied.dropped.is_empty() {
+                context.note(&format!(
+                    "note: {} tensors dropped by `{}`",
+                    applied.dropped.len(),
+                    path.display()
+                ));
+            }
+            outcome.dropped = applied.dropped;
             for line in applied.idle {
                 context.note(&format!("note: the rule in line {line} matches no name"));
             }
@@ -77,11 +90,17 @@ impl Naming {
         let Some(arch) = &self.arch else { return Ok((checkpoint, outcome)) };
         let graph = arch::build(arch, CLASSES)?;
         let path = checkpoint.path().to_owned();
+        if let Some(prefix) = prefix(arch, &graph, &checkpoint)? {
+            let cut = |name: &str| Some((name.to_owned(), name.strip_prefix(&prefix)?.to_owned()));
+            let pairs: Vec<_> = checkpoint.tensors().iter().filter_map(|t| cut(&t.name)).collect();
+            checkpoint.rename(&pairs)?;
+            context.note(&format!("note: `{prefix}` cut off every name: under it is all of `{arch}`"));
+        }
         let build = |classes| Ok::<_, Error>(arch::build(arch, classes)?);
         let Fit { graph, weights, ignored, renamed } = fit(graph, checkpoint, &path, None, build)?;
         let mut checkpoint = weights.into_checkpoint();
         outcome.scheme = renamed.as_ref().map(|r| r.scheme);
-        notes(arch, renamed.as_ref(), &ignored, context);
+        notes(arch, graph.classes, renamed.as_ref(), &ignored, context);
         if self.names == Scheme::Torchvision {
             let pairs = rename::torchvision(graph.weights.iter().map(|w| w.name.as_str()));
             match pairs {
@@ -100,6 +119,65 @@ impl Naming {
         }
         Ok((checkpoint, outcome))
     }
+}
+
+/// A file has every weight of a network under a prefix, and other tensors beside it: whether those may be dropped is
+/// for the user to say.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` has every weight of `{arch}` under {found}, and other tensors beside them", path.display())]
+struct Prefixed {
+    path: PathBuf,
+    arch: String,
+    found: String,
+    rules: String,
+}
+
+impl Classify for Prefixed {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("keep the first of them by `--rename FILE` with these lines in FILE:\n{}", self.rules))
+    }
+}
+
+/// The first parts of names that a hint lists.
+const LISTED: usize = 12;
+
+/// What a training framework put before every name (`model.`, by Lightning): the prefix under which all of a network's
+/// weights are, where they are not there without one.
+fn prefix(arch: &str, graph: &Graph, checkpoint: &Checkpoint) -> Result<Option<String>> {
+    let names: HashSet<&str> = checkpoint.tensors().iter().map(|t| t.name.as_str()).collect();
+    let all =
+        |prefix: &str| graph.weights.iter().all(|w| names.contains(format!("{prefix}{}", w.name).as_str()));
+    let Some(first) = graph.weights.first().filter(|_| !all("")) else { return Ok(None) };
+    let tails = checkpoint.tensors().iter().filter_map(|t| t.name.strip_suffix(first.name.as_str()));
+    let found: Vec<&str> = tails.filter(|head| head.ends_with('.') && all(head)).collect();
+    let Some(&prefix) = found.first() else { return Ok(None) };
+    let others = || names.iter().filter(|name| !name.starts_with(prefix));
+    if others().next().is_none() {
+        return Ok(Some(prefix.to_owned()));
+    }
+    // As many parts as tell them from what is kept.
+    let depth = prefix.matches('.').count();
+    let head = |name: &str| match name.match_indices('.').nth(depth.saturating_sub(1)) {
+        Some((at, _)) => name.get(..=at).unwrap_or(name).to_owned(),
+        None => name.to_owned(),
+    };
+    let heads: BTreeSet<String> = others().map(|name| head(name)).collect();
+    let drop = heads.iter().take(LISTED).map(|head| match head.ends_with('.') {
+        true => format!("! ^{}", regex::escape(head)),
+        false => format!("! ^{}$", regex::escape(head)),
+    });
+    let rules: Vec<String> = drop.chain([format!("^{} =>", regex::escape(prefix))]).collect();
+    Err(Prefixed {
+        path: checkpoint.path().to_owned(),
+        arch: arch.to_owned(),
+        found: found.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(" and "),
+        rules: rules.join("\n"),
+    }
+    .into())
 }
 
 /// A 1×1 convolution as the linear layer that torchvision has in its place.
@@ -130,10 +208,14 @@ fn is_the_same(arch: &str) -> bool {
     SAME.contains(&arch)
 }
 
-fn notes(arch: &str, renamed: Option<&Renamed>, ignored: &[String], context: &Context) {
+fn notes(arch: &str, classes: usize, renamed: Option<&Renamed>, ignored: &[String], context: &Context) {
+    let of = match classes {
+        CLASSES => format!("`{arch}`"),
+        _ => format!("`{arch}` with a classifier of {classes} classes"),
+    };
     match renamed {
-        Some(renamed) => context.note(&format!("note: of `{arch}`: {renamed}")),
-        None => context.note(&format!("note: every name and shape is that of `{arch}`")),
+        Some(renamed) => context.note(&format!("note: of {of}: {renamed}")),
+        None => context.note(&format!("note: every name and shape is that of {of}")),
     }
     if !ignored.is_empty() {
         context.note(&format!("note: not of `{arch}`, and left out by timm: {}", ignored.join(", ")));

@@ -64,7 +64,8 @@ fn every_checkpoint_converts_to_the_references_bytes() {
     let (folder, rows) = corpus();
     let mut wrong = Vec::new();
     let mut compared = 0;
-    for row in rows.iter().filter(|r| r["refused"].is_null()) {
+    // Without tensors there is nothing to write, whatever `save_file` makes of it.
+    for row in rows.iter().filter(|r| r["refused"].is_null() && r["tensors"] != 0) {
         let name = row["file"].as_str().unwrap();
         for mmap in [true, false] {
             let opened = Checkpoint::open_with(&folder.path().join(name), &options(row, mmap));
@@ -103,8 +104,11 @@ fn every_checkpoint_converts_to_the_references_bytes() {
 fn what_no_dense_format_holds_is_refused_by_name() {
     let (folder, rows) = corpus();
     let mut refused = 0;
-    for row in rows.iter().filter(|r| !r["refused"].is_null()) {
-        let (name, word) = (row["file"].as_str().unwrap(), row["refused"].as_str().unwrap());
+    // A pickled module of torch's own is what its state dict is: in tests/it/forms.rs.
+    let is_module = |row: &Value| row["file"].as_str().unwrap().contains("whole-module");
+    for row in rows.iter().filter(|r| (!r["refused"].is_null() || r["tensors"] == 0) && !is_module(r)) {
+        let name = row["file"].as_str().unwrap();
+        let word = row["refused"].as_str().unwrap_or("no tensors");
         let path = folder.path().join(name);
         let opened = Checkpoint::open(&path);
         let written = opened.and_then(|c| {
@@ -147,11 +151,7 @@ fn nothing_torch_writes_is_called_dangerous() {
     for row in &rows {
         let name = row["file"].as_str().unwrap();
         let found = scan::scan(&folder.path().join(name)).unwrap();
-        let expected = match name.contains("whole-module") {
-            true => Answer::Unknown,
-            false => Answer::Known,
-        };
-        assert_eq!(found.answer, expected, "{name}: {found:?}");
+        assert_eq!(found.answer, Answer::Known, "{name}: {found:?}");
     }
 }
 

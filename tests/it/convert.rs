@@ -259,6 +259,101 @@ fn inspect_shows_figures_trees_and_sizes() {
     assert_eq!(missing.code, Some(3), "{missing:?}");
 }
 
+/// Zeros for every weight of an architecture, as a training framework names them.
+fn zeros(home: &Home, file: &str, arch: &str, classes: usize, prefixes: &[&str], more: &[(&str, &[usize])]) {
+    let graph = zoo::arch::build(arch, classes).unwrap();
+    let own = prefixes
+        .iter()
+        .flat_map(|p| graph.weights.iter().map(move |w| (format!("{p}{}", w.name), w.shape.clone())));
+    let more = more.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec()));
+    let all: Vec<(String, Vec<usize>)> = own.chain(more).collect();
+    let bytes = vec![0u8; 4 * all.iter().map(|(_, s)| s.iter().product::<usize>()).max().unwrap()];
+    let views = all.iter().map(|(name, shape)| {
+        let bytes = &bytes[..4 * shape.iter().product::<usize>()];
+        (
+            name.as_str(),
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap(),
+        )
+    });
+    std::fs::write(home.path(file), safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_frameworks_prefix_is_cut_off_or_the_rules_are_told_that_do_it() {
+    let home = Home::new();
+    let arch = ["--arch", "dla46x_c", "-o", "out.safetensors", "--force"];
+    let convert = |file: &str, more: &[&str]| home.run(&[&["convert", file], &arch[..], more].concat());
+    zeros(&home, "model.safetensors", "dla46x_c", 1000, &["model."], &[]);
+    let ran = convert("model.safetensors", &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("`model.` cut off every name"), "{}", ran.err);
+
+    // Averaged copies and metrics beside them: the hint's rules, as they are printed, make it convert.
+    zeros(
+        &home,
+        "ema.safetensors",
+        "dla46x_c",
+        1000,
+        &["model.", "ema.module."],
+        &[("val.acc", &[2]), ("step", &[])],
+    );
+    let ran = convert("ema.safetensors", &[]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(
+        ran.err.contains("under `") && ran.err.contains("`model.`") && ran.err.contains("`ema.module.`"),
+        "{}",
+        ran.err
+    );
+    let rules: Vec<&str> =
+        ran.err.lines().map(str::trim).filter(|l| l.starts_with('!') || l.starts_with('^')).collect();
+    assert!(rules.len() >= 4, "{}", ran.err);
+    home.write("rules", rules.join("\n"));
+    let ran = convert("ema.safetensors", &["--rename", "rules", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let kept = said["tensors"].as_u64().unwrap() as usize;
+    assert_eq!(said["dropped"].as_array().unwrap().len(), kept + 2);
+}
+
+#[test]
+fn another_number_of_classes_is_said() {
+    let home = Home::new();
+    zeros(&home, "ten.safetensors", "dla46x_c", 10, &[""], &[]);
+    let ran = home.run(&["convert", "ten.safetensors", "-o", "out.safetensors", "--arch", "dla46x_c"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("with a classifier of 10 classes"), "{}", ran.err);
+}
+
+#[test]
+fn six_bit_floats_are_counted_in_bits_and_complex_ones_compared() {
+    let home = Home::new();
+    let file = |name: &str, header: &str, data: &[u8]| {
+        let mut bytes = build::safe(header, 0);
+        bytes.extend_from_slice(data);
+        home.write(name, bytes);
+    };
+    let six = r#"{"a":{"dtype":"F6_E2M3","shape":[2,4],"data_offsets":[0,6]},"b":{"dtype":"F4","shape":[4],"data_offsets":[6,8]}}"#;
+    file("six.safetensors", six, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    let ran = home.run(&["inspect", "six.safetensors", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&said["tensors"][0]["bytes"], &said["bytes"]), (&6.into(), &8.into()), "{ran:?}");
+    assert_eq!(home.run(&["convert", "six.safetensors", "-o", "out.safetensors"]).code, Some(0));
+    let diff = home.run(&["diff", "six.safetensors", "out.safetensors"]);
+    assert_eq!(diff.code, Some(0), "{diff:?}");
+
+    let complex = |re: f32, im: f32| [re.to_le_bytes(), im.to_le_bytes()].concat();
+    let header = r#"{"z":{"dtype":"C64","shape":[1],"data_offsets":[0,8]},"e":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[8,9]}}"#;
+    file("one.safetensors", header, &[complex(1.0, 2.0), vec![0x38]].concat());
+    file("two.safetensors", header, &[complex(4.0, 6.0), vec![0x39]].concat());
+    let diff = home.run(&["diff", "one.safetensors", "two.safetensors", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&diff.out).unwrap();
+    let of = |name: &str| {
+        said["different"].as_array().unwrap().iter().find(|d| d["name"] == name).unwrap().clone()
+    };
+    assert_eq!(of("z")["max_abs"], 5.0);
+    assert_eq!((&of("e")["max_abs"], &of("e")["max_ulp"]), (&0.125.into(), &1.into()));
+}
+
 #[test]
 fn man_pages_and_completions_come_from_the_command_table() {
     let home = Home::new();

@@ -10,6 +10,7 @@ mod compat;
 mod convert;
 mod datasets;
 mod file_names;
+mod forms;
 mod fuzz;
 mod fuzz_pages;
 mod goldens;

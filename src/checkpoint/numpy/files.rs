@@ -6,16 +6,15 @@ use std::sync::OnceLock;
 
 use super::npy;
 use crate::checkpoint::archive::{Archive, start_of};
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{Fault, Place, ReadError};
 use crate::checkpoint::inflate::Window;
-use crate::checkpoint::open::Trouble;
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::{At, Storage, Tensor};
 
 type Arrays = (Vec<Tensor>, Vec<Storage>);
 
 /// One array.
-pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, Trouble> {
+pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, ReadError> {
     let total = source.len();
     let head = source.bytes(0, total.min(npy::LONGEST as u64 + 12) as usize)?;
     let header = npy::header(&head, total)?;
@@ -33,7 +32,7 @@ pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, Trouble>
 }
 
 /// An archive of arrays.
-pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Result<Arrays, Trouble> {
+pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Result<Arrays, ReadError> {
     let (mut tensors, mut storages) = (Vec::new(), Vec::new());
     for member in &archive.members {
         let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);

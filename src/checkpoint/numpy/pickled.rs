@@ -83,7 +83,7 @@ fn element(arena: &Arena<'_>, at: Ref) -> Option<(Dtype, Option<usize>)> {
 }
 
 /// The bytes of an array: as they lie in the input, or decoded from text.
-fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result<Inline<'a>, Fault> {
+pub(in crate::checkpoint) fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result<Inline<'a>, Fault> {
     match (arena.get(at), arena.call(at)) {
         // Text is a Python 2 string of raw bytes.
         (Value::Bytes(span) | Value::Text(span), _) => Ok(match arena.place(span) {

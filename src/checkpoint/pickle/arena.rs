@@ -10,8 +10,15 @@ use super::globals::Known;
 use super::machine::Import;
 
 /// The index of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ref(pub(super) u32);
+
+impl Ref {
+    /// The index: below [`Arena::len`].
+    pub(in crate::checkpoint) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A run of bytes: of the input, or beyond its end of [`Arena`]'s own decoded bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +113,11 @@ impl<'a> Arena<'a> {
     pub(super) fn new(data: &'a [u8]) -> Self {
         let values = vec![Value::None, Value::Bool(true), Value::Bool(false), Value::Tuple(Chain::EMPTY)];
         Arena { data, owned: Vec::new(), values, links: Vec::new(), objects: Vec::new(), imports: Vec::new() }
+    }
+
+    /// How many values there are.
+    pub(in crate::checkpoint) fn len(&self) -> usize {
+        self.values.len()
     }
 
     /// The value at a reference.

@@ -68,6 +68,12 @@ pub enum Known {
     NumpyDtype,
     /// `numpy.core.multiarray.scalar`.
     NumpyScalar,
+    /// `list`, `tuple` and `set` by another name: their argument's items, and what is appended.
+    Sequence,
+    /// A call that returns its first argument.
+    Transparent,
+    /// `torch.storage._load_from_bytes`: a storage in a file inside the pickle. Inert only as far as that file is.
+    LoadFromBytes,
     /// `_codecs.encode`: text to bytes.
     Encode,
     /// `bytearray` and `bytes`.
@@ -81,12 +87,12 @@ const LIST: &[(&str, &str, Known)] = &[
     ("collections", "OrderedDict", Known::Mapping),
     ("collections", "Counter", Known::Inert),
     ("collections", "defaultdict", Known::Mapping),
-    ("collections", "deque", Known::Inert),
+    ("collections", "deque", Known::Sequence),
     ("builtins", "dict", Known::Mapping),
-    ("builtins", "list", Known::Inert),
-    ("builtins", "tuple", Known::Inert),
-    ("builtins", "set", Known::Inert),
-    ("builtins", "frozenset", Known::Inert),
+    ("builtins", "list", Known::Sequence),
+    ("builtins", "tuple", Known::Sequence),
+    ("builtins", "set", Known::Sequence),
+    ("builtins", "frozenset", Known::Sequence),
     ("builtins", "complex", Known::Inert),
     ("builtins", "slice", Known::Inert),
     ("builtins", "range", Known::Inert),
@@ -128,6 +134,16 @@ const LIST: &[(&str, &str, Known)] = &[
     ("torch.nn.parameter", "Parameter", Known::ParameterClass),
     ("torch.nn.parameter", "Buffer", Known::ParameterClass),
     ("torch.nn.parameter", "UninitializedParameter", Known::Inert),
+    ("torch.nn.parallel.data_parallel", "DataParallel", Known::Inert),
+    ("torch.nn.modules.module", "_WrappedHook", Known::Inert),
+    ("torch.nn.utils.weight_norm", "WeightNorm", Known::Inert),
+    ("torch.nn.utils.spectral_norm", "SpectralNorm", Known::Inert),
+    ("torch.nn.utils.spectral_norm", "SpectralNormStateDictHook", Known::Inert),
+    ("torch.nn.utils.spectral_norm", "SpectralNormLoadStateDictPreHook", Known::Inert),
+    ("torch.nn.functional", "relu", Known::Inert),
+    ("torch.nn.functional", "gelu", Known::Inert),
+    ("torch._C._nn", "gelu", Known::Inert),
+    ("torch.nn.backends.thnn", "_get_thnn_function_backend", Known::Inert),
     ("torch._utils", "_rebuild_tensor", Known::Tensor),
     ("torch._utils", "_rebuild_tensor_v2", Known::TensorV2),
     ("torch._utils", "_rebuild_tensor_v3", Known::TensorV3),
@@ -146,6 +162,7 @@ const LIST: &[(&str, &str, Known)] = &[
     ("torch._utils", "_rebuild_nested_tensor", Known::NotDense("nested")),
     ("torch._utils", "_rebuild_meta_tensor_no_storage", Known::NotDense("meta (it has no data)")),
     ("torch._utils", "_rebuild_wrapper_subclass", Known::NotDense("wrapped")),
+    ("torch.storage", "_load_from_bytes", Known::LoadFromBytes),
     ("torch.storage", "TypedStorage", Known::Storage(None)),
     ("torch.storage", "_TypedStorage", Known::Storage(None)),
     ("torch.storage", "UntypedStorage", Known::Storage(Some(BYTES))),
@@ -161,6 +178,7 @@ const BYTES: Dtype = Dtype::Safe(safetensors::Dtype::U8);
 pub(super) fn judge(module: &str, name: &str) -> (Verdict, Option<Known>) {
     let module = modern(module);
     match known(module, name) {
+        Some(Known::LoadFromBytes) => (Verdict::Dangerous, Some(Known::LoadFromBytes)),
         Some(known) => (Verdict::Known, Some(known)),
         None if danger::find(module, name).is_some() => (Verdict::Dangerous, None),
         None => (Verdict::Unknown, None),
@@ -183,6 +201,9 @@ fn known(module: &str, name: &str) -> Option<Known> {
     if let Some((.., known)) = LIST.iter().find(|(m, n, _)| *m == module && *n == name) {
         return Some(*known);
     }
+    if is_module_class(module, name) {
+        return Some(Known::Inert);
+    }
     match module {
         "torch" | "torch.cuda" | "torch.storage" => {
             if let Some(dtype) = Dtype::from_storage_class(name) {
@@ -204,16 +225,12 @@ fn known(module: &str, name: &str) -> Option<Known> {
         "numpy.core.numeric" | "numpy._core.numeric" => {
             (name == "_frombuffer").then_some(Known::NumpyFromBuffer)
         }
-        "torch.jit._pickle" => matches!(
-            name,
-            "build_tensorlist"
-                | "build_intlist"
-                | "build_doublelist"
-                | "build_boollist"
-                | "build_tensor_from_id"
-                | "restore_type_tag"
-        )
-        .then_some(Known::Inert),
+        "torch.jit._pickle" => match name {
+            "build_tensorlist" | "build_intlist" | "build_doublelist" | "build_boollist"
+            | "restore_type_tag" => Some(Known::Transparent),
+            "build_tensor_from_id" => Some(Known::Inert),
+            _ => None,
+        },
         // The classes of element types: `numpy.dtypes.Float32DType`, `numpy.float32`.
         "numpy.dtypes" => name.ends_with("DType").then_some(Known::Inert),
         "numpy" => matches!(
@@ -237,6 +254,17 @@ fn known(module: &str, name: &str) -> Option<Known> {
         .then_some(Known::Inert),
         _ => None,
     }
+}
+
+/// torch's own classes of modules, which unpickling makes empty and gives their tables to; not the functions beside
+/// them, some of which register hooks.
+fn is_module_class(module: &str, name: &str) -> bool {
+    let is_class =
+        name.starts_with(|c: char| c.is_ascii_uppercase()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_class
+        && module
+            .strip_prefix("torch.nn.modules")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Python 2's module names in today's form, as unpickling would map them.

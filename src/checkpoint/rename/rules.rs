@@ -1,7 +1,8 @@
-//! The user's own rules: a file of lines `REGEX => REPLACEMENT`. Called by `zoo convert --rename FILE`.
+//! The user's own rules: a file of lines `REGEX => REPLACEMENT`, which rename, and `! REGEX`, which drop. Called by
+//! `zoo convert --rename FILE`.
 //!
 //! Every rule is applied to every name, in the order of the lines, to what the rules before it made of it;
-//! `$1` and `${name}` stand for groups, `#` begins a comment line.
+//! `$1` and `${name}` stand for groups, `#` begins a comment line. What matches a `!` line is left out.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ pub struct Rules {
 struct Rule {
     line: usize,
     regex: Regex,
-    replacement: String,
+    /// `None` drops.
+    replacement: Option<String>,
 }
 
 /// A line that is no rule.
@@ -40,7 +42,7 @@ impl Classify for BadRule {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("a rule is `REGEX => REPLACEMENT`, as in `^backbone\\.(.*)$ => $1`".into())
+        Some("a rule is `REGEX => REPLACEMENT`, as in `^backbone\\.(.*)$ => $1`, or `! REGEX`, which drops names".into())
     }
 }
 
@@ -49,6 +51,8 @@ impl Classify for BadRule {
 pub struct Applied {
     /// Pairs of old and new name, of those that changed.
     pub pairs: Vec<(String, String)>,
+    /// Names that were dropped.
+    pub dropped: Vec<String>,
     /// Lines whose rule matched no name.
     pub idle: Vec<usize>,
 }
@@ -66,11 +70,13 @@ impl Rules {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (regex, replacement) = line
-                .split_once("=>")
-                .ok_or_else(|| bad("no `=>` between a regex and its replacement".into()))?;
+            let (regex, replacement) = match (line.split_once("=>"), line.strip_prefix('!')) {
+                (Some((regex, replacement)), _) => (regex, Some(replacement.trim().to_owned())),
+                (None, Some(regex)) => (regex, None),
+                (None, None) => return Err(bad("no `=>` between a regex and its replacement".into())),
+            };
             let regex = Regex::new(regex.trim()).map_err(|e| bad(e.to_string()))?;
-            rules.push(Rule { line: index + 1, regex, replacement: replacement.trim().to_owned() });
+            rules.push(Rule { line: index + 1, regex, replacement });
         }
         match rules.is_empty() {
             true => Err(BadRule { path: path.to_owned(), line: 1, problem: "no rule in the file".into() }),
@@ -81,13 +87,17 @@ impl Rules {
     /// Applies every rule to every name.
     pub fn apply<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Applied {
         let mut used = vec![false; self.rules.len()];
-        let mut pairs = Vec::new();
-        for name in names {
+        let (mut pairs, mut dropped) = (Vec::new(), Vec::new());
+        'names: for name in names {
             let mut now = name.to_owned();
             for (rule, used) in self.rules.iter().zip(&mut used) {
                 if rule.regex.is_match(&now) {
                     *used = true;
-                    now = rule.regex.replace_all(&now, rule.replacement.as_str()).into_owned();
+                    let Some(replacement) = &rule.replacement else {
+                        dropped.push(name.to_owned());
+                        continue 'names;
+                    };
+                    now = rule.regex.replace_all(&now, replacement.as_str()).into_owned();
                 }
             }
             if now != name {
@@ -95,7 +105,7 @@ impl Rules {
             }
         }
         let idle = self.rules.iter().zip(used).filter(|(_, used)| !used).map(|(rule, _)| rule.line).collect();
-        Applied { pairs, idle }
+        Applied { pairs, dropped, idle }
     }
 }
 
@@ -109,6 +119,16 @@ mod tests {
         let applied = Rules::parse(Path::new("r"), text).unwrap().apply(["net.norm1.weight", "fc.bias"]);
         assert_eq!(applied.pairs, [("net.norm1.weight".to_owned(), "bn1.weight".to_owned())]);
         assert_eq!(applied.idle, [5]);
+    }
+
+    #[test]
+    fn a_rule_drops_what_it_matches_after_those_before_it() {
+        let text = "! ^ema\\.\n^model\\. =>\n!^metric\n";
+        let names = ["model.a", "ema.a", "metric", "model.metric_head", "b"];
+        let applied = Rules::parse(Path::new("r"), text).unwrap().apply(names);
+        assert_eq!(applied.dropped, ["ema.a", "metric", "model.metric_head"]);
+        assert_eq!(applied.pairs, [("model.a".to_owned(), "a".to_owned())]);
+        assert!(applied.idle.is_empty());
     }
 
     #[test]

@@ -5,10 +5,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::archive::{Archive, sound};
-use crate::checkpoint::collect::Collected;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Ref, Value};
 use crate::checkpoint::source::Source;
+use crate::checkpoint::state_dict::{Collected, Tree, tensors};
 use crate::checkpoint::tensor::MOST;
 use crate::checkpoint::torch::rebuild::{self, Found, Storages};
 
@@ -77,13 +77,17 @@ impl Classes {
     }
 }
 
-/// Walks the modules from the root, a loop with its own stack.
+/// Walks the modules from `root`, a loop with its own stack.
+///
+/// # Errors
+/// A root that is no module, more than any network has.
 pub(in crate::checkpoint) fn collect(
-    arena: &Arena<'_>,
+    tree: &mut Tree<'_, '_>,
     root: Ref,
     classes: &Classes,
     storages: &mut Storages,
 ) -> Result<Collected, Fault> {
+    let arena = tree.arena();
     let mut out = Collected::default();
     let mut stack = vec![(root, String::new(), 0usize)];
     let (mut visits, mut attributes, mut named) = (0, 0, 0);
@@ -94,11 +98,20 @@ pub(in crate::checkpoint) fn collect(
             return Err(Fault::excessive(Place::whole(), problem));
         }
         let Some((class, state)) = module(arena, at) else {
-            let problem = format!("a torch.jit archive of a {}, where a module is expected", arena.kind(at));
-            return Err(Fault::malformed(Place::whole(), problem));
+            let problem = format!("holds a {}, where a module is expected", arena.kind(at));
+            return Err(Fault::no_tensors(problem));
         };
         let Value::Dict(chain) = arena.get(state) else {
-            return Err(Fault::malformed(Place::whole(), format!("module `{class}` without its attributes")));
+            // What `__getstate__` returned: only the module's own code knows which is which.
+            match tree.count(state) {
+                0 => {}
+                count => {
+                    let class = class.rsplit('.').next().unwrap_or(&class);
+                    let what = format!("the state that `{class}.__getstate__` made ({})", tensors(count));
+                    out.refuse(if path.is_empty() { "the module" } else { &path }, what);
+                }
+            }
+            continue;
         };
         attributes += chain.len as usize;
         if attributes > ATTRIBUTES {
@@ -115,9 +128,10 @@ pub(in crate::checkpoint) fn collect(
                 let problem = format!("more than {MOST} tensors, or {NAMES} bytes of their names");
                 return Err(Fault::excessive(Place::whole(), problem));
             }
-            if rebuild::is_tensor(arena, value, storages) {
+            if rebuild::is_tensor(arena, value, &HashSet::new()) {
+                // Other attributes are not in a state dict.
                 if !listed.is_some_and(|l| l.contains(key)) {
-                    out.leave_out(&name, "a tensor that is neither parameter nor buffer".into());
+                    out.leave_tensors(&name, 1);
                     continue;
                 }
                 match rebuild::value(arena, value, storages).map_err(|f| f.of_tensor(&name))? {
@@ -130,13 +144,46 @@ pub(in crate::checkpoint) fn collect(
                 }
             } else if module(arena, value).is_some() {
                 inner.push((value, name, depth + 1));
+            } else {
+                match tree.count(value) {
+                    0 => {}
+                    count => out.leave_tensors(&name, count.into()),
+                }
             }
         }
         stack.extend(inner.into_iter().rev());
     }
+    Ok(out)
+}
+
+/// The tensors of `constants.pkl`, under the names that the archive's code has for them: `c0`, `c1`, …
+///
+/// # Errors
+/// As [`rebuild::value`].
+pub(in crate::checkpoint) fn constants(
+    arena: &Arena<'_>,
+    root: Ref,
+    storages: &mut Storages,
+) -> Result<Collected, Fault> {
+    let mut out = Collected::default();
+    for (i, at) in arena.sequence(root).unwrap_or_default().into_iter().enumerate() {
+        let name = format!("c{i}");
+        match rebuild::value(arena, at, storages).map_err(|f| f.of_tensor(&name))? {
+            Found::Tensor(mut tensor) => {
+                tensor.name = name;
+                out.tensors.push(tensor);
+            }
+            Found::Refused(kind) => out.refuse(&name, kind),
+            Found::Other => out.leave_out(&name, arena.show(at, 60)),
+        }
+    }
+    out.path = vec![CONSTANTS.to_owned()];
     out.close();
     Ok(out)
 }
+
+/// The key that takes an archive's constants.
+pub(in crate::checkpoint) const CONSTANTS: &str = "constants";
 
 /// A module object: its class and its state.
 fn module(arena: &Arena<'_>, at: Ref) -> Option<(String, Ref)> {

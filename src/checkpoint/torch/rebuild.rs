@@ -1,7 +1,7 @@
 //! From pickled calls to tensors. In: an arena and a value in it. Out: dtype, shape, strides and storage,
 //! everything checked. Called for each value of a state dict, by all readers of pickles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
@@ -161,10 +161,11 @@ enum Inner {
 }
 
 /// Whether a value is a tensor of any kind, without looking into it.
-pub(in crate::checkpoint) fn is_tensor(arena: &Arena<'_>, at: Ref, storages: &Storages) -> bool {
+/// `numbers` are those that a tar archive's pickle names its tensors by.
+pub(in crate::checkpoint) fn is_tensor(arena: &Arena<'_>, at: Ref, numbers: &HashSet<i64>) -> bool {
     if let Value::Persistent(id) = arena.get(at) {
         let number = arena.int(id).or_else(|| arena.word(id)?.parse().ok());
-        return number.is_some_and(|n| storages.tensors.contains_key(&n));
+        return number.is_some_and(|n| numbers.contains(&n));
     }
     matches!(
         arena.call(at),
@@ -364,6 +365,11 @@ pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages
 /// The storage a persistent id names: `('storage', class, key, location, count[, view])`.
 fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<View>, Fault> {
     // `TypedStorage` objects of torch 1.13 wrap the id.
+    if let Some((Known::LoadFromBytes, object)) = arena.call(at) {
+        let super::loaded::Loaded { storage, dtype, units } =
+            super::loaded::storage(arena, object, storages)?;
+        return Ok(Some(View { storage, dtype, base: 0, units }));
+    }
     let Value::Persistent(id) = arena.get(at) else { return Ok(None) };
     if let Some(number) = arena.int(id).or_else(|| arena.word(id)?.parse().ok()) {
         let Some(&storage) = storages.keys.get(&number.to_string()) else {

@@ -249,7 +249,7 @@ mod tests {
         // Just above a tie: float32 drops what is above it, and the tie goes to even.
         assert_eq!(f64s(Narrow::F16, 1.0 + 2f64.powi(-11) + 2f64.powi(-40)), 0x3c00);
         assert_eq!(f64s(Narrow::BF16, 1.0 + 2f64.powi(-8) + 2f64.powi(-40)), 0x3f80);
-        assert_eq!(f64s(Narrow::F16, 65519.999_999_999), 0x7c00);
+        assert_eq!(f64s(Narrow::F16, 65_519.999_999_999), 0x7c00);
         assert_eq!(f64s(Narrow::F16, f64::from_bits(0xfff0_2468_a000_0000)), 0xfe09);
         let halves = |narrow, number, bits: u16| of(narrow, number, &bits.to_le_bytes());
         assert_eq!(halves(Narrow::BF16, Number::F16, 0x7c01), 0x7fc0);

@@ -195,7 +195,7 @@ pub(super) fn cases() -> Vec<Case> {
             ("numpy.core.multiarray", "set_string_function"),
             ("torch._utils", "_rebuild_everything"),
             ("collections", "UserDict"),
-            ("torch.nn.modules.linear", "Linear"),
+            ("my_package.layers", "Linear"),
             ("Torch", "FloatStorage"),
         ],
     ));

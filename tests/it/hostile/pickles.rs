@@ -123,7 +123,7 @@ fn bombs() -> Vec<Case> {
         case("billion laughs", "tuple", laughs(b"(", b"", b"", b"t", b"h\x40.")),
         case("billion laughs", "holds no tensors", laughs(b"](", b"", b"", b"e", &inside("k"))),
         case("billion laughs", "holds no tensors", laughs(b"}(", &a, &b, b"u", &inside("k"))),
-        case("billion laughs", "wrapped in dicts", laughs(b"}(", &text("model"), &b, b"u", &inside("model"))),
+        case("billion laughs", "holds no tensors", laughs(b"}(", &text("model"), &b, b"u", &inside("model"))),
     ]);
     let sparse = |times: u32| -> Vec<u8> {
         let puts = (0..times).flat_map(|i| [b"r".as_slice(), &(i * 7 + 9).to_le_bytes()].concat());
@@ -154,8 +154,8 @@ fn bombs() -> Vec<Case> {
         own(b"]q\x00h\x00a.", "list"),
         own(b"}q\x00X\x01\x00\x00\x00ah\x00s.", "holds"),
         own(b"]q\x00(h\x00te.", "byte"),
-        own(b"}q\x00(X\x05\x00\x00\x00modelh\x00u.", "wrapped in dicts"),
-        own(b"}q\x00(X\x0a\x00\x00\x00state_dicth\x00X\x05\x00\x00\x00modelh\x00u.", "wrapped in dicts"),
+        own(b"}q\x00(X\x05\x00\x00\x00modelh\x00u.", "holds no tensors"),
+        own(b"}q\x00(X\x0a\x00\x00\x00state_dicth\x00X\x05\x00\x00\x00modelh\x00u.", "holds no tensors"),
         own(b"ccollections\nOrderedDict\n)Rq\x00X\x01\x00\x00\x00ah\x00s.", "holds"),
     ]);
     cases
@@ -313,18 +313,22 @@ fn sharing() -> Vec<Case> {
         case("one part shared by a million values", "holds no tensors", {
             around([b"}(".as_slice(), &names(MANY, b"N"), b"u"].concat(), b"h\x00")
         }),
-        case("one part shared by a million values", "entries in dicts", {
+        case("one part shared by a million values", "holds no tensors", {
             let class = [global("collections", "OrderedDict").as_slice(), b"q\x02"].concat();
             let pairs = [b"](".as_slice(), &b"NN\x86".repeat(100_000), b"e\x85"].concat();
             around([class.as_slice(), b"0", &pairs].concat(), b"h\x02h\x00R")
         }),
-        case("one part shared by a million values", "tensor `0`", around(first(&tuple), b"h\x01h\x00R")),
         case(
             "one part shared by a million values",
-            "tensor `0`",
+            "more than 262144 tensors",
+            around(first(&tuple), b"h\x01h\x00R"),
+        ),
+        case(
+            "one part shared by a million values",
+            "more than 262144 tensors",
             around(first(&list), b"h\x01(Nh\x00h\x00h\x00tR"),
         ),
-        case("one part shared by a million values", "cannot be written", {
+        case("one part shared by a million values", "more than 262144 tensors", {
             let sparse = [global("torch._utils", "_rebuild_sparse_tensor").as_slice(), b"q\x01"].concat();
             around([sparse.as_slice(), b"0", &tuple].concat(), b"h\x01h\x00R")
         }),
@@ -379,9 +383,12 @@ fn sharing() -> Vec<Case> {
 fn dicts() -> Vec<Case> {
     let strange = |says, bytes: Vec<u8>| case("state dicts that are none", says, bytes);
     vec![
-        strange("a key", [b"\x80\x02}K\x01".as_slice(), &vector("0", 6), b"s."].concat()),
-        strange("a key", [b"\x80\x02}N".as_slice(), &vector("0", 6), b"s."].concat()),
-        strange("a key", [b"\x80\x02}X\x02\x00\x00\x00\xff\xfe".as_slice(), &vector("0", 6), b"s."].concat()),
+        strange("a storage", [b"\x80\x02}K\x01".as_slice(), &vector("0", 6), b"s."].concat()),
+        strange("holds no tensors", [b"\x80\x02}N".as_slice(), &vector("0", 6), b"s."].concat()),
+        strange(
+            "holds no tensors",
+            [b"\x80\x02}X\x02\x00\x00\x00\xff\xfe".as_slice(), &vector("0", 6), b"s."].concat(),
+        ),
         strange("list", pickle(b"]")),
         strange("int", pickle(b"K\x07")),
         strange("str", pickle(&text("weights"))),

@@ -332,7 +332,7 @@ fn scripted() -> Vec<Case> {
             "modules",
             [b"\x80\x02(".as_slice(), &net, b"1h\x63)\x81q\x00}", &text("self"), b"h\x00sb."].concat(),
         ),
-        broken("attributes", [b"\x80\x02".as_slice(), &net, b"0h\x63)\x81."].concat()),
+        broken("no tensors", [b"\x80\x02".as_slice(), &net, b"0h\x63)\x81."].concat()),
         broken("module is expected", pickle(b"}")),
         broken("two tensors of this name", {
             let state =
