@@ -2,23 +2,27 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/densenet.py`.
 
-use super::layers::{classify, conv, norm_relu};
+use super::layers::{average, classify, conv, norm_relu};
+use super::resnet::max_pool;
 use super::{Error, Family, Renamed};
-use crate::nn::graph::{Builder, Graph, NodeId, Padding, PoolKind, Window};
+use crate::nn::graph::{Builder, Graph, NodeId, Padding, Window};
 
 pub(super) struct Config {
     /// Channels that a layer adds.
     growth: usize,
     /// Layers a block.
     blocks: [usize; 4],
+    /// A stem of three 3×3 convolutions, and a blur behind its pool.
+    blur: bool,
 }
 
 #[rustfmt::skip]
 const VARIANTS: &[(&str, Config)] = &[
-    ("densenet121", Config { growth: 32, blocks: [6, 12, 24, 16] }),
-    ("densenet161", Config { growth: 48, blocks: [6, 12, 36, 24] }),
-    ("densenet169", Config { growth: 32, blocks: [6, 12, 32, 32] }),
-    ("densenet201", Config { growth: 32, blocks: [6, 12, 48, 32] }),
+    ("densenet121", Config { growth: 32, blocks: [6, 12, 24, 16], blur: false }),
+    ("densenetblur121d", Config { growth: 32, blocks: [6, 12, 24, 16], blur: true }),
+    ("densenet161", Config { growth: 48, blocks: [6, 12, 36, 24], blur: false }),
+    ("densenet169", Config { growth: 32, blocks: [6, 12, 32, 32], blur: false }),
+    ("densenet201", Config { growth: 32, blocks: [6, 12, 48, 32], blur: false }),
 ];
 
 /// A layer's bottleneck, in units of what it adds.
@@ -41,12 +45,18 @@ pub(super) static FAMILY: Family<Config> =
     Family { variants: VARIANTS, graph, checkpoint_filter: Some(checkpoint_filter) };
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
-    let &Config { growth, blocks } = config;
+    let &Config { growth, blocks, blur } = config;
     let (mut b, x) = Builder::new(name, 3, classes);
-    let x = conv(&mut b, x, "features.conv0", 2 * growth, [7, 2, 1]);
-    let x = norm_relu(&mut b, x, "features.norm0", "features.norm0.act");
+    // Channels, kernel and stride of the stem's convolutions.
+    let stem: &[(usize, usize, usize)] =
+        if blur { &[(growth, 3, 2), (growth, 3, 1), (2 * growth, 3, 1)] } else { &[(2 * growth, 7, 2)] };
+    let mut x = x;
+    for (i, &(out, kernel, stride)) in stem.iter().enumerate() {
+        x = conv(&mut b, x, &format!("features.conv{i}"), out, [kernel, stride, 1]);
+        x = norm_relu(&mut b, x, &format!("features.norm{i}"), &format!("features.norm{i}.act"));
+    }
     b.tap(x, "stem");
-    let mut x = b.pool("features.pool0", x, PoolKind::Max, Window::square(3, 2, Padding::all(1)));
+    let mut x = max_pool(&mut b, x, "features.pool0", blur);
     for (i, &layers) in blocks.iter().enumerate() {
         for j in 0..layers {
             let layer = format!("features.denseblock{}.denselayer{}", i + 1, j + 1);
@@ -59,8 +69,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
             x = norm_relu(&mut b, x, &path("norm"), &path("norm.act"));
             let half = b.channels(x) / 2;
             x = conv(&mut b, x, &path("conv"), half, [1, 1, 1]);
-            let window = Window::square(2, 2, Padding::all(0));
-            x = b.pool(&path("pool"), x, PoolKind::Average { count_padding: true }, window);
+            x = b.pool(&path("pool"), x, average(true), Window::square(2, 2, Padding::all(0)));
         }
     }
     let x = norm_relu(&mut b, x, "features.norm5", "features.norm5.act");

@@ -51,11 +51,19 @@ pub(super) struct Config {
     width: f64,
     depth: f64,
     origin: Origin,
+    /// Multiplies the experts of conditional convolutions.
+    experts: usize,
+    /// Channels were pruned away ([`super::pruned`]).
+    pruned: bool,
 }
 
 /// Definition, width and depth multipliers, origin of the weights.
 const fn scaled(model: &'static ModelCfg, width: f64, depth: f64, origin: Origin) -> Config {
-    Config { model, width, depth, origin }
+    Config { model, width, depth, origin, experts: 1, pruned: false }
+}
+
+const fn pruned(config: Config) -> Config {
+    Config { pruned: true, ..config }
 }
 
 use Origin::{Tensorflow, Torch, TorchEps1e3};
@@ -66,6 +74,12 @@ const VARIANTS: &[(&str, Config)] = &[
     ("efficientnet_b1", scaled(&EFFICIENTNET, 1.0, 1.1, Torch)),
     ("efficientnet_b2", scaled(&EFFICIENTNET, 1.1, 1.2, Torch)),
     ("efficientnet_b3", scaled(&EFFICIENTNET, 1.2, 1.4, Torch)),
+    ("efficientnet_b1_pruned", pruned(scaled(&EFFICIENTNET, 1.0, 1.1, Tensorflow))),
+    ("efficientnet_b2_pruned", pruned(scaled(&EFFICIENTNET, 1.1, 1.2, Tensorflow))),
+    ("efficientnet_b3_pruned", pruned(scaled(&EFFICIENTNET, 1.2, 1.4, Tensorflow))),
+    ("tf_efficientnet_cc_b0_4e", scaled(&CONDCONV, 1.0, 1.0, Tensorflow)),
+    ("tf_efficientnet_cc_b0_8e", Config { experts: 2, ..scaled(&CONDCONV, 1.0, 1.0, Tensorflow) }),
+    ("tf_efficientnet_cc_b1_8e", Config { experts: 2, ..scaled(&CONDCONV, 1.0, 1.1, Tensorflow) }),
     ("efficientnet_b4", scaled(&EFFICIENTNET, 1.4, 1.8, Torch)),
     ("efficientnet_b5", scaled(&EFFICIENTNET, 1.6, 2.2, Torch)),
     ("efficientnet_b6", scaled(&EFFICIENTNET, 1.8, 2.6, Torch)),
@@ -130,6 +144,20 @@ const EFFICIENTNET: ModelCfg = ModelCfg {
     act: Activation::Silu,
     fix: false,
     round: false,
+};
+
+/// With filters mixed for each image in the last three stages (arXiv:1904.04971).
+const CONDCONV: ModelCfg = ModelCfg {
+    blocks: &[
+        &["ds_r1_k3_s1_e1_c16_se0.25"],
+        &["ir_r2_k3_s2_e6_c24_se0.25"],
+        &["ir_r2_k5_s2_e6_c40_se0.25"],
+        &["ir_r3_k3_s2_e6_c80_se0.25"],
+        &["ir_r3_k5_s1_e6_c112_se0.25_cc4"],
+        &["ir_r4_k5_s2_e6_c192_se0.25_cc4"],
+        &["ir_r1_k3_s1_e6_c320_se0.25_cc4"],
+    ],
+    ..EFFICIENTNET
 };
 
 /// Without squeeze-excite and with ReLU6, so that it quantises well.
@@ -283,9 +311,10 @@ const MIXNET_M: ModelCfg = ModelCfg {
 pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
-    let &Config { model, width, depth, origin } = config;
+    let &Config { model, width, depth, origin, experts, pruned } = config;
     let depth = Depth { multiplier: depth, round: model.round, fix_first_last: model.fix };
-    let stages = stages(name, model.blocks, depth)?;
+    let mut stages = stages(name, model.blocks, depth)?;
+    stages.iter_mut().flatten().for_each(|block| block.experts *= experts);
     let (same, eps) = match origin {
         Origin::Torch => (false, 1e-5),
         Origin::Tensorflow => (true, 1e-3),
@@ -308,6 +337,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
         depthwise: false,
         act,
         zero_init_last: false,
+        routing: None,
     };
 
     let (mut b, x) = Builder::new(name, 3, classes);
@@ -321,5 +351,6 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     b.tap(x, "pool");
     let x = b.linear("classifier", x, classes, true);
     b.tap(x, "logits");
-    Ok(b.finish("classifier", "conv_stem")?)
+    let graph = b.finish("classifier", "conv_stem")?;
+    if pruned { super::pruned::prune(graph) } else { Ok(graph) }
 }

@@ -60,15 +60,24 @@ pub(super) struct ConvNorm<'a> {
     pub(super) act: Option<Activation>,
     /// The last norm of the branch of a block with a shortcut.
     pub(super) zero_init_last: bool,
+    /// Each expert's share of the filters, where they are a mixture.
+    pub(super) routing: Option<NodeId>,
 }
 
 /// Adds a [`ConvNorm`].
 pub(super) fn conv_norm(b: &mut Builder, x: NodeId, cfg: &BlockCfg, layer: &ConvNorm<'_>) -> NodeId {
-    let ConvNorm { conv, norm, kernels, stride, out, depthwise, act, zero_init_last } = *layer;
+    let ConvNorm { conv, norm, kernels, stride, out, depthwise, act, zero_init_last, routing } = *layer;
     let add = |b: &mut Builder, x, name: &str, kernel, out| {
         let groups = if depthwise { b.channels(x) } else { 1 };
         let window = cfg.window(kernel, stride);
-        b.conv(name, x, ConvSpec { out, groups, bias: false, window })
+        let spec = ConvSpec { out, groups, bias: false, window };
+        match routing {
+            Some(routing) => {
+                let experts = b.channels(routing);
+                b.cond_conv(name, [x, routing], experts, spec)
+            }
+            None => b.conv(name, x, spec),
+        }
     };
     let x = match *kernels {
         [kernel] => add(b, x, conv, kernel, out),
@@ -134,6 +143,12 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
     // `cn` blocks have a shortcut only where their string asks for one; the others unless it forbids it.
     let skip = fits && block.skip.unwrap_or(block.kind != Kind::ConvNormAct);
     let path = |layer: &str| format!("{name}.{layer}");
+    let from = b.weights();
+    let routing = (block.experts > 0).then(|| {
+        let pooled = b.global_average_pool(&path("routing_fn.mean"), x);
+        let shares = b.linear(&path("routing_fn"), pooled, block.experts, true);
+        b.activation(&path("routing_fn.act"), shares, Activation::Sigmoid)
+    });
     let add = |b: &mut Builder, y: NodeId, conv: &str, norm: &str, l: ConvNorm<'_>| {
         conv_norm(b, y, cfg, &ConvNorm { conv: &path(conv), norm: &path(norm), ..l })
     };
@@ -146,6 +161,7 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
         depthwise: false,
         act: Some(act),
         zero_init_last: false,
+        routing,
     };
     let ratio = block.se / if cfg.se.from_expanded { 1.0 } else { block.expand };
     let se = |b: &mut Builder, y| {
@@ -183,6 +199,8 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
             add(b, x, "conv", "bn1", layer)
         }
     };
+    // timm's state dict has the routing last.
+    b.sort_weights(from, |weight| weight.contains(".routing_fn."));
     if skip { b.add(&path("add"), &[y, x]) } else { y }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Block {
     pub(super) act: Option<Activation>,
     /// `fc`: channels to take the expansion from, whatever comes in; 0 for those that come in.
     pub(super) force_in: usize,
+    /// `cc`: experts whose filters are mixed for each image; 0 for ordinary convolutions.
+    pub(super) experts: usize,
 }
 
 /// How often a block string is repeated when a network gets deeper.
@@ -93,6 +95,7 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
         skip: None,
         act: None,
         force_in: 0,
+        experts: 0,
     };
     let mut repeats = 1;
     for part in parts {
@@ -121,6 +124,8 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
                     "c" => block.out = count()?,
                     "se" => block.se = ratio()?,
                     "fc" => block.force_in = count()?,
+                    // Inverted residuals alone have experts.
+                    "cc" if kind == Kind::InvertedResidual => block.experts = count()?,
                     _ => return Err(wrong(part)),
                 }
             }
@@ -176,8 +181,8 @@ mod tests {
         assert_eq!((r, b.kind, b.stride, b.expand, b.out), (4, Kind::InvertedResidual, 2, 2.5, 200));
         assert_eq!((b.kernels, b.expand_kernels), (vec![3, 5, 7], vec![1, 1]));
         assert_eq!((b.se, b.skip, b.act), (0.25, Some(false), Some(Activation::Silu)));
-        // Experts (`cc4`) are not an ordinary convolution, and there is no other yet.
-        for bad in ["", "zz_r1", "ir_r", "ir_q3", "ir_rx", "ir_r1_k3.x", "ir_r1_k3_s1_e6_c16_cc4"] {
+        // Only inverted residuals have experts.
+        for bad in ["", "zz_r1", "ir_r", "ir_q3", "ir_rx", "ir_r1_k3.x", "ds_r1_k3_s1_e1_c16_cc4"] {
             assert!(matches!(decode("x", bad), Err(Error::Block { .. })), "{bad}");
         }
     }

@@ -144,6 +144,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
         depthwise: false,
         act: Some(model.act),
         zero_init_last: false,
+        routing: None,
     };
     let x = conv_norm(&mut b, x, &cfg, &first);
     b.tap(x, "stem");

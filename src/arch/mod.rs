@@ -10,18 +10,34 @@
     reason = "the compiler names every reader that a new operation needs"
 )]
 
+mod cspnet;
 mod densenet;
 mod dla;
+mod dpn;
 mod efficientnet;
 mod efficientnet_blocks;
 mod efficientnet_builder;
+mod hrnet;
+mod inception;
+mod inception_resnet_v2;
+mod inception_v3;
+mod inception_v4;
 mod layers;
 mod mobilenetv3;
+mod pruned;
 mod regnet;
 mod res2net;
+mod resnest;
 mod resnet;
+mod resnetv2;
+mod rexnet;
 mod selecsls;
 mod senet;
+mod sknet;
+mod tresnet;
+mod vovnet;
+mod xception;
+mod xception_aligned;
 
 use crate::error::{Class, Classify};
 use crate::nn::graph::{BuildError, Graph};
@@ -116,15 +132,29 @@ impl Renamed {
 }
 
 static FAMILIES: &[&dyn Offer] = &[
+    &cspnet::FAMILY,
     &densenet::FAMILY,
     &dla::FAMILY,
+    &dpn::FAMILY,
     &efficientnet::FAMILY,
+    &hrnet::FAMILY,
+    &inception_resnet_v2::FAMILY,
+    &inception_v3::FAMILY,
+    &inception_v4::FAMILY,
     &mobilenetv3::FAMILY,
     &regnet::FAMILY,
     &res2net::FAMILY,
+    &resnest::FAMILY,
     &resnet::FAMILY,
+    &resnetv2::FAMILY,
+    &rexnet::FAMILY,
     &selecsls::FAMILY,
     &senet::FAMILY,
+    &sknet::FAMILY,
+    &tresnet::FAMILY,
+    &vovnet::FAMILY,
+    &xception::FAMILY,
+    &xception_aligned::FAMILY,
 ];
 
 /// Every architecture that can be built, sorted.

@@ -1,29 +1,42 @@
 //! Res2Net (arXiv:1904.01169): ResNet whose 3×3 convolution is a chain over parts of the channels.
 //!
-//! In: a name. Out: a graph. Called by `arch::build`; the blocks' middle also by the ResNet and DLA
-//! files. Source: `timm/models/res2net.py`.
+//! In: a name. Out: a graph. Called by `arch::build`; the blocks' middle also by the DLA
+//! file. Source: `timm/models/res2net.py`.
 
 use super::Family;
-use super::layers::{conv, norm_relu};
-use super::resnet::{self, Block, Config};
-use crate::nn::graph::{Builder, NodeId, Padding, PoolKind, Window};
+use super::layers::{EPS, average, conv, norm_relu};
+use super::resnet::{self, Block, Branch, Config};
+use crate::nn::graph::{Builder, NodeId, Padding, Window};
 
 const R50: [usize; 4] = [3, 4, 6, 3];
 
 #[rustfmt::skip]
 const VARIANTS: &[(&str, Config)] = &[
-    ("res2net50_14w_8s", Config::new(Block::Bottle2neck(8), R50).groups(1, 14)),
-    ("res2net50_26w_4s", Config::new(Block::Bottle2neck(4), R50).groups(1, 26)),
-    ("res2net50_26w_6s", Config::new(Block::Bottle2neck(6), R50).groups(1, 26)),
-    ("res2net50_26w_8s", Config::new(Block::Bottle2neck(8), R50).groups(1, 26)),
-    ("res2net50_48w_2s", Config::new(Block::Bottle2neck(2), R50).groups(1, 48)),
-    ("res2net101_26w_4s", Config::new(Block::Bottle2neck(4), [3, 4, 23, 3]).groups(1, 26)),
-    ("res2next50", Config::new(Block::Bottle2neck(4), R50).groups(8, 4)),
+    ("res2net50_14w_8s", Config::new(block::<8>(), R50).groups(1, 14)),
+    ("res2net50_26w_4s", Config::new(block::<4>(), R50).groups(1, 26)),
+    ("res2net50_26w_6s", Config::new(block::<6>(), R50).groups(1, 26)),
+    ("res2net50_26w_8s", Config::new(block::<8>(), R50).groups(1, 26)),
+    ("res2net50_48w_2s", Config::new(block::<2>(), R50).groups(1, 48)),
+    ("res2net101_26w_4s", Config::new(block::<4>(), [3, 4, 23, 3]).groups(1, 26)),
+    ("res2next50", Config::new(block::<4>(), R50).groups(8, 4)),
 ];
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> =
     Family { variants: VARIANTS, graph: resnet::graph, checkpoint_filter: None };
+
+/// The bottleneck with its 3×3 convolution in a hierarchy of so many parts.
+const fn block<const SCALE: usize>() -> Block {
+    Block { expansion: 4, branch: branch::<SCALE>, act: "relu" }
+}
+
+fn branch<const SCALE: usize>(b: &mut Builder, x: NodeId, at: &Branch<'_>) -> NodeId {
+    let (width, groups) = (at.width(), at.config.cardinality);
+    let middle_of = Middle { width, scale: SCALE, stride: at.stride, first: at.projects, groups };
+    let y = middle(b, x, at.name, &middle_of);
+    let y = conv(b, y, &at.path("conv3"), at.out, [1, 1, 1]);
+    b.batch_norm(&at.path("bn3"), y, EPS, true)
+}
 
 /// The parts of a block's middle.
 pub(super) struct Middle {
@@ -60,7 +73,7 @@ pub(super) fn middle(b: &mut Builder, x: NodeId, name: &str, m: &Middle) -> Node
         let last = part(b, m.scale - 1);
         parts.push(if m.first {
             let window = Window::square(3, m.stride, Padding::all(1));
-            b.pool(&path("pool"), last, PoolKind::Average { count_padding: true }, window)
+            b.pool(&path("pool"), last, average(true), window)
         } else {
             last
         });

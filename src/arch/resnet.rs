@@ -5,33 +5,87 @@
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/resnet.py`.
 
 use super::efficientnet_builder::make_divisible;
-use super::layers::{EPS, classify, conv, norm_relu, squeeze_excite};
-use super::{Error, Family, res2net};
+use super::layers::{EPS, average, channel_attention, classify, conv, norm_relu, squeeze_excite};
+use super::{Error, Family, pruned};
 use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, PoolKind, Window};
 
-/// The residual branch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Block {
-    /// Two 3×3 convolutions.
-    Basic,
-    /// 1×1, 3×3, 1×1 with four times the channels.
-    Bottleneck,
-    /// The bottleneck with its 3×3 convolution in a hierarchy of so many parts (Res2Net).
-    Bottle2neck(usize),
+/// A block: how its residual branch is built. Each family that is a ResNet but for its blocks has its own.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// Output channels for each plane.
+    pub(super) expansion: usize,
+    /// Adds the branch, its last norm included.
+    pub(super) branch: fn(&mut Builder, NodeId, &Branch<'_>) -> NodeId,
+    /// The name of the activation behind the sum.
+    pub(super) act: &'static str,
 }
 
-impl Block {
-    const fn expansion(self) -> usize {
-        match self {
-            Block::Basic => 1,
-            Block::Bottleneck | Block::Bottle2neck(_) => 4,
-        }
+/// Where a block's branch stands.
+pub(super) struct Branch<'a> {
+    pub(super) name: &'a str,
+    pub(super) config: &'a Config,
+    pub(super) planes: usize,
+    /// Output channels.
+    pub(super) out: usize,
+    pub(super) stride: usize,
+    /// The shortcut is projected.
+    pub(super) projects: bool,
+}
+
+impl Branch<'_> {
+    pub(super) fn path(&self, layer: &str) -> String {
+        format!("{}.{layer}", self.name)
     }
+
+    /// Channels of the 3×3 convolution of a bottleneck.
+    pub(super) fn width(&self) -> usize {
+        self.planes * self.config.base_width / 64 * self.config.cardinality
+    }
+
+    /// A 3×3 convolution with norm and ReLU that strides, or behind which a blur does.
+    fn three(&self, b: &mut Builder, x: NodeId, number: usize, out: usize, groups: usize) -> NodeId {
+        let blurs = self.config.blur && self.stride == 2;
+        let stride = if blurs { 1 } else { self.stride };
+        let x = conv(b, x, &self.path(&format!("conv{number}")), out, [3, stride, groups]);
+        let (norm, act) = (self.path(&format!("bn{number}")), self.path(&format!("act{number}")));
+        let x = norm_relu(b, x, &norm, &act);
+        if blurs { b.blur_pool(&self.path("aa"), x, 3, 2) } else { x }
+    }
+}
+
+/// Two 3×3 convolutions.
+pub(super) const BASIC: Block = Block { expansion: 1, branch: basic, act: "act2" };
+/// 1×1, 3×3, 1×1 with four times the channels.
+pub(super) const BOTTLENECK: Block = Block { expansion: 4, branch: bottleneck, act: "act3" };
+
+fn basic(b: &mut Builder, x: NodeId, at: &Branch<'_>) -> NodeId {
+    let y = at.three(b, x, 1, at.planes / at.config.reduce_first, 1);
+    let y = conv(b, y, &at.path("conv2"), at.out, [3, 1, 1]);
+    b.batch_norm(&at.path("bn2"), y, EPS, true)
+}
+
+fn bottleneck(b: &mut Builder, x: NodeId, at: &Branch<'_>) -> NodeId {
+    let width = at.width();
+    let y = conv(b, x, &at.path("conv1"), width / at.config.reduce_first, [1, 1, 1]);
+    let y = norm_relu(b, y, &at.path("bn1"), &at.path("act1"));
+    let y = at.three(b, y, 2, width, at.config.cardinality);
+    let y = conv(b, y, &at.path("conv3"), at.out, [1, 1, 1]);
+    b.batch_norm(&at.path("bn3"), y, EPS, true)
+}
+
+/// What weighs the branch's channels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attention {
+    None,
+    /// Squeeze-excite.
+    Se,
+    /// Efficient channel attention (arXiv:1910.03151).
+    Eca,
 }
 
 /// What comes before the first pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stem {
+pub(super) enum Stem {
     /// One 7×7 convolution.
     Single,
     /// Three 3×3 convolutions, the first two of this width, the third of twice that.
@@ -47,13 +101,21 @@ pub(super) struct Config {
     layers: [usize; 4],
     stem: Stem,
     /// Groups of the 3×3 convolution.
-    cardinality: usize,
+    pub(super) cardinality: usize,
     /// Its channels a group, for 64 planes.
     base_width: usize,
     /// The shortcut's projection halves by a 2×2 average instead of a stride (d variants).
     avg_down: bool,
-    /// Squeeze-excite after the last norm.
-    se: bool,
+    /// After the last norm.
+    attention: Attention,
+    /// A blur halves the resolution, behind what would stride (anti-aliasing, arXiv:1904.11486).
+    blur: bool,
+    /// Channels were pruned away ([`super::pruned`]).
+    pruned: bool,
+    /// ResNeSt's: radix, and whether its mean pool comes before the 3×3 convolution.
+    pub(super) split: (usize, bool),
+    /// SKNet's: its attention's share of the channels, their divisor, and whether paths share the input.
+    pub(super) selective: (f64, usize, bool),
     /// The branch's first convolution has only a part of the second's channels (SENet-154).
     reduce_first: usize,
     /// Kernel of a striding shortcut.
@@ -69,19 +131,47 @@ impl Config {
             cardinality: 1,
             base_width: 64,
             avg_down: false,
-            se: false,
+            attention: Attention::None,
+            blur: false,
+            pruned: false,
+            split: (1, false),
+            selective: (0.0, 1, false),
             reduce_first: 1,
             down_kernel: 1,
         }
     }
 
-    const fn stem(self, stem: Stem) -> Self {
+    pub(super) const fn stem(self, stem: Stem) -> Self {
         Config { stem, ..self }
     }
 
-    /// The 'd' variant.
-    const fn d(self) -> Self {
-        Config { stem: Stem::Deep(32), avg_down: true, ..self }
+    /// The 'd' variant: a deep stem, and a mean pool in front of the shortcut's projection.
+    pub(super) const fn d(self) -> Self {
+        Config { stem: Stem::Deep(32), ..self.avg_down() }
+    }
+
+    const fn avg_down(self) -> Self {
+        Config { avg_down: true, ..self }
+    }
+
+    pub(super) const fn split(self, radix: usize, pool_first: bool) -> Self {
+        Config { split: (radix, pool_first), ..self }
+    }
+
+    pub(super) const fn selective(self, selective: (f64, usize, bool)) -> Self {
+        Config { selective, ..self }
+    }
+
+    const fn eca(self) -> Self {
+        Config { attention: Attention::Eca, ..self }
+    }
+
+    const fn blur(self) -> Self {
+        Config { blur: true, ..self }
+    }
+
+    const fn pruned(self) -> Self {
+        Config { pruned: true, ..self }
     }
 
     pub(super) const fn groups(self, cardinality: usize, base_width: usize) -> Self {
@@ -89,17 +179,17 @@ impl Config {
     }
 
     const fn se(self) -> Self {
-        Config { se: true, ..self }
+        Config { attention: Attention::Se, ..self }
     }
 }
 
-const R18: Config = Config::new(Block::Basic, [2, 2, 2, 2]);
-const R34: Config = Config::new(Block::Basic, [3, 4, 6, 3]);
-const R26: Config = Config::new(Block::Bottleneck, [2, 2, 2, 2]);
-const R50: Config = Config::new(Block::Bottleneck, [3, 4, 6, 3]);
-const R101: Config = Config::new(Block::Bottleneck, [3, 4, 23, 3]);
-const R152: Config = Config::new(Block::Bottleneck, [3, 8, 36, 3]);
-const R200: Config = Config::new(Block::Bottleneck, [3, 24, 36, 3]);
+const R18: Config = Config::new(BASIC, [2, 2, 2, 2]);
+const R34: Config = Config::new(BASIC, [3, 4, 6, 3]);
+const R26: Config = Config::new(BOTTLENECK, [2, 2, 2, 2]);
+const R50: Config = Config::new(BOTTLENECK, [3, 4, 6, 3]);
+const R101: Config = Config::new(BOTTLENECK, [3, 4, 23, 3]);
+const R152: Config = Config::new(BOTTLENECK, [3, 8, 36, 3]);
+const R200: Config = Config::new(BOTTLENECK, [3, 24, 36, 3]);
 const SENET: Config = Config { reduce_first: 2, down_kernel: 3, ..R152.groups(64, 4).se() };
 
 #[rustfmt::skip]
@@ -131,7 +221,15 @@ const VARIANTS: &[(&str, Config)] = &[
     ("resnext101_32x8d", R101.groups(32, 8)),
     ("resnext101_32x16d", R101.groups(32, 16)),
     ("resnext101_32x32d", R101.groups(32, 32)),
+    // timm 0.4.12 has it, 1.0 has not.
+    ("ig_resnext101_32x48d", R101.groups(32, 48)),
     ("resnext101_64x4d", R101.groups(64, 4)),
+    ("resnetblur50", R50.blur()),
+    ("ecaresnetlight", Config::new(BOTTLENECK, [1, 1, 11, 3]).avg_down().eca()),
+    ("ecaresnet50d", R50.d().eca()),
+    ("ecaresnet50d_pruned", R50.d().eca().pruned()),
+    ("ecaresnet101d", R101.d().eca()),
+    ("ecaresnet101d_pruned", R101.d().eca().pruned()),
     ("seresnet50", R50.se()),
     ("seresnet152d", R152.d().se()),
     ("seresnext26d_32x4d", R26.groups(32, 4).d().se()),
@@ -149,7 +247,7 @@ pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph
     let (mut b, x) = Builder::new(name, 3, classes);
     let (x, first_conv) = stem(&mut b, x, config.stem);
     b.tap(x, "stem");
-    let mut x = b.pool("maxpool", x, PoolKind::Max, Window::square(3, 2, Padding::all(1)));
+    let mut x = max_pool(&mut b, x, "maxpool", config.blur);
     for (stage, (&blocks, planes)) in config.layers.iter().zip([64, 128, 256, 512]).enumerate() {
         for i in 0..blocks {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
@@ -158,7 +256,8 @@ pub(super) fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph
         b.tap(x, &format!("stage{}", stage + 1));
     }
     classify(&mut b, x, "fc", classes);
-    Ok(b.finish("fc", first_conv)?)
+    let graph = b.finish("fc", first_conv)?;
+    if config.pruned { pruned::prune(graph) } else { Ok(graph) }
 }
 
 /// The stem's output and the first convolution's name.
@@ -179,40 +278,38 @@ fn stem(b: &mut Builder, x: NodeId, stem: Stem) -> (NodeId, &'static str) {
     (norm_relu(b, x, "bn1", "act1"), "conv1.0")
 }
 
-fn residual(b: &mut Builder, x: NodeId, name: &str, c: &Config, planes: usize, stride: usize) -> NodeId {
-    let path = |layer: &str| format!("{name}.{layer}");
-    let out = planes * c.block.expansion();
+/// The stem's pool; one that blurs moves by one pixel and leaves the stride to the blur.
+pub(super) fn max_pool(b: &mut Builder, x: NodeId, name: &str, blur: bool) -> NodeId {
+    if !blur {
+        return b.pool(name, x, PoolKind::Max, Window::square(3, 2, Padding::all(1)));
+    }
+    let x = b.pool(&format!("{name}.0"), x, PoolKind::Max, Window::square(3, 1, Padding::all(1)));
+    b.blur_pool(&format!("{name}.1"), x, 3, 2)
+}
+
+/// A block with its shortcut under `name`.
+pub(super) fn residual(
+    b: &mut Builder,
+    x: NodeId,
+    name: &str,
+    config: &Config,
+    planes: usize,
+    stride: usize,
+) -> NodeId {
+    let Block { expansion, branch, act } = config.block;
+    let out = planes * expansion;
     let projects = stride != 1 || b.channels(x) != out;
-    let (y, last) = match c.block {
-        Block::Basic => {
-            let y = conv(b, x, &path("conv1"), planes / c.reduce_first, [3, stride, 1]);
-            let y = norm_relu(b, y, &path("bn1"), &path("act1"));
-            let y = conv(b, y, &path("conv2"), out, [3, 1, 1]);
-            (b.batch_norm(&path("bn2"), y, EPS, true), "act2")
-        }
-        Block::Bottleneck => {
-            let width = planes * c.base_width / 64 * c.cardinality;
-            let y = conv(b, x, &path("conv1"), width / c.reduce_first, [1, 1, 1]);
-            let y = norm_relu(b, y, &path("bn1"), &path("act1"));
-            let y = conv(b, y, &path("conv2"), width, [3, stride, c.cardinality]);
-            let y = norm_relu(b, y, &path("bn2"), &path("act2"));
-            let y = conv(b, y, &path("conv3"), out, [1, 1, 1]);
-            (b.batch_norm(&path("bn3"), y, EPS, true), "act3")
-        }
-        Block::Bottle2neck(scale) => {
-            let width = planes * c.base_width / 64 * c.cardinality;
-            let middle = res2net::Middle { width, scale, stride, first: projects, groups: c.cardinality };
-            let y = res2net::middle(b, x, name, &middle);
-            let y = conv(b, y, &path("conv3"), out, [1, 1, 1]);
-            (b.batch_norm(&path("bn3"), y, EPS, true), "relu")
-        }
+    let at = Branch { name, config, planes, out, stride, projects };
+    let y = branch(b, x, &at);
+    let y = match config.attention {
+        Attention::None => y,
+        // A sixteenth of the channels, to a multiple of 8.
+        Attention::Se => squeeze_excite(b, y, &at.path("se"), make_divisible(out as f64 / 16.0, 8)),
+        Attention::Eca => channel_attention(b, y, &at.path("se")),
     };
-    // A sixteenth of the channels, to a multiple of 8.
-    let reduced = make_divisible(out as f64 / 16.0, 8);
-    let y = if c.se { squeeze_excite(b, y, &path("se"), reduced) } else { y };
-    let shortcut = if projects { project(b, x, &path("downsample"), c, out, stride) } else { x };
-    let y = b.add(&path("add"), &[y, shortcut]);
-    b.activation(&path(last), y, Activation::Relu)
+    let shortcut = if projects { project(b, x, &at.path("downsample"), config, out, stride) } else { x };
+    let y = b.add(&at.path("add"), &[y, shortcut]);
+    b.activation(&at.path(act), y, Activation::Relu)
 }
 
 /// The shortcut where resolution or channels change.
@@ -225,7 +322,7 @@ fn project(b: &mut Builder, x: NodeId, name: &str, c: &Config, out: usize, strid
     let window = Window { ceil: true, ..Window::square(2, stride, Padding::all(0)) };
     let x = match stride {
         1 => x,
-        _ => b.pool(&format!("{name}.0"), x, PoolKind::Average { count_padding: false }, window),
+        _ => b.pool(&format!("{name}.0"), x, average(false), window),
     };
     let x = conv(b, x, &format!("{name}.1"), out, [1, 1, 1]);
     b.batch_norm(&format!("{name}.2"), x, EPS, false)

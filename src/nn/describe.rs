@@ -120,6 +120,15 @@ fn detail(op: &Op) -> String {
         Op::Conv { groups, window: w, .. } if *groups > 1 => format!("{} groups {groups}", window(w)),
         Op::Conv { window: w, .. } | Op::Pool(_, w) => window(w),
         Op::Slice { start, len } => format!("channels {start}..{}", start + len),
+        Op::CondConv { window: w, experts, .. } => format!("{} experts {experts}", window(w)),
+        Op::GroupNorm { groups, .. } => format!("groups {groups}"),
+        Op::Scale(factor) => format!("times {factor}"),
+        Op::Upsample { factor } => format!("{factor}x{factor}"),
+        Op::Pad { pads: [t, b, l, r], .. } | Op::Crop { crops: [t, b, l, r] } => format!("{t} {b} {l} {r}"),
+        Op::Blur { size, stride } => format!("{size}x{size} /{stride}"),
+        Op::SpaceToDepth { block } => format!("{block}x{block}"),
+        Op::ChannelConv { kernel, .. } => format!("{kernel}"),
+        Op::Softmax { parts, groups } => format!("over {parts} groups {groups}"),
         Op::Input { .. }
         | Op::BatchNorm { .. }
         | Op::Activation(_)

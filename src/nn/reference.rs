@@ -9,7 +9,7 @@
 use candle_core::{Device, Tensor};
 
 use super::graph::{
-    Activation, Graph, Node, NodeId, Op, PoolKind, Shape, ShapeError, ValueError, WeightId, Window,
+    Activation, Graph, Node, NodeId, Op, PadMode, PoolKind, Shape, ShapeError, ValueError, WeightId, Window,
 };
 use super::load;
 use super::weights::Weights;
@@ -240,6 +240,60 @@ impl Reference {
             Op::Slice { start, len } => x.narrow(1, *start, *len),
             Op::Pool(kind, window) => pool(x, *kind, window, output),
             Op::GlobalAveragePool => x.mean_keepdim((2, 3)),
+            Op::GroupNorm { weight, bias, groups, eps } => {
+                let (n, c, h, w) = x.dims4()?;
+                let y = x.reshape((n, *groups, c / groups * h * w))?;
+                let y = y.broadcast_sub(&y.mean_keepdim(2)?)?;
+                let scale = (y.sqr()?.mean_keepdim(2)? + f64::from(*eps))?.sqrt()?;
+                let y = y.broadcast_div(&scale)?.reshape((n, c, h, w))?;
+                y.broadcast_mul(&self.vector(*weight)?)?.broadcast_add(&self.vector(*bias)?)
+            }
+            Op::Scale(factor) => x * f64::from(*factor),
+            Op::Upsample { .. } => {
+                let [_, _, h, w] = output;
+                x.upsample_nearest2d(h, w)
+            }
+            Op::Softmax { parts, groups } => {
+                let (n, c, ..) = x.dims4()?;
+                let y =
+                    x.reshape((n, *groups, *parts, c / (groups * parts)))?.transpose(1, 2)?.contiguous()?;
+                let y = y.broadcast_sub(&y.max_keepdim(1)?)?.exp()?;
+                y.broadcast_div(&y.sum_keepdim(1)?)?.reshape((n, c, 1, 1))
+            }
+            Op::Pad { pads, mode: PadMode::Zero } => pad(x, *pads, 0.0),
+            Op::Pad { pads, mode: PadMode::Reflect } => reflect(x, *pads),
+            Op::Crop { crops: [top, _, left, _] } => {
+                let [_, _, h, w] = output;
+                x.narrow(2, *top, h)?.narrow(3, *left, w)?.contiguous()
+            }
+            Op::Blur { size, stride } => {
+                let (_, c, ..) = x.dims4()?;
+                let mut row = vec![1f64];
+                for k in 1..*size {
+                    row.push(row.last().copied().unwrap_or(1.0) * (size - k) as f64 / k as f64);
+                }
+                let sum: f64 = row.iter().sum();
+                let filter = row.iter().flat_map(|a| row.iter().map(move |b| (a * b / (sum * sum)) as f32));
+                let filter = Tensor::from_vec(filter.collect::<Vec<_>>(), (1, 1, *size, *size), x.device())?;
+                x.conv2d(&filter.repeat((c, 1, 1, 1))?, 0, *stride, 1, c)
+            }
+            Op::SpaceToDepth { block } => {
+                let ((n, c, ..), [_, channels, h, w]) = (x.dims4()?, output);
+                let y = x.reshape(&[n, c, h, *block, w, *block][..])?;
+                y.permute(vec![0, 3, 5, 1, 2, 4])?.contiguous()?.reshape((n, channels, h, w))
+            }
+            Op::ChannelConv { weight, kernel } => {
+                let (n, c, ..) = x.dims4()?;
+                let y = x.reshape((n, 1, c))?.conv1d(&self.weight(*weight)?, kernel / 2, 1, 1, 1)?;
+                y.reshape((n, c, 1, 1))
+            }
+            Op::CondConv { weight, experts, out, groups, window } => {
+                // Images run one at a time: these are this one's filters.
+                let shares = inputs.get(1).ok_or_else(missing)?.reshape((1, *experts))?;
+                let [kh, kw] = window.kernel;
+                let filter = shares.matmul(&self.weight(*weight)?)?.reshape((*out, (), kh, kw))?;
+                convolve(x, &filter, *groups, window)
+            }
             Op::Linear { weight, bias, out } => {
                 let (n, c, ..) = x.dims4()?;
                 let y = x.reshape((n, c))?.matmul(&self.weight(*weight)?.t()?)?;
@@ -274,6 +328,18 @@ fn pad(x: &Tensor, pads: [usize; 4], value: f32) -> CandleResult {
         if parts.len() > 1 {
             x = Tensor::cat(&parts, dim)?;
         }
+    }
+    Ok(x)
+}
+
+/// `[top, bottom, left, right]` pixels around a map, mirrored at its border.
+fn reflect(x: &Tensor, pads: [usize; 4]) -> CandleResult {
+    let mut x = x.clone();
+    for (dim, before, after) in [(2, pads[0], pads[1]), (3, pads[2], pads[3])] {
+        let size = x.dim(dim)?;
+        let below = (size.saturating_sub(after + 1)..size.saturating_sub(1)).rev();
+        let index: Vec<u32> = (1..=before).rev().chain(0..size).chain(below).map(|i| i as u32).collect();
+        x = x.index_select(&Tensor::new(index.as_slice(), x.device())?, dim)?;
     }
     Ok(x)
 }

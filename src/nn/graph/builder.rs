@@ -8,14 +8,14 @@ use std::collections::HashSet;
 
 use zoo_common::error::{Class, Classify};
 
-use super::op::Op;
+use super::op::{Op, PadMode};
 use super::weight::{Role, Transform, Weight, WeightId};
 use super::window::Window;
 use super::{Activation, Graph, Node, NodeId, PoolKind, Shape, ShapeError};
 
 /// Sides of the image that nodes are checked on as they are wired: large enough for any network's windows, and a
 /// multiple of every network's strides.
-const NOMINAL_SIDE: usize = 512;
+pub(super) const NOMINAL_SIDE: usize = 512;
 
 /// Why a graph is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -218,6 +218,79 @@ impl Builder {
     pub fn linear(&mut self, name: &str, x: NodeId, out: usize, bias: bool) -> NodeId {
         let [weight, bias_id] = self.next();
         self.wire(name, Op::Linear { weight, bias: bias.then_some(bias_id), out }, &[x])
+    }
+
+    /// Group normalisation; weights `NAME.weight` and `NAME.bias`. `zero_init_last` as in [`Builder::batch_norm`].
+    pub fn group_norm(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        groups: usize,
+        eps: f32,
+        zero_init_last: bool,
+    ) -> NodeId {
+        let [weight, bias] = self.next();
+        let node = self.wire(name, Op::GroupNorm { weight, bias, groups, eps }, &[x]);
+        if let Some(weight) = self.weight_mut(weight) {
+            weight.role = Role::NormWeight { zero_init_last };
+        }
+        node
+    }
+
+    /// Every value times a constant.
+    pub fn scale(&mut self, name: &str, x: NodeId, factor: f32) -> NodeId {
+        self.wire(name, Op::Scale(factor), &[x])
+    }
+
+    /// Each pixel `factor`×`factor` times.
+    pub fn upsample(&mut self, name: &str, x: NodeId, factor: usize) -> NodeId {
+        self.wire(name, Op::Upsample { factor }, &[x])
+    }
+
+    /// A softmax over `parts` of pooled features ([`Op::Softmax`]).
+    pub fn softmax(&mut self, name: &str, x: NodeId, parts: usize, groups: usize) -> NodeId {
+        self.wire(name, Op::Softmax { parts, groups }, &[x])
+    }
+
+    /// Rows and columns around a map: `[top, bottom, left, right]`.
+    pub fn pad(&mut self, name: &str, x: NodeId, pads: [usize; 4], mode: PadMode) -> NodeId {
+        self.wire(name, Op::Pad { pads, mode }, &[x])
+    }
+
+    /// A map without some of its border: `[top, bottom, left, right]`.
+    pub fn crop(&mut self, name: &str, x: NodeId, crops: [usize; 4]) -> NodeId {
+        self.wire(name, Op::Crop { crops }, &[x])
+    }
+
+    /// timm's `BlurPool2d`: a binomial filter of `size` taps after mirroring the border, every `stride` pixels.
+    pub fn blur_pool(&mut self, name: &str, x: NodeId, size: usize, stride: usize) -> NodeId {
+        let pad = (stride.saturating_sub(1) + size.saturating_sub(1)) / 2;
+        let x = self.pad(&format!("{name}.pad"), x, [pad; 4], PadMode::Reflect);
+        self.wire(name, Op::Blur { size, stride }, &[x])
+    }
+
+    /// Blocks of pixels into channels.
+    pub fn space_to_depth(&mut self, name: &str, x: NodeId, block: usize) -> NodeId {
+        self.wire(name, Op::SpaceToDepth { block }, &[x])
+    }
+
+    /// A convolution along the channels of pooled features; weight `NAME.weight`.
+    pub fn channel_conv(&mut self, name: &str, x: NodeId, kernel: usize) -> NodeId {
+        let [weight] = self.next();
+        self.wire(name, Op::ChannelConv { weight, kernel }, &[x])
+    }
+
+    /// A convolution without bias whose experts are mixed by `routing`; weight `NAME.weight`.
+    pub fn cond_conv(
+        &mut self,
+        name: &str,
+        [x, routing]: [NodeId; 2],
+        experts: usize,
+        spec: ConvSpec,
+    ) -> NodeId {
+        let ConvSpec { out, groups, window, .. } = spec;
+        let [weight] = self.next();
+        self.wire(name, Op::CondConv { weight, experts, out, groups, window }, &[x, routing])
     }
 
     /// Gives a node a name that features can be asked for by.

@@ -10,6 +10,7 @@ mod builder;
 mod op;
 mod value;
 mod weight;
+mod widths;
 mod window;
 
 #[cfg(test)]
@@ -20,7 +21,7 @@ use zoo_common::error::{Class, Classify};
 pub use zoo_kernels::activation::{Activation, PoolKind};
 
 pub use builder::{BuildError, Builder, ConvSpec};
-pub use op::{Misfit, Op, Tensor};
+pub use op::{Misfit, Op, PadMode, Tensor};
 pub use value::ValueError;
 pub use weight::{Role, Transform, Weight, WeightId};
 pub use window::{MAX_WINDOW, Padding, Window};

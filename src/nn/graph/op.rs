@@ -6,7 +6,7 @@
 //! wildcard: the compiler names every place that a new operation needs.
 
 use super::weight::{Role, WeightId};
-use super::window::Window;
+use super::window::{MAX_WINDOW, Padding, Window};
 use super::{Activation, PoolKind, Shape};
 
 /// One operation. Each has exactly one output.
@@ -71,9 +71,91 @@ pub enum Op {
         /// Output features.
         out: usize,
     },
+    /// Normalisation over groups of channels and all pixels, by the image's own mean and variance. One input.
+    GroupNorm {
+        /// Scale `[c]`.
+        weight: WeightId,
+        /// Shift `[c]`.
+        bias: WeightId,
+        /// Groups of channels.
+        groups: usize,
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// Every value times a constant. One input.
+    Scale(f32),
+    /// Each pixel `factor`×`factor` times: nearest neighbour. One input.
+    Upsample {
+        /// Outputs for each pixel, along either side.
+        factor: usize,
+    },
+    /// Softmax over `parts` of a vector `[n, c, 1, 1]` (timm's `RadixSoftmax`). The input's channels are `groups` of
+    /// `parts` runs, the output's `parts` of `groups` runs. One input.
+    Softmax {
+        /// Values that share a sum of one.
+        parts: usize,
+        /// Outer groups of the input.
+        groups: usize,
+    },
+    /// Rows and columns around a map, which what follows sees as any others. One input.
+    Pad {
+        /// `[top, bottom, left, right]`.
+        pads: [usize; 4],
+        /// What they hold.
+        mode: PadMode,
+    },
+    /// A map without some rows and columns of its border. One input.
+    Crop {
+        /// `[top, bottom, left, right]`.
+        crops: [usize; 4],
+    },
+    /// A binomial filter over every channel by itself, without padding (timm's `BlurPool2d`, whose padding is
+    /// [`Op::Pad`]). One input.
+    Blur {
+        /// Taps along either side.
+        size: usize,
+        /// Pixels from an output to the next.
+        stride: usize,
+    },
+    /// Blocks of `block`×`block` pixels into channels: channel `(row · block + column) · c + channel`. One input.
+    SpaceToDepth {
+        /// Side of a block.
+        block: usize,
+    },
+    /// A convolution along the channels of `[n, c, 1, 1]`, zeros beyond the ends (efficient channel attention). One
+    /// input.
+    ChannelConv {
+        /// `[1, 1, k]`.
+        weight: WeightId,
+        /// Taps, an odd number.
+        kernel: usize,
+    },
+    /// A convolution whose filters are a mixture of experts' (CondConv). Two inputs: a map, and each expert's share
+    /// `[n, experts, 1, 1]`.
+    CondConv {
+        /// `[experts, out · in / groups · kh · kw]`.
+        weight: WeightId,
+        /// Experts.
+        experts: usize,
+        /// Output channels.
+        out: usize,
+        /// Groups; depthwise where it equals the input's channels.
+        groups: usize,
+        /// Geometry.
+        window: Window,
+    },
     /// Nothing: there to see the compiler name every reader that an operation needs (`tests/it/readers.rs`).
     #[cfg(zoo_extra_op)]
     Extra,
+}
+
+/// What rows and columns around a map hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PadMode {
+    /// Zeros.
+    Zero,
+    /// The map mirrored at its border pixels, which are not repeated.
+    Reflect,
 }
 
 /// A tensor that an operation reads: the last part of its state-dict name, its shape, what it is for.
@@ -109,7 +191,16 @@ impl Op {
                 std::iter::once(weight).chain(bias.as_mut()).collect()
             }
             Op::BatchNorm { weight, bias, mean, var, .. } => vec![weight, bias, mean, var],
-            Op::Input { .. }
+            Op::GroupNorm { weight, bias, .. } => vec![weight, bias],
+            Op::ChannelConv { weight, .. } | Op::CondConv { weight, .. } => vec![weight],
+            Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::Input { .. }
             | Op::Activation(_)
             | Op::Add
             | Op::Mul
@@ -146,7 +237,24 @@ impl Op {
                 vector("running_mean", channels, Role::RunningMean),
                 vector("running_var", channels, Role::RunningVar),
             ],
-            Op::Input { .. }
+            Op::GroupNorm { .. } => {
+                vec![vector("weight", channels, norm), vector("bias", channels, Role::Bias)]
+            }
+            Op::ChannelConv { kernel, .. } => vec![filter(vec![1, 1, *kernel])],
+            Op::CondConv { experts, out, groups, window, .. } => {
+                let [kh, kw] = window.kernel;
+                let fan_in = channels.checked_div(*groups).unwrap_or(0) * kh * kw;
+                let shape = vec![*experts, out * fan_in];
+                vec![Tensor { leaf: "weight", shape, role: Role::Filter { fan_in } }]
+            }
+            Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::Input { .. }
             | Op::Activation(_)
             | Op::Add
             | Op::Mul
@@ -172,6 +280,16 @@ impl Op {
             Op::Pool(PoolKind::Average { .. }, _) => "avg_pool".into(),
             Op::GlobalAveragePool => "global_avg_pool".into(),
             Op::Linear { .. } => "linear".into(),
+            Op::GroupNorm { .. } => "group_norm".into(),
+            Op::Scale(_) => "scale".into(),
+            Op::Upsample { .. } => "upsample".into(),
+            Op::Softmax { .. } => "softmax".into(),
+            Op::Pad { .. } => "pad".into(),
+            Op::Crop { .. } => "crop".into(),
+            Op::Blur { .. } => "blur".into(),
+            Op::SpaceToDepth { .. } => "space_to_depth".into(),
+            Op::ChannelConv { .. } => "channel_conv".into(),
+            Op::CondConv { .. } => "cond_conv".into(),
         }
     }
 
@@ -186,8 +304,17 @@ impl Op {
         };
         let [n, c, h, w] = first;
         let least = match self {
-            Op::Add | Op::Mul | Op::Concat => 2,
-            Op::Input { .. }
+            Op::Add | Op::Mul | Op::Concat | Op::CondConv { .. } => 2,
+            Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::Input { .. }
             | Op::Conv { .. }
             | Op::BatchNorm { .. }
             | Op::Activation(_)
@@ -232,6 +359,64 @@ impl Op {
                 Some(end) if end <= c && *len > 0 => Ok([n, *len, h, w]),
                 _ => misfit(format!("channels {start}..{} of {c}", start.saturating_add(*len))),
             },
+            Op::GroupNorm { groups, .. } => {
+                if *groups == 0 || !c.is_multiple_of(*groups) {
+                    return misfit(format!("{c} channels are not {groups} groups"));
+                }
+                Ok(first)
+            }
+            Op::Scale(_) => Ok(first),
+            Op::Upsample { factor } => match (h.checked_mul(*factor), w.checked_mul(*factor)) {
+                (Some(h), Some(w)) if *factor > 0 => Ok([n, c, h, w]),
+                _ => misfit(format!("{h}x{w} pixels, each {factor}x{factor} times")),
+            },
+            Op::Softmax { parts, groups } => match parts.checked_mul(*groups) {
+                _ if (h, w) != (1, 1) => misfit("a softmax takes pooled features"),
+                Some(runs) if runs > 0 && c.is_multiple_of(runs) => Ok(first),
+                _ => misfit(format!("{c} channels are not {groups} groups of {parts} parts")),
+            },
+            Op::Pad { pads, mode } => {
+                let [top, bottom, left, right] = *pads;
+                let most = pads.iter().copied().max().unwrap_or(0);
+                let few = match mode {
+                    PadMode::Zero => false,
+                    PadMode::Reflect => h.min(w) <= most,
+                };
+                if few || most > MAX_WINDOW {
+                    return misfit(format!("{h}x{w} pixels have no padding of {most}"));
+                }
+                Ok([n, c, h + top + bottom, w + left + right])
+            }
+            Op::Crop { crops: [top, bottom, left, right] } => {
+                let rest = |side: usize, a: &usize, b: &usize| {
+                    side.checked_sub(*a)?.checked_sub(*b).filter(|&rest| rest > 0)
+                };
+                match (rest(h, top, bottom), rest(w, left, right)) {
+                    (Some(h), Some(w)) => Ok([n, c, h, w]),
+                    _ => misfit(format!("nothing is left of {h}x{w} pixels")),
+                }
+            }
+            Op::Blur { size, stride } => windowed(&Window::square(*size, *stride, Padding::all(0)), first, c),
+            Op::SpaceToDepth { block } => {
+                if *block == 0 || !h.is_multiple_of(*block) || !w.is_multiple_of(*block) {
+                    return misfit(format!("{h}x{w} pixels are not blocks of {block}x{block}"));
+                }
+                Ok([n, c * block * block, h / block, w / block])
+            }
+            Op::ChannelConv { kernel, .. } => match (h, w) {
+                (1, 1) if kernel % 2 == 1 => Ok(first),
+                (1, 1) => misfit(format!("a kernel of {kernel} has no middle")),
+                _ => misfit("a convolution over channels takes pooled features"),
+            },
+            Op::CondConv { experts, out, groups, window, .. } => {
+                if *groups == 0 || !c.is_multiple_of(*groups) || !out.is_multiple_of(*groups) {
+                    return misfit(format!("{c} channels in and {out} out are not {groups} groups"));
+                }
+                match inputs {
+                    [_, share] if *share == [n, *experts, 1, 1] => windowed(window, first, *out),
+                    _ => misfit(format!("the routing is not one value for each of {experts} experts")),
+                }
+            }
             Op::GlobalAveragePool => Ok([n, c, 1, 1]),
             Op::Linear { out, .. } => match (h, w) {
                 (1, 1) if *out > 0 && c > 0 => Ok([n, *out, 1, 1]),
@@ -248,7 +433,19 @@ impl Op {
             |tensors: Vec<Tensor>| tensors.first().map_or(0, |t| t.shape.iter().map(|&d| d as u64).product());
         match self {
             Op::Conv { .. } | Op::Linear { .. } => filters(self.tensors(inputs)) * n * h * w,
-            Op::Input { .. }
+            // A mixed convolution counts for nothing, as in the figures of timm's pages (224 M for
+            // `tf_efficientnet_cc_b0_4e`, 1.25 for each multiply-add of its other convolutions).
+            Op::CondConv { .. } => 0,
+            Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::Input { .. }
             | Op::BatchNorm { .. }
             | Op::Activation(_)
             | Op::Add

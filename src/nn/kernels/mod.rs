@@ -8,7 +8,8 @@
 //!
 //! The order of the sum behind an output depends on the layer's shape and the [`Isa`] only: not on
 //! threads, tiles or time. [`ALGORITHMS_VERSION`] changes when a shape gets another order.
-
+//!
+#![doc = include_str!("README.md")]
 #![deny(
     clippy::wildcard_enum_match_arm,
     reason = "the compiler names every reader that a new activation needs"

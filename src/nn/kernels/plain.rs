@@ -173,3 +173,149 @@ pub fn global_avg_pool(input: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
         sum / (h * w).max(1) as f64
     });
 }
+
+/// Group norm of some of the groups: each minus its mean, over its standard deviation, both over all pixels of the
+/// group's channels; then a factor and an addend for each channel.
+pub fn group_norm(
+    input: Map<'_>,
+    [scale, shift]: [Src<'_>; 2],
+    (groups, eps): (usize, f32),
+    output: MapMut<'_>,
+    own: Range<usize>,
+) {
+    let ([h, w], each) = (input.size, input.channels / groups.max(1));
+    let count = (h * w * each).max(1) as f64;
+    for group in own {
+        let channels = group * each..(group + 1) * each;
+        let values = || {
+            let pixels = (0..h).flat_map(move |y| (0..w).map(move |x| (y, x)));
+            let channels = channels.clone();
+            pixels.flat_map(move |(y, x)| channels.clone().map(move |c| input.get(y, x, c)))
+        };
+        let mean = values().sum::<f64>() / count;
+        let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+        let factor = 1.0 / (variance + f64::from(eps)).sqrt();
+        for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
+            for c in channels.clone() {
+                let value = (input.get(y, x, c) - mean) * factor;
+                let value = value * f64::from(scale.get(c)) + f64::from(shift.get(c));
+                output.values.set((y * w + x) * output.pitch + c, value as f32);
+            }
+        }
+    }
+}
+
+/// Every value times a constant.
+pub fn scale(input: Map<'_>, factor: f32, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| input.get(y, x, c) * f64::from(factor));
+}
+
+/// Each pixel `factor`×`factor` times.
+pub fn upsample(input: Map<'_>, factor: usize, output: MapMut<'_>, rows: Range<usize>) {
+    let factor = factor.max(1);
+    output.fill(rows, |y, x, c| input.get(y / factor, x / factor, c));
+}
+
+/// A softmax over `parts`: the input's channels are `groups` of `parts` runs, the output's `parts` of `groups`.
+pub fn softmax(input: Map<'_>, [parts, groups]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+    let run = (input.channels / (parts * groups).max(1)).max(1);
+    output.fill(rows, |y, x, c| {
+        let (part, group, i) = (c / (groups * run), c / run % groups, c % run);
+        let value = |part: usize| input.get(y, x, (group * parts + part) * run + i);
+        let largest = (0..parts).map(value).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = (0..parts).map(|p| (value(p) - largest).exp()).sum();
+        (value(part) - largest).exp() / sum
+    });
+}
+
+/// Rows and columns around a map, the first `[rows, columns]` above and to the left: zeros, or the map mirrored.
+pub fn pad(input: Map<'_>, [top, left]: [usize; 2], reflect: bool, output: MapMut<'_>, rows: Range<usize>) {
+    let [h, w] = input.size;
+    // The position inside, or that of the mirrored one; none in a border of zeros.
+    let inside = |at: usize, before: usize, size: usize| match at.checked_sub(before) {
+        Some(i) if i < size => Some(i),
+        None if reflect => Some(before - at),
+        Some(i) if reflect => (2 * size).checked_sub(i + 2),
+        _ => None,
+    };
+    output.fill(rows, |y, x, c| match (inside(y, top, h), inside(x, left, w)) {
+        (Some(y), Some(x)) => input.get(y, x, c),
+        _ => 0.0,
+    });
+}
+
+/// A map without its first `[rows, columns]`.
+pub fn crop(input: Map<'_>, [top, left]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| input.get(y + top, x + left, c));
+}
+
+/// A binomial filter of `size` taps along either side, every `stride` pixels.
+pub fn blur(input: Map<'_>, [size, stride]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| {
+        let (mut sum, mut row) = (0.0, 1.0);
+        for ky in 0..size {
+            let mut weight = row;
+            for kx in 0..size {
+                sum += weight * input.get(y * stride + ky, x * stride + kx, c);
+                weight = next_binomial(weight, size, kx);
+            }
+            row = next_binomial(row, size, ky);
+        }
+        // The weights of a side add up to a power of two.
+        sum / 4f64.powi(size as i32 - 1)
+    });
+}
+
+/// `C(size - 1, k + 1)` from `C(size - 1, k)`, both times the same factor.
+fn next_binomial(value: f64, size: usize, k: usize) -> f64 {
+    value * (size - 1 - k) as f64 / (k + 1) as f64
+}
+
+/// Blocks of pixels into channels: channel `(row · block + column) · c + channel`.
+pub fn space_to_depth(input: Map<'_>, block: usize, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| {
+        let (place, channel) = (c / input.channels.max(1), c % input.channels.max(1));
+        input.get(y * block + place / block, x * block + place % block, channel)
+    });
+}
+
+/// A convolution along channels, zeros beyond the ends.
+pub fn channel_conv(input: Map<'_>, weight: Src<'_>, kernel: usize, output: MapMut<'_>, rows: Range<usize>) {
+    output.fill(rows, |y, x, c| {
+        let tap = |k: usize| {
+            let channel = (c + k).checked_sub(kernel / 2).filter(|&channel| channel < input.channels)?;
+            Some(f64::from(weight.get(k)) * input.get(y, x, channel))
+        };
+        (0..kernel).filter_map(tap).sum()
+    });
+}
+
+/// A convolution whose filters are the experts', each times its share; `weight` is
+/// `[experts, out · in / groups · kh · kw]`.
+pub fn cond_conv(
+    [input, routing]: [Map<'_>; 2],
+    weight: Src<'_>,
+    (taps, groups): (&Taps, usize),
+    output: MapMut<'_>,
+    rows: Range<usize>,
+) {
+    let ([kh, kw], per) = (taps.kernel, input.channels / groups.max(1));
+    let outputs = (output.channels / groups.max(1)).max(1);
+    let expert = output.channels * per * kh * kw;
+    let mixed = |at: usize| -> f64 {
+        let share = |e: usize| routing.get(0, 0, e) * f64::from(weight.get(e * expert + at));
+        (0..routing.channels).map(share).sum()
+    };
+    output.fill(rows, |y, x, out| {
+        let mut sum = 0.0;
+        for (ky, iy) in under(taps, 0, y, input.size[0]) {
+            for (kx, ix) in under(taps, 1, x, input.size[1]) {
+                for i in 0..per {
+                    let w = mixed(((out * per + i) * kh + ky) * kw + kx);
+                    sum += w * input.get(iy, ix, out / outputs * per + i);
+                }
+            }
+        }
+        sum
+    });
+}

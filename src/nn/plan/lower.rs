@@ -224,7 +224,17 @@ impl Lowering<'_> {
         let first = inputs.first().copied().unwrap_or(index);
         let kind = match &node.op {
             Op::Input { .. } => Kind::Image,
-            op @ (Op::Conv { .. }
+            op @ (Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::CondConv { .. }
+            | Op::Conv { .. }
             | Op::BatchNorm { .. }
             | Op::Activation(_)
             | Op::Add
@@ -261,6 +271,16 @@ impl Lowering<'_> {
             Op::Slice { start, .. } => self.push(index, Kind::Slice { start: *start }, first),
             Op::Pool(kind, window) => self.push(index, Kind::Pool(*kind, *window), first),
             Op::GlobalAveragePool => self.mean(index, first),
+            Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::CondConv { .. } => self.plain(index),
         }
     }
 

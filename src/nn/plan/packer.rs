@@ -86,7 +86,17 @@ impl<'a> Packer<'a> {
                 let Affine { scale, shift } = self.affine(&norm)?;
                 Ok([scale, shift].map(|values| self.vector(&values)).into())
             }
-            Op::Input { .. }
+            Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::CondConv { .. }
+            | Op::Input { .. }
             | Op::Conv { .. }
             | Op::Activation(_)
             | Op::Add

@@ -10,7 +10,7 @@ use zoo_kernels::conv::Taps;
 use zoo_kernels::plain;
 use zoo_kernels::split_even;
 
-use crate::graph::Op;
+use crate::graph::{Op, PadMode};
 
 use super::context::{ExecContext, FeatureMap, Region};
 use super::sizes::taps;
@@ -40,7 +40,7 @@ impl Plain {
             pitch: map.pitch(lanes),
         };
         let output = plain::MapMut {
-            // SAFETY: a part has its own rows, and writes no others.
+            // SAFETY: a part has its own rows, or its own channels of all, and writes no others.
             values: unsafe { ctx.write(&self.output) },
             size: self.output.size,
             channels: self.output.channels,
@@ -74,6 +74,36 @@ impl Plain {
                 plain::pool(input, pool, output, rows);
             }
             Op::GlobalAveragePool => plain::global_avg_pool(input, output, rows),
+            Op::GroupNorm { groups, eps, .. } => {
+                if let [Some(scale), Some(shift)] = [weight(0), weight(1)] {
+                    let own = split_even(*groups, parts, part);
+                    plain::group_norm(input, [scale, shift], (*groups, *eps), output, own);
+                }
+            }
+            Op::Scale(factor) => plain::scale(input, *factor, output, rows),
+            Op::Upsample { factor } => plain::upsample(input, *factor, output, rows),
+            Op::Softmax { parts, groups } => plain::softmax(input, [*parts, *groups], output, rows),
+            Op::Pad { pads: [top, _, left, _], mode } => {
+                let reflect = match mode {
+                    PadMode::Zero => false,
+                    PadMode::Reflect => true,
+                };
+                plain::pad(input, [*top, *left], reflect, output, rows);
+            }
+            Op::Crop { crops: [top, _, left, _] } => plain::crop(input, [*top, *left], output, rows),
+            Op::Blur { size, stride } => plain::blur(input, [*size, *stride], output, rows),
+            Op::SpaceToDepth { block } => plain::space_to_depth(input, *block, output, rows),
+            Op::ChannelConv { kernel, .. } => {
+                if let Some(weight) = weight(0) {
+                    plain::channel_conv(input, weight, *kernel, output, rows);
+                }
+            }
+            Op::CondConv { groups, window, .. } => {
+                if let (Some(weight), Some(routing)) = (weight(0), second.map(map)) {
+                    let geometry = (&taps(window, first.size), *groups);
+                    plain::cond_conv([input, routing], weight, geometry, output, rows);
+                }
+            }
         }
     }
 }

@@ -1,0 +1,207 @@
+//! Each operation against torch's values, by every engine: the reference, the plan, the plan without fusions.
+
+use candle_core::Device;
+use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, PadMode, Window};
+use zoo::nn::plan::{Isa, Plan};
+use zoo::nn::reference::Reference;
+use zoo::nn::seeded::{self, Seeded};
+use zoo::nn::weights::StateDict;
+
+/// Weights, the image's `[channels, height, width]`, its values, what is wired to it, and what torch 2.15 makes of it.
+struct Case<'a> {
+    weights: &'a [(&'a str, &'a [usize], &'a [f32])],
+    image: [usize; 3],
+    values: Vec<f32>,
+    wire: fn(&mut Builder, NodeId) -> NodeId,
+    torch: &'a [f32],
+}
+
+impl Case<'_> {
+    fn holds(self, what: &str) {
+        let (mut b, x) = Builder::for_image("one", self.image, 0);
+        (self.wire)(&mut b, x);
+        let graph = b.finish("op", "op").unwrap();
+        let weights: StateDict = self
+            .weights
+            .iter()
+            .map(|(name, shape, values)| ((*name).to_owned(), (shape.to_vec(), values.to_vec())))
+            .collect();
+        let [c, h, w] = self.image;
+        let close = |found: &[f32], engine: &str| {
+            assert_eq!(found.len(), self.torch.len(), "{what}, {engine}");
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6 * b.abs().max(1.0);
+            assert!(found.iter().zip(self.torch).all(near), "{what}, {engine}: {found:?}");
+        };
+        let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
+        close(&reference.logits(&self.values, [1, c, h, w]).unwrap(), "reference");
+        for isa in Isa::available() {
+            let plans = [
+                Plan::new(&graph, &weights, self.image, isa).unwrap(),
+                Plan::unfused(&graph, &weights, self.image, isa, &[graph.output()]).unwrap(),
+            ];
+            for (plan, threads) in plans.iter().flat_map(|plan| [(plan, 1), (plan, 3)]) {
+                let mut out = vec![f32::NAN; plan.outputs()];
+                plan.worker_on(threads).unwrap().logits(&self.values, &mut out).unwrap();
+                close(&out, &format!("{plan:?}, {threads} threads"));
+            }
+        }
+    }
+}
+
+fn count(to: usize) -> Vec<f32> {
+    (0..to).map(|i| i as f32).collect()
+}
+
+#[test]
+fn norms_and_gates_are_torchs() {
+    // F.group_norm(x, 2, weight, bias, 1e-5)
+    Case {
+        weights: &[("op.weight", &[4], &[1.0, 2.0, 3.0, 4.0]), ("op.bias", &[4], &[0.0, 1.0, 2.0, 3.0])],
+        image: [4, 2, 2],
+        values: count(16).into_iter().map(|i| i.powf(1.5) / 8.0).collect(),
+        wire: |b, x| b.group_norm("op", x, 2, 1e-5, false),
+        torch: &[
+            -1.228_598, -1.068_578, -0.775_993, -0.397_108, 1.103_128, 2.120_966, 3.246_421, 4.470_039,
+            -2.372_66, -1.244_922, -0.052_656, 1.200_816, 3.683_522, 5.507_108, 7.402_251, 9.366_346,
+        ],
+    }
+    .holds("group norm");
+    // timm's RadixSoftmax(2, 2)
+    Case {
+        weights: &[],
+        image: [8, 1, 1],
+        values: vec![0.0, 1.0, 2.0, -1.0, 0.5, 3.0, 1.0, -2.0],
+        wire: |b, x| b.softmax("op", x, 2, 2),
+        torch: &[0.119_203, 0.880_797, 0.377_541, 0.993_307, 0.880_797, 0.119_203, 0.622_459, 0.006_693],
+    }
+    .holds("softmax");
+    // F.conv1d over channels, padding 1
+    Case {
+        weights: &[("op.weight", &[1, 1, 3], &[0.5, 1.0, -0.25])],
+        image: [8, 1, 1],
+        values: vec![0.0, 1.0, 2.0, -1.0, 0.5, 3.0, 1.0, -2.0],
+        wire: |b, x| b.channel_conv("op", x, 3),
+        torch: &[-0.25, 0.5, 2.75, -0.125, -0.75, 3.0, 3.0, -1.5],
+    }
+    .holds("convolution over channels");
+    Case {
+        weights: &[],
+        image: [1, 1, 3],
+        values: vec![-1.0, 0.5, 8.0],
+        wire: |b, x| b.scale("op", x, 0.25),
+        torch: &[-0.25, 0.125, 2.0],
+    }
+    .holds("scale");
+}
+
+#[test]
+fn what_moves_pixels_is_torchs() {
+    // timm's BlurPool2d(1, 3, 2) and (1, 4, 2)
+    let blur = |size, torch: &[f32]| {
+        let wire: fn(&mut Builder, NodeId) -> NodeId =
+            if size == 3 { |b, x| b.blur_pool("op", x, 3, 2) } else { |b, x| b.blur_pool("op", x, 4, 2) };
+        Case { weights: &[], image: [1, 4, 4], values: count(16), wire, torch }.holds("blur");
+    };
+    blur(3, &[2.5, 4.0, 8.5, 10.0]);
+    blur(4, &[3.75, 4.5, 5.25, 6.75, 7.5, 8.25, 9.75, 10.5, 11.25]);
+    // F.pad(x, (1, 2, 2, 0), mode='reflect')
+    Case {
+        weights: &[],
+        image: [1, 3, 3],
+        values: vec![0.0, 1.0, 2.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0],
+        wire: |b, x| b.pad("op", x, [2, 0, 1, 2], PadMode::Reflect),
+        torch: &[
+            9.0, 8.0, 9.0, 10.0, 9.0, 8.0, 5.0, 4.0, 5.0, 6.0, 5.0, 4.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 5.0,
+            4.0, 5.0, 6.0, 5.0, 4.0, 9.0, 8.0, 9.0, 10.0, 9.0, 8.0,
+        ],
+    }
+    .holds("reflection");
+    Case {
+        weights: &[],
+        image: [1, 1, 2],
+        values: vec![3.0, 4.0],
+        wire: |b, x| b.pad("op", x, [1, 0, 0, 1], PadMode::Zero),
+        torch: &[0.0, 0.0, 0.0, 3.0, 4.0, 0.0],
+    }
+    .holds("zeros");
+    Case {
+        weights: &[],
+        image: [1, 3, 3],
+        values: count(9),
+        wire: |b, x| b.crop("op", x, [1, 0, 0, 1]),
+        torch: &[3.0, 4.0, 6.0, 7.0],
+    }
+    .holds("crop");
+    // timm's SpaceToDepth(4)
+    let pairs: Vec<f32> = (0..16).flat_map(|i| [i as f32, (i + 16) as f32]).collect();
+    Case {
+        weights: &[],
+        image: [2, 4, 4],
+        values: count(32),
+        wire: |b, x| b.space_to_depth("op", x, 4),
+        torch: &pairs,
+    }
+    .holds("space to depth");
+    // F.interpolate(x, scale_factor=2, mode='nearest')
+    Case {
+        weights: &[],
+        image: [1, 2, 2],
+        values: vec![0.0, 1.0, 4.0, 5.0],
+        wire: |b, x| b.upsample("op", x, 2),
+        torch: &[0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 4.0, 4.0, 5.0, 5.0, 4.0, 4.0, 5.0, 5.0],
+    }
+    .holds("nearest neighbour");
+}
+
+/// A network with every operation that no rule joins, between some that rules join.
+fn mixed(image: [usize; 3]) -> Graph {
+    let (mut b, x) = Builder::for_image("mixed", image, 5);
+    let spec = |out, groups| ConvSpec { out, groups, bias: false, window: Window::POINT };
+    let x = b.conv("stem", x, spec(8, 1));
+    let x = b.group_norm("gn", x, 4, 1e-5, false);
+    let x = b.activation("act", x, Activation::Silu);
+    let y = b.blur_pool("blur", x, 3, 2);
+    let y = b.upsample("up", y, 2);
+    let y = b.crop("crop", y, [0, 0, 1, 0]);
+    let y = b.pad("pad", y, [0, 0, 0, 1], PadMode::Zero);
+    let y = b.scale("scale", y, 0.5);
+    let x = b.add("add", &[x, y]);
+    let pooled = b.global_average_pool("mean", x);
+    let gate = b.channel_conv("eca", pooled, 3);
+    let gate = b.softmax("softmax", gate, 2, 2);
+    let x = b.mul("gate", x, gate);
+    let pooled = b.global_average_pool("route", x);
+    let shares = b.linear("routing", pooled, 3, true);
+    let shares = b.activation("shares", shares, Activation::Sigmoid);
+    let x = b.cond_conv("cond", [x, shares], 3, spec(12, 2));
+    let x = b.space_to_depth("s2d", x, 2);
+    let x = b.global_average_pool("gap", x);
+    b.linear("fc", x, 5, true);
+    b.finish("fc", "stem").unwrap()
+}
+
+#[test]
+fn operations_of_both_kinds_run_in_one_network() {
+    let image = [3, 6, 8];
+    let graph = mixed(image);
+    let weights = Seeded::new(&graph, 4);
+    let values = seeded::input(4, [1, 3, 6, 8]);
+    let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
+    let truth = reference.logits(&values, [1, 3, 6, 8]).unwrap();
+    for isa in Isa::available() {
+        let plan = Plan::new(&graph, &weights, image, isa).unwrap();
+        let bits = |threads: usize| {
+            let mut out = vec![f32::NAN; 5];
+            let mut worker = plan.worker_on(threads).unwrap();
+            worker.logits(&values, &mut out).unwrap();
+            worker.logits(&values, &mut out).unwrap();
+            out
+        };
+        let one = bits(1);
+        assert!(
+            one.iter().zip(&truth).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)),
+            "{isa}: {one:?} {truth:?}"
+        );
+        assert_eq!(one, bits(4), "{isa}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Adding an operation without teaching its readers does not compile: with `--cfg zoo_extra_op` the graph has one
+//! operation more, and the compiler must refuse every file that reads operations.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Every file with a `match` over operations, and how many it has.
+const READERS: &[(&str, usize)] = &[
+    ("src/nn/describe.rs", 1),
+    ("src/nn/graph/op.rs", 6),
+    ("src/nn/graph/widths.rs", 1),
+    ("src/nn/plan/lower.rs", 2),
+    ("src/nn/plan/packer.rs", 1),
+    ("src/nn/plan/plain.rs", 1),
+    ("src/nn/reference.rs", 1),
+];
+
+#[test]
+fn every_reader_of_an_operation_is_named_by_the_compiler() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["rustc", "--offline", "--color", "never", "-p", "zoo-nn", "--lib"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let said = cargo.args(["--", "--cfg", "zoo_extra_op"]).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let mut lines = said.lines();
+    let mut found: Vec<String> = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.starts_with("error[E0004]") && line.contains("Op::Extra") {
+            let place = lines.next().and_then(|l| l.trim().strip_prefix("--> ")).unwrap_or_default();
+            found.push(place.split(':').next().unwrap_or_default().to_owned());
+        }
+    }
+    for (file, count) in READERS {
+        let named = found.iter().filter(|f| f == file).count();
+        assert_eq!(named, *count, "{file}\n{said}");
+    }
+    let known = |f: &String| READERS.iter().any(|(file, _)| f == file);
+    assert!(found.iter().all(known), "a reader that this test does not know: {found:?}");
+}
