@@ -17,6 +17,7 @@ mod dpn;
 mod efficientnet;
 mod efficientnet_blocks;
 mod efficientnet_builder;
+mod gluon_xception;
 mod hrnet;
 mod inception;
 mod inception_resnet_v2;
@@ -24,6 +25,9 @@ mod inception_v3;
 mod inception_v4;
 mod layers;
 mod mobilenetv3;
+mod nas_cells;
+mod nasnet;
+mod pnasnet;
 mod pruned;
 mod regnet;
 mod res2net;
@@ -137,11 +141,14 @@ static FAMILIES: &[&dyn Offer] = &[
     &dla::FAMILY,
     &dpn::FAMILY,
     &efficientnet::FAMILY,
+    &gluon_xception::FAMILY,
     &hrnet::FAMILY,
     &inception_resnet_v2::FAMILY,
     &inception_v3::FAMILY,
     &inception_v4::FAMILY,
     &mobilenetv3::FAMILY,
+    &nasnet::FAMILY,
+    &pnasnet::FAMILY,
     &regnet::FAMILY,
     &res2net::FAMILY,
     &resnest::FAMILY,

@@ -132,3 +132,64 @@ fn block(b: &mut Builder, x: NodeId, name: &str, out: usize, stride: usize) -> N
     b.sort_weights(from, |weight| !weight.contains(".downsample."));
     b.add(&path("add"), &[y, shortcut])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The paths and dimensions of a published file, as `bit_models/BiT-M-R50x1-ILSVRC2012.npz` has them.
+    fn published() -> BTreeMap<String, Vec<usize>> {
+        let mut file = BTreeMap::new();
+        let mut add = |name: String, shape: &[usize]| file.insert(format!("resnet/{name}"), shape.to_vec());
+        add("root_block/standardized_conv2d/kernel".into(), &[7, 7, 3, 64]);
+        let mut input = 64;
+        for (block, units) in R50.into_iter().enumerate() {
+            let out = 256 << block;
+            for unit in 0..units {
+                let at = format!("block{}/unit{:02}", block + 1, unit + 1);
+                let mid = out / 4;
+                for (part, from, to, kernel) in [("a", input, mid, 1), ("b", mid, mid, 3), ("c", mid, out, 1)]
+                {
+                    add(format!("{at}/{part}/standardized_conv2d/kernel"), &[kernel, kernel, from, to]);
+                    for leaf in ["gamma", "beta"] {
+                        add(format!("{at}/{part}/group_norm/{leaf}"), &[from]);
+                    }
+                }
+                if unit == 0 {
+                    add(format!("{at}/a/proj/standardized_conv2d/kernel"), &[1, 1, input, out]);
+                }
+                input = out;
+            }
+        }
+        for leaf in ["gamma", "beta"] {
+            add(format!("group_norm/{leaf}"), &[2048]);
+        }
+        add("head/conv2d/kernel".into(), &[1, 1, 2048, 1000]);
+        add("head/conv2d/bias".into(), &[1000]);
+        file
+    }
+
+    #[test]
+    fn every_tensor_of_a_published_file_has_its_place() {
+        let graph = super::super::build("resnetv2_50x1_bit", 1000).unwrap();
+        let mut expected: BTreeMap<String, Vec<usize>> =
+            graph.weights.iter().map(|w| (w.name.clone(), w.shape.clone())).collect();
+        for (name, shape) in published() {
+            let timm = checkpoint_filter(&name).unwrap_or_else(|| panic!("{name}"));
+            let order: Vec<usize> = timm.permute.map_or((0..shape.len()).collect(), <[usize]>::to_vec);
+            let permuted: Vec<usize> = order.into_iter().map(|i| shape[i]).collect();
+            assert_eq!(expected.remove(&timm.name), Some(permuted), "{name} is {}", timm.name);
+        }
+        assert!(expected.is_empty(), "no tensor of the file is {expected:?}");
+        for other in [
+            "resnet/block1/unit01/d/group_norm/gamma",
+            "resnet/head/conv2d/scale",
+            "stem.conv.weight",
+            "resnet/",
+        ] {
+            assert_eq!(checkpoint_filter(other), None, "{other}");
+        }
+    }
+}

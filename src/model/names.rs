@@ -58,7 +58,7 @@ pub fn name_as(
         .collect();
     if !older.is_empty() {
         let pairs = older.iter().map(|(file, timm)| (file.clone(), timm.name.clone())).collect();
-        let named = renamed(checkpoint, graph, "published files of this architecture", pairs)?;
+        let named = renamed(checkpoint, graph, "older files of this architecture", pairs)?;
         for (_, timm) in older {
             if let Some(order) = timm.permute {
                 checkpoint.permute(&timm.name, order);

@@ -195,3 +195,24 @@ fn a_linear_layer_reads_as_the_convolution_it_is() {
     let read = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(read.tensor("fc.weight").unwrap().shape(), [1000, 512, 1, 1]);
 }
+
+#[test]
+fn a_permuted_tensor_reads_as_torch_permutes_it() {
+    let home = Home::new();
+    // torch.arange(24.).reshape(1, 2, 3, 4).permute(3, 2, 0, 1): HWIO to OIHW.
+    let values: Vec<u8> = (0..24u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1, 2, 3, 4], &values).unwrap();
+    std::fs::write(home.path("a.safetensors"), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+    let mut checkpoint = Checkpoint::open(&home.path("a.safetensors")).unwrap();
+    for wrong in [&[3, 2, 0][..], &[3, 2, 0, 0], &[4, 2, 0, 1]] {
+        assert!(!checkpoint.permute("w", wrong), "{wrong:?}");
+    }
+    assert!(!checkpoint.permute("v", &[3, 2, 0, 1]) && checkpoint.permute("w", &[3, 2, 0, 1]));
+    let tensor = checkpoint.tensors()[0].clone();
+    assert_eq!(tensor.shape, [4, 3, 1, 2]);
+    let bytes = checkpoint.bytes(&tensor).unwrap();
+    let found: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let truth: Vec<f32> = (0..24).map(|i| ((i % 2) * 12 + (i / 2 % 3) * 4 + i / 6) as f32).collect();
+    assert_eq!(found, truth);
+}

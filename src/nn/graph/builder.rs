@@ -300,6 +300,13 @@ impl Builder {
         }
     }
 
+    /// The same for the node of that name, where it was added by a function that does not know its tap.
+    pub fn tap_named(&mut self, node: &str, tap: &str) {
+        if let Some(n) = self.graph.nodes.iter_mut().find(|n| n.name == node) {
+            n.taps.push(tap.to_owned());
+        }
+    }
+
     /// How many weights there are so far, for [`Builder::sort_weights`].
     pub fn weights(&self) -> usize {
         self.graph.weights.len()

@@ -149,8 +149,12 @@ impl Depthwise {
                 let pixels = rest.min(count * self.ring.inside[1]);
                 let from = band.end * columns - rest;
                 rest -= pixels;
-                let prefetch =
-                    early.then(|| PrefetchTarget { at: output.part(from * pitch, 0), pitch, pixels });
+                // Below the map there are no outputs left.
+                let prefetch = (early && pixels > 0).then(|| PrefetchTarget {
+                    at: output.part(from * pitch, 0),
+                    pitch,
+                    pixels,
+                });
                 self.fill(ctx, channel, vectors, (cold, prefetch), (slot, row, count));
             }
             first = band.end;
