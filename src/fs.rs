@@ -4,7 +4,7 @@
 //! renamed, so that a reader sees the old bytes or the new ones and never half of them.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
@@ -56,9 +56,10 @@ pub fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) ->
 #[allow(clippy::disallowed_methods)]
 pub fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(at("open", path))?;
-    match file.metadata().map_err(at("look at", path))?.is_dir() {
-        true => Err(at("open", path)(io::ErrorKind::IsADirectory.into())),
-        false => Ok(file),
+    if file.metadata().map_err(at("look at", path))?.is_dir() {
+        Err(at("open", path)(io::ErrorKind::IsADirectory.into()))
+    } else {
+        Ok(file)
     }
 }
 
@@ -75,7 +76,13 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// Digest and length of a file, from one open descriptor.
 pub fn sha256(path: &Path) -> Result<(Sha256, u64)> {
-    let mut file = open(path)?;
+    sha256_of(&open(path)?, path)
+}
+
+/// Digest and length of an open file, from its first byte on; `path` is its name for messages. What is read through the
+/// same descriptor afterwards is what was hashed, whatever has been put in the file's place since.
+pub fn sha256_of(mut file: &File, path: &Path) -> Result<(Sha256, u64)> {
+    file.seek(SeekFrom::Start(0)).map_err(at("read", path))?;
     let (mut hasher, mut bytes, mut buffer) = (Hasher::new(), 0, vec![0; 1 << 20]);
     loop {
         let read = file.read(&mut buffer).map_err(at("read", path))?;
@@ -179,10 +186,8 @@ impl AtomicFile {
             let mode = std::fs::Permissions::from_mode(mode);
             temporary.as_file().set_permissions(mode).map_err(at("set permissions of", &target))?;
         }
-        let placed = match overwrite {
-            true => temporary.persist(&target),
-            false => temporary.persist_noclobber(&target),
-        };
+        let placed =
+            if overwrite { temporary.persist(&target) } else { temporary.persist_noclobber(&target) };
         placed.map_err(|e| at("write", &target)(e.error))?;
         Ok(())
     }

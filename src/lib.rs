@@ -30,3 +30,4 @@ pub use zoo_library::{checkpoint, error, fs, hash, image, nn, registry};
 
 pub use error::{Class, Classify, Error, Result};
 pub use hash::Sha256;
+pub use model::Network;

@@ -17,6 +17,7 @@ mod dpn;
 mod efficientnet;
 mod efficientnet_blocks;
 mod efficientnet_builder;
+pub mod facts;
 mod gluon_xception;
 mod hrnet;
 mod inception;
@@ -42,6 +43,8 @@ mod tresnet;
 mod vovnet;
 mod xception;
 mod xception_aligned;
+
+pub use facts::{Facts, facts};
 
 use crate::error::{Class, Classify};
 use crate::nn::graph::{BuildError, Graph};

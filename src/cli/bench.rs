@@ -1,13 +1,14 @@
 //! `zoo bench NAME`: how fast a model runs here, and where its time goes.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::model::{Bench, LayerTime};
+use crate::model::{Bench, LayerTime, ModelSpec};
 use crate::nn::plan::MAX_SIDE;
 use crate::registry::Registry;
 use crate::render::safe;
@@ -15,7 +16,7 @@ use crate::render::safe;
 /// Arguments of `zoo bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model, as `zoo list` names it, or an architecture; with stand-in weights unless the real ones are here
+    /// The model, as `zoo list` names it, a .safetensors file with its sidecar, or an architecture; with stand-in weights unless the real ones are here
     name: String,
     /// Threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -53,15 +54,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         Err(_) if crate::arch::names().contains(&args.name.as_str()) => {
             Bench::architecture(&args.name, size.unwrap_or([224; 2]))?
         }
+        Err(_) if ModelSpec::is_path(&args.name) => {
+            Bench::file(&ModelSpec::open(Path::new(&args.name))?, size)?
+        }
         Err(unknown) => return Err(unknown.into()),
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map_or_else(cores, usize::from);
     let latency = bench.latency(threads, args.runs as usize)?;
-    let rate = match args.seconds > 0.0 {
-        true => Some(bench.throughput(threads, Duration::from_secs_f64(args.seconds))?),
-        false => None,
-    };
+    let seconds = Duration::from_secs_f64(args.seconds);
+    let rate = if seconds.is_zero() { None } else { Some(bench.throughput(threads, seconds)?) };
     let layers = if args.layers { Some(bench.layers(args.runs as usize)?) } else { None };
 
     let [height, width] = bench.size();

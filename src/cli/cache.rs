@@ -135,10 +135,7 @@ fn verify(context: &mut Context, store: &Store, repair: bool, json: bool) -> Res
     let mut damaged = Vec::new();
     let mut whole = 0;
     for item in store.inventory()? {
-        match store.is_whole(&item)? {
-            true => whole += 1,
-            false => damaged.push(item),
-        }
+        if store.is_whole(&item)? { whole += 1 } else { damaged.push(item) }
     }
     if json {
         context.print_json(&damaged)?;
@@ -162,12 +159,11 @@ fn remove(context: &mut Context, store: &Store, items: &[Item], dry: bool, json:
             store.remove(item)?;
         }
     }
-    match json {
-        true => context.print_json(&items)?,
-        false => {
-            for item in items {
-                context.println(item.path.display().to_string())?;
-            }
+    if json {
+        context.print_json(&items)?
+    } else {
+        for item in items {
+            context.println(item.path.display().to_string())?;
         }
     }
     let total = items.iter().map(|i| i.bytes).sum();

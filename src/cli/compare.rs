@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Context, Status};
 use crate::error::Result;
-use crate::lint::macs;
+use crate::model::macs;
 use crate::registry::query::{FIELDS, Lookups};
 use crate::registry::{Entry, Registry};
 use crate::render::entry::to_json;

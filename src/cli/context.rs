@@ -25,8 +25,8 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub lock: Vec<PathBuf>,
     /// How progress is shown on stderr
-    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto)]
-    pub progress: Progress,
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
     /// No progress and no notes
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -34,7 +34,7 @@ pub struct Globals {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Progress {
+pub enum ProgressMode {
     /// Bars on a terminal, plain lines elsewhere
     Auto,
     /// A line now and then
@@ -150,9 +150,9 @@ impl Context {
 
     /// Notes on what was left out of a file, the first few of them.
     pub fn warn(&self, problems: &crate::registry::tree::Problems) {
-        const SHOWN: usize = 20;
-        problems.iter().take(SHOWN).for_each(|p| self.note(&format!("warning: {p}")));
-        let more = (problems.iter().len() + problems.left_out()).saturating_sub(SHOWN);
+        const MAX_SHOWN: usize = 20;
+        problems.iter().take(MAX_SHOWN).for_each(|p| self.note(&format!("warning: {p}")));
+        let more = (problems.iter().len() + problems.left_out()).saturating_sub(MAX_SHOWN);
         if more > 0 {
             self.note(&format!("warning: and {more} more; `zoo lint` tells all"));
         }

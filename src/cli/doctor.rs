@@ -39,16 +39,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         other_caches(),
         network(context),
     ];
-    match args.json {
-        true => context.print_json(&checks)?,
-        false => {
-            for check in &checks {
-                let mark = if check.ok { "ok" } else { "missing" };
-                let found = crate::render::safe::terminal(&check.found);
-                context.println(format!("{mark:<8} {:<12} {found}", check.name))?;
-                if !check.ok {
-                    context.println(format!("{:<21} needed for {}", "", check.needed_for))?;
-                }
+    if args.json {
+        context.print_json(&checks)?
+    } else {
+        for check in &checks {
+            let mark = if check.ok { "ok" } else { "missing" };
+            let found = crate::render::safe::terminal(&check.found);
+            context.println(format!("{mark:<8} {:<12} {found}", check.name))?;
+            if !check.ok {
+                context.println(format!("{:<21} needed for {}", "", check.needed_for))?;
             }
         }
     }
@@ -67,13 +66,13 @@ fn cache(store: &Store) -> Check {
 }
 
 /// The largest file of the registry is 1.9 GB, and its conversion takes as much again.
-const ROOM: u64 = 4_000_000_000;
+const MIN_FREE_SPACE: u64 = 4_000_000_000;
 
 fn room(store: &Store) -> Check {
     let (ok, found) = match rustix::fs::statvfs(store.home()) {
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-            (free >= ROOM, format!("{} free", bytes(free)))
+            (free >= MIN_FREE_SPACE, format!("{} free", bytes(free)))
         }
         Err(error) => (false, error.to_string()),
     };
@@ -115,9 +114,10 @@ fn other_caches() -> Check {
     let caches = OtherCaches::from_env();
     let there: Vec<_> =
         [caches.torch, caches.hugging_face].into_iter().flatten().filter(|p| p.is_dir()).collect();
-    let found = match there.is_empty() {
-        true => "neither torch's nor Hugging Face's is here".to_owned(),
-        false => there.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
+    let found = if there.is_empty() {
+        "neither torch's nor Hugging Face's is here".to_owned()
+    } else {
+        there.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
     };
     Check { name: "other caches", ok: true, found, needed_for: "not downloading twice" }
 }
@@ -126,10 +126,8 @@ fn network(context: &Context) -> Check {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let proxies: Vec<_> = names.iter().filter(|n| set(n)).copied().collect();
-    let mut found = match context.globals.offline {
-        true => "ruled out by `--offline`".to_owned(),
-        false => "allowed".to_owned(),
-    };
+    let mut found =
+        if context.globals.offline { "ruled out by `--offline`".to_owned() } else { "allowed".to_owned() };
     if !proxies.is_empty() {
         found = format!("{found}, through {}", proxies.join(", "));
     }

@@ -42,7 +42,7 @@ enum Format {
 }
 
 /// What one entry's fetch came to.
-struct Got {
+struct FetchedEntry {
     source: Fetched,
     converted: Option<Weights>,
 }
@@ -61,7 +61,7 @@ struct Row {
 }
 
 /// Files at once: enough to hide a server's latency, few enough to be polite.
-const PARALLEL: usize = 4;
+const MAX_PARALLEL: usize = 4;
 
 /// Fetches every name, then says where the files are.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
@@ -82,12 +82,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             Err(error) => failed.push(error),
         }
     }
-    match args.json {
-        true => context.print_json(&rows)?,
-        false => {
-            for row in &rows {
-                context.println(row.path.display().to_string())?;
-            }
+    if args.json {
+        context.print_json(&rows)?
+    } else {
+        for row in &rows {
+            context.println(row.path.display().to_string())?;
         }
     }
     for row in &rows {
@@ -115,7 +114,7 @@ fn all<T: Send>(entries: &[&Entry], work: impl Fn(&Entry) -> T + Sync) -> Vec<T>
         }
     };
     let mut results = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..PARALLEL.min(entries.len())).map(|_| scope.spawn(worker)).collect();
+        let threads: Vec<_> = (0..MAX_PARALLEL.min(entries.len())).map(|_| scope.spawn(worker)).collect();
         let joined = threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
         joined.flatten().collect::<Vec<_>>()
     });
@@ -123,13 +122,13 @@ fn all<T: Send>(entries: &[&Entry], work: impl Fn(&Entry) -> T + Sync) -> Vec<T>
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn get(args: &Args, store: &Store, entry: &Entry) -> Result<Got> {
+fn get(args: &Args, store: &Store, entry: &Entry) -> Result<FetchedEntry> {
     match (args.format, args.mirror_layout) {
         (Format::Safetensors, false) => {
-            let weights = store.weights(entry)?;
-            Ok(Got { source: weights.source.clone(), converted: Some(weights) })
+            let weights = store.weights(&Request::of(entry))?;
+            Ok(FetchedEntry { source: weights.source.clone(), converted: Some(weights) })
         }
-        _ => Ok(Got { source: store.fetch(&Request::of(entry))?, converted: None }),
+        _ => Ok(FetchedEntry { source: store.fetch(&Request::of(entry))?, converted: None }),
     }
 }
 
@@ -147,8 +146,8 @@ fn handed_out(format: Format, entry: &Entry) -> String {
 }
 
 /// Copies the file to where it is wanted.
-fn place(args: &Args, entry: &Entry, got: Got) -> Result<Row> {
-    let Got { source, converted } = got;
+fn place(args: &Args, entry: &Entry, got: FetchedEntry) -> Result<Row> {
+    let FetchedEntry { source, converted } = got;
     let kept = converted.as_ref().map_or(&source.path, |w| &w.safetensors);
     let path = match (&args.to, args.mirror_layout) {
         (None, _) => kept.clone(),

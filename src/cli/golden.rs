@@ -1,17 +1,18 @@
 //! `zoo golden record NAME`, and `zoo verify --dataset golden`: timm's logits on record, and the comparison with
 //! them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::chosen::Chosen;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::model::{EngineKind, Loader};
-use crate::registry::{Entry, Registry};
+use crate::model::{EngineKind, Loader, ModelSpec};
+use crate::registry::Registry;
 use crate::render::golden_script::script;
 use crate::render::safe;
 use crate::render::table::{Column, Table};
 use crate::store::{Request, Store};
-use crate::verify::golden::{Checked, Level, Record, SCHEMA, check};
+use crate::verify::golden::{Checked, GoldenLevel, GoldenRecord, SCHEMA, Subject, check};
 
 /// Arguments of `zoo golden`.
 #[derive(Debug, clap::Args)]
@@ -41,18 +42,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
     let entry = registry.resolve(name)?;
     let store = context.store()?;
-    let loader = Loader { store: &store, engine: EngineKind::default(), weights: weights.as_deref() };
-    let model = loader.prepare(entry)?;
+    let spec = ModelSpec::of(entry)?;
+    let spec = weights.iter().fold(spec, |spec, path| spec.with_weights(path));
+    let model = Loader { store: &store, engine: EngineKind::default() }.prepare(&spec)?;
     let tensors_sha256 = model.provenance().tensors_sha256;
     if let Some(from) = from {
-        let kept = Record::open(from, tensors_sha256)?.keep(store.home())?;
+        let kept = GoldenRecord::open(from, tensors_sha256)?.keep(store.home())?;
         context.note(&format!("kept as `{}`; `zoo verify {name} --dataset golden` compares", kept.display()));
         return Ok(Status::Success);
     }
-    let arch = entry.zoo.arch.as_deref().unwrap_or_default();
+    let arch = &spec.arch;
     let file = format!("{}.timm.safetensors", entry.name.replace(['/', '\\'], "_"));
     let size = model.preprocess().size.height;
-    context.print(script(arch, model.classes(), &file, tensors_sha256, size))?;
+    context.print(script(arch, model.labels().len(), &file, tensors_sha256, size))?;
     let from = safe::shell(&model.provenance().path.display().to_string()).into_owned();
     context.note(&format!("first: zoo convert {from} --arch {arch} -o {file}"));
     context.note(&format!("then: python script.py > out.json && zoo golden record {name} --from out.json"));
@@ -61,32 +63,35 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 
 /// Compares models with what is on record; `unknown` is exit 5, another result than timm's exit 1.
 pub(super) fn verify(
-    entries: &[&Entry],
+    models: Vec<Chosen<'_>>,
     engine: EngineKind,
-    weights: Option<&Path>,
     store: &Store,
     json: bool,
     context: &mut Context,
 ) -> Result<Status> {
-    let loader = Loader { store, engine, weights };
-    let mut results = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let here = weights.is_some() || store.cached_file(&Request::of(entry))?.is_some();
-        results.push(check(entry, &loader, store.home(), here)?);
+    let loader = Loader { store, engine };
+    let mut results = Vec::with_capacity(models.len());
+    for model in &models {
+        let (arch, here) = match model {
+            Chosen::Entry(entry, weights) => {
+                let here = weights.is_some() || store.cached_file(&Request::of(entry))?.is_some();
+                (entry.zoo.arch.as_deref(), here)
+            }
+            Chosen::File(spec) => (Some(spec.arch.as_str()), true),
+        };
+        let spec = if here { Some(model.spec()?) } else { None };
+        results.push(check(&Subject { name: model.name(), arch, spec }, &loader, store.home())?);
     }
-    match json {
-        true => {
-            context.print_json(&serde_json::json!({"schema": SCHEMA, "results": results}))?;
-        }
-        false => print(&results, context)?,
+    if json {
+        context.print_json(&serde_json::json!({"schema": SCHEMA, "results": results}))?;
+    } else {
+        print(&results, context)?;
     }
     if results.iter().any(|r| r.agrees == Some(false)) {
         return Ok(Status::No);
     }
-    match results.iter().any(|r| r.level == Level::Unknown) {
-        true => Ok(Status::Undecided),
-        false => Ok(Status::Success),
-    }
+    let unknown = results.iter().any(|r| r.level == GoldenLevel::Unknown);
+    Ok(if unknown { Status::Undecided } else { Status::Success })
 }
 
 fn print(results: &[Checked], context: &mut Context) -> Result<()> {
@@ -114,7 +119,7 @@ fn print(results: &[Checked], context: &mut Context) -> Result<()> {
         table.fit(width);
     }
     context.print(table.terminal(context.color))?;
-    if let Some(unknown) = results.iter().find(|r| r.level == Level::Unknown) {
+    if let Some(unknown) = results.iter().find(|r| r.level == GoldenLevel::Unknown) {
         context
             .note(&format!("`zoo golden record {}` says how to put timm's logits on record", unknown.model));
     }
@@ -122,9 +127,9 @@ fn print(results: &[Checked], context: &mut Context) -> Result<()> {
 }
 
 /// What `--dataset golden` cannot be asked with.
-pub(super) fn refuse(asked: &[(&str, bool)]) -> Result<()> {
-    match asked.iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
+pub(super) fn refuse(given: &[&str]) -> Result<()> {
+    match given.first() {
+        Some(option) => {
             Err(Error::usage(format!("`--dataset golden` has no images, so not with `{option}`")))
         }
         None => Ok(()),

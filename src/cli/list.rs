@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Classify, Error, Result};
-use crate::lint::macs;
+use crate::model::macs;
 use crate::registry::query::{FIELDS, Lookups, Pattern, Query, Row, Sort, field};
 use crate::registry::{Entry, Error as RegistryError, Registry};
 use crate::render::entry::to_json;

@@ -4,6 +4,7 @@
 mod bench;
 mod cache;
 mod card;
+mod chosen;
 mod cite;
 mod compare;
 mod completions;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use context::{Context, Globals, Progress};
+pub use context::{Context, Globals, ProgressMode};
 
 use crate::error::{Error, Result};
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use super::Context;
+use crate::arch::facts::DEFAULT_CLASSES;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::rename::{self, Rules};
 use crate::error::{Class, Classify, Error, Result};
 use crate::hash::Sha256;
-use crate::model::{CLASSES, Fit, Renamed, fit};
+use crate::model::{BoundWeights, Renamed, bind_weights};
 use crate::nn::graph::Graph;
 use crate::{arch, fs};
 
@@ -88,7 +89,7 @@ impl Naming {
             }
         }
         let Some(arch) = &self.arch else { return Ok((checkpoint, outcome)) };
-        let graph = arch::build(arch, CLASSES)?;
+        let graph = arch::build(arch, DEFAULT_CLASSES)?;
         let path = checkpoint.path().to_owned();
         if let Some(prefix) = prefix(arch, &graph, &checkpoint)? {
             let cut = |name: &str| Some((name.to_owned(), name.strip_prefix(&prefix)?.to_owned()));
@@ -97,7 +98,8 @@ impl Naming {
             context.note(&format!("note: `{prefix}` cut off every name: under it is all of `{arch}`"));
         }
         let build = |classes| Ok::<_, Error>(arch::build(arch, classes)?);
-        let Fit { graph, weights, ignored, renamed } = fit(graph, checkpoint, &path, None, build)?;
+        let BoundWeights { graph, weights, ignored, renamed } =
+            bind_weights(graph, checkpoint, &path, None, build)?;
         let mut checkpoint = weights.into_checkpoint();
         outcome.scheme = renamed.as_ref().map(|r| r.scheme);
         notes(arch, graph.classes, renamed.as_ref(), &ignored, context);
@@ -210,7 +212,7 @@ fn is_the_same(arch: &str) -> bool {
 
 fn notes(arch: &str, classes: usize, renamed: Option<&Renamed>, ignored: &[String], context: &Context) {
     let of = match classes {
-        CLASSES => format!("`{arch}`"),
+        DEFAULT_CLASSES => format!("`{arch}`"),
         _ => format!("`{arch}` with a classifier of {classes} classes"),
     };
     match renamed {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::chosen::Chosen;
 use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::render::{npy, safe};
 /// Arguments of `zoo predict`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model, as `zoo list` names it
+    /// The model, as `zoo list` names it, or a .safetensors file with its sidecar .json
     name: String,
     /// Image files; `-` reads one from standard input
     #[arg(required = true, value_name = "IMAGE")]
@@ -50,8 +51,8 @@ struct Answer {
 #[derive(Debug, serde::Serialize)]
 struct Named {
     index: usize,
-    label: Option<&'static str>,
-    wnid: Option<&'static str>,
+    label: Option<String>,
+    wnid: Option<String>,
     prob: f64,
     logit: f32,
 }
@@ -70,10 +71,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         fs::metadata(path)?;
     }
     let registry = Registry::open(&context.globals.registry)?;
-    let entry = registry.resolve(&args.name)?;
+    let spec = Chosen::find(&args.name, args.weights.as_deref(), &registry)?.spec()?;
     let store = context.store()?;
-    let loader = Loader { store: &store, engine: args.engine, weights: args.weights.as_deref() };
-    let model = loader.load(entry)?;
+    let model = Loader { store: &store, engine: args.engine }.load(&spec)?;
+    // One picture after another, each on all cores.
+    let model = model.with_threads(std::thread::available_parallelism().map_or(1, usize::from));
     if let Some(renamed) = model.renamed() {
         context.note(&format!("note: {renamed}"));
     }
@@ -89,18 +91,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         })?;
         answers.push(Answer {
             image: name,
-            model: entry.name.clone(),
+            model: spec.name.clone(),
             top: guesses(&logits, args.top).iter().map(|g| named(&model, g)).collect(),
         });
         rows.push(logits);
     }
     if let Some(path) = &args.logits {
-        let shape = [rows.len(), model.classes()];
+        let shape = [rows.len(), model.labels().len()];
         fs::write_atomic(path, &npy::float32(&shape, rows.into_iter().flatten()))?;
     }
-    match args.json {
-        true => context.print_json(&answers)?,
-        false => context.print(text(&answers))?,
+    if args.json {
+        context.print_json(&answers)?;
+    } else {
+        context.print(text(&answers))?;
     }
     Ok(Status::Success)
 }
@@ -120,11 +123,11 @@ fn bytes(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn named(model: &Model, guess: &Guess) -> Named {
-    let label = model.label(guess.index);
+    let label = model.labels().get(guess.index);
     Named {
         index: guess.index,
-        label: label.map(|l| l.words),
-        wnid: label.map(|l| l.wnid),
+        label: label.map(|l| l.text.clone()),
+        wnid: label.and_then(|l| l.id.clone()),
         prob: guess.prob,
         logit: guess.logit,
     }
@@ -137,8 +140,8 @@ fn text(answers: &[Answer]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{}", safe::terminal(&answer.image));
         for named in &answer.top {
-            let label = named.label.map_or_else(|| format!("class {}", named.index), str::to_owned);
-            let wnid = named.wnid.unwrap_or("");
+            let label = named.label.clone().unwrap_or_else(|| format!("class {}", named.index));
+            let (label, wnid) = (safe::terminal(&label), named.wnid.as_deref().unwrap_or(""));
             let _ = writeln!(out, "  {:6.2} %  {:>4}  {wnid}  {label}", named.prob * 100.0, named.index);
         }
     }

@@ -8,28 +8,28 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::context::{Globals, Progress as Kind};
+use super::context::{Globals, ProgressMode};
 use super::interrupt;
 use crate::render::safe;
-use crate::store::{Event, Progress, Silent};
+use crate::store::{Event, NullProgress, Progress};
 
 /// The sink that the options ask for.
 pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
     interrupt::watch();
     match (globals.quiet, globals.progress) {
-        (true, _) | (_, Kind::None) => Arc::new(Quiet),
-        (_, Kind::Json) => Arc::new(Json::default()),
-        (_, Kind::Auto) if std::io::stderr().is_terminal() => Arc::new(Bars::default()),
-        (_, Kind::Auto | Kind::Plain) => Arc::new(Plain::default()),
+        (true, _) | (_, ProgressMode::None) => Arc::new(Hidden),
+        (_, ProgressMode::Json) => Arc::new(Json::default()),
+        (_, ProgressMode::Auto) if std::io::stderr().is_terminal() => Arc::new(Bars::default()),
+        (_, ProgressMode::Auto | ProgressMode::Plain) => Arc::new(Plain::default()),
     }
 }
 
 /// Shows nothing and still listens for Ctrl-C.
-struct Quiet;
+struct Hidden;
 
-impl Progress for Quiet {
+impl Progress for Hidden {
     fn event(&self, event: Event<'_>) {
-        Silent.event(event);
+        NullProgress.event(event);
     }
 
     fn cancelled(&self) -> bool {
@@ -44,7 +44,7 @@ struct Json {
 }
 
 /// Between two JSON lines about the same file's bytes.
-const BREATH: Duration = Duration::from_millis(250);
+const JSON_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Json {
     /// Whether this event is worth a line: of a file's bytes, four a second are.
@@ -52,7 +52,7 @@ impl Json {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Advanced { name, .. } => match last.get_mut(*name) {
-                Some(last) if last.elapsed() < BREATH => false,
+                Some(last) if last.elapsed() < JSON_INTERVAL => false,
                 Some(last) => {
                     *last = Instant::now();
                     true

@@ -46,9 +46,10 @@ impl Written {
 
 /// Prints a report as JSON, or as a table with its remarks.
 pub(super) fn print(report: &Report, json: bool, context: &mut Context) -> Result<()> {
-    match json {
-        true => context.print(safe::json(&report.to_json()).as_ref()),
-        false => context.print(verdict::terminal(report, context.width, context.color)),
+    if json {
+        context.print(safe::json(&report.to_json()).as_ref())
+    } else {
+        context.print(verdict::terminal(report, context.width, context.color))
     }
 }
 
@@ -142,8 +143,5 @@ pub(super) fn status(report: &Report, strict: bool) -> Status {
         return Status::No;
     }
     let open = |r: &ModelResult| matches!(r.verdict, Verdict::Consistent | Verdict::NoClaim);
-    match strict && report.results.iter().any(open) {
-        true => Status::Undecided,
-        false => Status::Success,
-    }
+    if strict && report.results.iter().any(open) { Status::Undecided } else { Status::Success }
 }

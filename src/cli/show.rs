@@ -2,7 +2,7 @@
 
 use super::{Context, Status};
 use crate::error::{Class, Classify, Result};
-use crate::lint::macs;
+use crate::model::macs;
 use crate::nn::describe::{Description, describe};
 use crate::registry::format::{Record, document, fields};
 use crate::registry::query::Lookups;

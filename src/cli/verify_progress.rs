@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::context::{Globals, Progress as Kind};
+use super::context::{Globals, ProgressMode};
 use super::interrupt;
 use crate::render::safe;
 use crate::verify::Progress;
@@ -15,14 +15,14 @@ use crate::verify::judge::Counts;
 use crate::verify::stats::{Interval, Percent};
 
 /// Between two plain lines.
-const PAUSE: Duration = Duration::from_secs(5);
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between two JSON lines.
-const BREATH: Duration = Duration::from_millis(500);
+const JSON_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The sink that the options ask for.
 pub(super) struct Shown {
-    kind: Kind,
+    kind: ProgressMode,
     quiet: bool,
     model: RefCell<String>,
     /// Images of the run, and those on record when it began.
@@ -37,12 +37,12 @@ impl Shown {
     pub(super) fn new(globals: &Globals) -> Self {
         interrupt::watch();
         let kind = match globals.progress {
-            Kind::Auto if !std::io::stderr().is_terminal() => Kind::Plain,
+            ProgressMode::Auto if !std::io::stderr().is_terminal() => ProgressMode::Plain,
             kind => kind,
         };
         let now = Cell::new(Instant::now());
         Shown {
-            kind: if globals.quiet { Kind::None } else { kind },
+            kind: if globals.quiet { ProgressMode::None } else { kind },
             quiet: globals.quiet,
             model: RefCell::default(),
             total: Cell::new(0),
@@ -89,14 +89,14 @@ impl Progress for Shown {
         self.last.set(Instant::now());
         let resumed = if done > 0 { format!(", {done} of them on record") } else { String::new() };
         match self.kind {
-            Kind::None => {}
-            Kind::Json => {
+            ProgressMode::None => {}
+            ProgressMode::Json => {
                 let value =
                     serde_json::json!({"event": "started", "model": model, "done": done, "total": total});
                 let _ = writeln!(std::io::stderr(), "{value}");
             }
-            Kind::Plain => self.line(&format!("{model}: {total} images{resumed}")),
-            Kind::Auto => {
+            ProgressMode::Plain => self.line(&format!("{model}: {total} images{resumed}")),
+            ProgressMode::Auto => {
                 let template = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
                 let style =
                     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -111,8 +111,8 @@ impl Progress for Shown {
     fn advanced(&self, done: usize, counts: Counts, interval: Interval) {
         let total = self.total.get();
         match self.kind {
-            Kind::None => {}
-            Kind::Json if self.is_due(BREATH) => {
+            ProgressMode::None => {}
+            ProgressMode::Json if self.is_due(JSON_INTERVAL) => {
                 let value = serde_json::json!({
                     "event": "advanced", "model": *self.model.borrow(), "done": done, "total": total,
                     "top1": Percent::of(counts.top1, counts.n), "interval": [interval.low, interval.high],
@@ -120,13 +120,13 @@ impl Progress for Shown {
                 });
                 let _ = writeln!(std::io::stderr(), "{value}");
             }
-            Kind::Plain if self.is_due(PAUSE) => {
+            ProgressMode::Plain if self.is_due(PLAIN_INTERVAL) => {
                 let eta = self.eta(done).map_or(String::new(), |s| format!(", {s} s to go"));
                 let model = self.model.borrow();
                 self.line(&format!("{model}: {done} of {total}, {}{eta}", standing(counts, interval)));
             }
-            Kind::Json | Kind::Plain => {}
-            Kind::Auto => {
+            ProgressMode::Json | ProgressMode::Plain => {}
+            ProgressMode::Auto => {
                 if let Some(bar) = &*self.bar.borrow() {
                     bar.set_message(standing(counts, interval));
                     bar.set_position(done as u64);

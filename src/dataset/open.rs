@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::error::{Error, Result};
 use super::{Classes, Dataset, Homes, layout};
-use crate::hash::Sha256;
 use crate::registry::{DatasetEntry, LabelRule};
 use crate::store::{Request, Store};
 
@@ -42,20 +41,7 @@ fn fetch(entry: &DatasetEntry, store: &Store) -> Result<layout::Listing> {
     let mut paths = Vec::new();
     let mut expected = std::collections::BTreeMap::new();
     for source in &entry.sources {
-        let lines: Option<Vec<_>> =
-            source.files.iter().map(|f| Some(format!("{}  {}\n", f.sha256?, f.name()))).collect();
-        // The digest of a set is that of what `sha256sum` prints for its files, sorted by name.
-        let pinned = lines.filter(|l| !l.is_empty()).map(|mut lines| {
-            lines.sort_by(|a, b| a.get(66..).cmp(&b.get(66..)));
-            Sha256::of(lines.concat().as_bytes())
-        });
-        let request = Request {
-            name: entry.name.clone(),
-            sources: vec![source.url.clone()],
-            sha256: source.sha256.or(pinned),
-            prefix: None,
-            size: None,
-        };
+        let request = Request::of_set(&entry.name, source);
         expected.extend(source.files.iter().filter_map(|f| Some((f.name().to_owned(), f.sha256?))));
         for file in store.fetch_set(&request)?.files {
             if let Some(expected) = expected.remove(&file.name).filter(|e| *e != file.sha256) {

@@ -2,7 +2,7 @@
 //!
 //! In: a [`Subject`] (pages as positioned trees, with what is known of their weights). Out: a [`Report`]:
 //! findings in the order of the files, each with its rule, place, what was found and what was expected.
-//! Called by `zoo lint`; `zoo list` and `zoo show` take [`macs`] from here.
+//! Called by `zoo lint`.
 //!
 //! | file | what it knows |
 //! | --- | --- |
@@ -34,7 +34,6 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
-pub use computed::{Computed, computed, macs};
 pub use rule::{Finding, Rule, Severity};
 pub use rules::{RULES, find};
 pub use subject::{Page, Subject, known};

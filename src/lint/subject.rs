@@ -7,7 +7,8 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use super::computed::{Architectures, Computed};
+use super::computed::Architectures;
+use crate::arch::Facts;
 use crate::registry::format::{Index, Record};
 use crate::registry::tree::{Problems, View};
 use crate::registry::{Entry, Registry, Result, ZooFacts, is_imagenet};
@@ -92,7 +93,7 @@ impl<'a> Subject<'a> {
     }
 
     /// What the architecture of a model says, at the model's size where it has one.
-    pub(super) fn architecture(&self, model: &Model<'_>) -> Option<Computed> {
+    pub(super) fn architecture(&self, model: &Model<'_>) -> Option<Facts> {
         let side = model.entry.image_size.map_or([224, 224], |s| [s.height, s.width]);
         self.architectures.borrow_mut().get(model.facts.arch.as_deref()?, side)
     }

@@ -8,8 +8,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{CLASSES, Error, fit};
+use super::{Error, ModelSpec, WeightsSource, bind_weights};
 use crate::arch;
+use crate::arch::facts::{DEFAULT_CLASSES, IMAGE_CHANNELS};
 use crate::checkpoint::Checkpoint;
 use crate::nn::graph::Graph;
 use crate::nn::kernels::roofline::Roofline;
@@ -17,10 +18,13 @@ use crate::nn::plan::{Isa, Plan, Worker};
 use crate::nn::seeded::{self, Seeded};
 use crate::nn::weights::Weights;
 use crate::registry::Entry;
-use crate::store::Store;
+use crate::store::{Request, Store};
 
 /// Seed of stand-in weights and image.
 const SEED: u64 = 0;
+
+/// Height and width of the image where nobody says them: what most of the index's models take.
+const DEFAULT_SIZE: [usize; 2] = [224; 2];
 
 /// A network that is measured.
 #[derive(Debug)]
@@ -65,8 +69,8 @@ impl Bench {
     /// # Errors
     /// Where no plan can be made of it.
     pub fn new(graph: &Graph, weights: &dyn Weights, size: [usize; 2]) -> Result<Self, Error> {
-        let plan = Plan::new(graph, weights, [3, size[0], size[1]], Isa::from_env()?)?;
-        let image = seeded::input(SEED, [1, 3, size[0], size[1]]);
+        let plan = Plan::new(graph, weights, [IMAGE_CHANNELS, size[0], size[1]], Isa::from_env()?)?;
+        let image = seeded::input(SEED, [1, IMAGE_CHANNELS, size[0], size[1]]);
         Ok(Bench { plan, image, size, seeded: false })
     }
 
@@ -76,7 +80,7 @@ impl Bench {
     /// An unknown architecture, a size it cannot take.
     pub fn architecture(name: &str, size: [usize; 2]) -> Result<Self, Error> {
         let unknown = |e| Error::Architecture { name: name.to_owned(), source: Box::new(e) };
-        let graph = arch::build(name, CLASSES).map_err(unknown)?;
+        let graph = arch::build(name, DEFAULT_CLASSES).map_err(unknown)?;
         let bench = Bench::new(&graph, &Seeded::new(&graph, SEED), size)?;
         Ok(Bench { seeded: true, ..bench })
     }
@@ -90,16 +94,36 @@ impl Bench {
         let Some(name) = entry.zoo.arch.as_deref() else {
             return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
         };
-        let size = size.or(entry.image_size.map(|s| [s.height, s.width])).unwrap_or([224; 2]);
-        let Ok(weights) = store.weights(entry) else { return Bench::architecture(name, size) };
+        let size = size.or(entry.image_size.map(|s| [s.height, s.width])).unwrap_or(DEFAULT_SIZE);
+        let Ok((weights, checkpoint)) = store.open_weights(&Request::of(entry)) else {
+            return Bench::architecture(name, size);
+        };
         let build = |classes| {
             let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
             arch::build(name, classes).map_err(unknown)
         };
-        let checkpoint = Checkpoint::open(&weights.safetensors)?;
-        let names = entry.zoo.names.as_deref();
-        let fit = fit(build(CLASSES)?, checkpoint, &weights.source.path, names, build)?;
-        Bench::new(&fit.graph, &fit.weights, size)
+        let (graph, scheme) = (build(DEFAULT_CLASSES)?, entry.zoo.names.as_deref());
+        let bound = bind_weights(graph, checkpoint, &weights.source.path, scheme, build)?;
+        Bench::new(&bound.graph, &bound.weights, size)
+    }
+
+    /// A weights file whose spec says what it is of; at `size`, else at the spec's own.
+    ///
+    /// # Errors
+    /// Weights that do not fit, a size that the network cannot take.
+    pub fn file(spec: &ModelSpec, size: Option<[usize; 2]>) -> Result<Self, Error> {
+        let WeightsSource::File(path) = &spec.weights else {
+            return Bench::architecture(&spec.arch, size.unwrap_or(DEFAULT_SIZE));
+        };
+        let build = |classes| {
+            let unknown = |e| Error::Architecture { name: spec.name.clone(), source: Box::new(e) };
+            arch::build(&spec.arch, classes).map_err(unknown)
+        };
+        let checkpoint = Checkpoint::open(path)?;
+        let scheme = spec.naming_scheme.as_deref();
+        let bound = bind_weights(build(DEFAULT_CLASSES)?, checkpoint, path, scheme, build)?;
+        let [_, height, width] = spec.image_shape();
+        Bench::new(&bound.graph, &bound.weights, size.unwrap_or([height, width]))
     }
 
     /// `[height, width]` of the image.

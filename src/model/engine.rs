@@ -1,20 +1,18 @@
-//! Which reading of the graph computes: one type over the readers, one runner a thread.
+//! The engines: which reading of a graph computes, and what the bits of its results depend on.
 //!
-//! In: a graph, its weights, the image's shape. Out: logits of one image at a time, so that a result never
-//! depends on what else was in a batch. Called by [`super::Model`].
+//! In: a name from the command line. Out: an [`EngineKind`], and its [`EngineInfo`] for reports and records. Called by
+//! [`super::Network`] and `verify`.
 
 use std::str::FromStr;
-use std::sync::Arc;
-
-use candle_core::Device;
 
 use super::Error;
-use crate::nn::graph::Graph;
-use crate::nn::plan::{ALGORITHMS_VERSION, Isa, Plan, Worker};
-use crate::nn::reference::Reference;
-use crate::nn::weights::Weights;
+use crate::nn::plan::{self, Isa};
 
-/// A reader of the graph.
+/// Of the reference engine: rises whenever the same weights and image could give it other bits. It began where the
+/// plan's stood when each engine got its own, so that what was on record of it stayed.
+const REFERENCE_VERSION: u32 = 5;
+
+/// A reading of the graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
     /// Folded, fused, with kernels for this machine's instruction set.
@@ -22,6 +20,17 @@ pub enum EngineKind {
     Plan,
     /// Plain candle operations, nothing folded: the truth the plan is tested against.
     Reference,
+}
+
+/// What the bits of an engine's results depend on, beside weights and images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// The instruction set.
+    pub isa: &'static str,
+    /// Rises whenever the same weights and image could give it other bits on one instruction set.
+    pub algorithms_version: u32,
 }
 
 impl EngineKind {
@@ -36,16 +45,22 @@ impl EngineKind {
         }
     }
 
-    /// The instruction set that decides the bits of its results.
+    /// What its results will depend on, on this machine.
     ///
     /// # Errors
-    /// `ZOO_ISA` naming one that this processor has not.
-    pub fn isa(self) -> Result<&'static str, Error> {
-        match self {
-            EngineKind::Plan => Ok(Isa::from_env()?.name()),
-            // candle picks its own at build time.
-            EngineKind::Reference => Ok("candle"),
-        }
+    /// `ZOO_ISA` naming an instruction set that this processor does not have.
+    pub fn info(self) -> Result<EngineInfo, Error> {
+        Ok(match self {
+            EngineKind::Plan => EngineInfo {
+                name: "plan",
+                isa: Isa::from_env()?.name(),
+                algorithms_version: plan::ALGORITHMS_VERSION,
+            },
+            // candle picks its instructions at build time.
+            EngineKind::Reference => {
+                EngineInfo { name: "reference", isa: "candle", algorithms_version: REFERENCE_VERSION }
+            }
+        })
     }
 }
 
@@ -65,101 +80,5 @@ impl FromStr for EngineKind {
             .copied()
             .find(|e| e.name() == text)
             .ok_or_else(|| format!("one of {}", known()))
-    }
-}
-
-/// A network with its weights, shared by threads.
-#[derive(Clone, Debug)]
-pub struct Engine {
-    image: [usize; 3],
-    inner: Inner,
-}
-
-#[derive(Clone, Debug)]
-enum Inner {
-    Plan(Plan),
-    Reference(Arc<Reference>),
-}
-
-impl Engine {
-    /// Prepares `graph` with `weights` for images of `[channels, height, width]`.
-    ///
-    /// # Errors
-    /// Weights that do not fit the graph, an image size it cannot take, `ZOO_ISA` naming an instruction set
-    /// that this processor has not.
-    pub fn new(
-        kind: EngineKind,
-        graph: &Graph,
-        weights: &dyn Weights,
-        image: [usize; 3],
-    ) -> Result<Self, Error> {
-        let inner = match kind {
-            EngineKind::Plan => Inner::Plan(Plan::new(graph, weights, image, Isa::from_env()?)?),
-            EngineKind::Reference => {
-                graph.shapes([1, image[0], image[1], image[2]])?;
-                Inner::Reference(Arc::new(Reference::new(graph, weights, &Device::Cpu)?))
-            }
-        };
-        Ok(Engine { image, inner })
-    }
-
-    /// What one thread computes with.
-    ///
-    /// # Errors
-    /// No memory for the activations.
-    pub fn runner(&self) -> Result<Runner, Error> {
-        Ok(Runner(match &self.inner {
-            Inner::Plan(plan) => Hold::Plan { worker: plan.worker()?, outputs: plan.outputs() },
-            Inner::Reference(network) => Hold::Reference { network: Arc::clone(network), image: self.image },
-        }))
-    }
-
-    /// Which reader it is.
-    pub fn kind(&self) -> EngineKind {
-        match &self.inner {
-            Inner::Plan(_) => EngineKind::Plan,
-            Inner::Reference(_) => EngineKind::Reference,
-        }
-    }
-
-    /// The instruction set that decides the bits of its results.
-    pub fn isa(&self) -> &'static str {
-        match &self.inner {
-            Inner::Plan(plan) => plan.isa().name(),
-            // candle picks its own at build time.
-            Inner::Reference(_) => "candle",
-        }
-    }
-
-    /// Changes whenever the same weights and image could give other bits on one instruction set.
-    pub fn algorithms_version(&self) -> u32 {
-        ALGORITHMS_VERSION
-    }
-}
-
-/// One thread's hold on an [`Engine`].
-#[derive(Debug)]
-pub struct Runner(Hold);
-
-#[derive(Debug)]
-enum Hold {
-    Plan { worker: Worker, outputs: usize },
-    Reference { network: Arc<Reference>, image: [usize; 3] },
-}
-
-impl Runner {
-    /// The logits of one image, `[channels, height, width]` row-major.
-    ///
-    /// # Errors
-    /// An image of another size.
-    pub fn logits(&mut self, image: &[f32]) -> Result<Vec<f32>, Error> {
-        match &mut self.0 {
-            Hold::Plan { worker, outputs } => {
-                let mut logits = vec![0.0; *outputs];
-                worker.logits(image, &mut logits)?;
-                Ok(logits)
-            }
-            Hold::Reference { network, image: [c, h, w] } => Ok(network.logits(image, [1, *c, *h, *w])?),
-        }
     }
 }

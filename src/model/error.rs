@@ -43,12 +43,37 @@ pub enum Error {
         /// What is missing or impossible.
         source: Box<image::Error>,
     },
+    /// A sidecar that does not say what its weights are of.
+    #[error("`{}`: {reason}", path.display())]
+    Sidecar {
+        /// The sidecar.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// Labels for another number of classes than the weights have.
+    #[error("`{name}` ({origin}) names {expected} classes, and `{}` has {found}", path.display())]
+    Labels {
+        /// The model.
+        name: String,
+        /// Where the labels are written.
+        origin: String,
+        /// How many labels there are.
+        expected: usize,
+        /// The weights file.
+        path: PathBuf,
+        /// Outputs of its classifier.
+        found: usize,
+    },
     /// The network cannot take the image size.
     #[error(transparent)]
     Shape(Box<nn::graph::ShapeError>),
     /// The reference engine failed.
     #[error(transparent)]
     Reference(Box<nn::reference::Error>),
+    /// A tensor that the network does not take, or a pass that failed.
+    #[error("{0}")]
+    Candle(Box<candle_core::Error>),
     /// The plan cannot be made or run.
     #[error(transparent)]
     Plan(Box<nn::plan::Error>),
@@ -83,6 +108,7 @@ macro_rules! boxed {
 boxed!(
     Shape: nn::graph::ShapeError,
     Reference: nn::reference::Error,
+    Candle: candle_core::Error,
     Plan: nn::plan::Error,
     Store: store::Error,
     Checkpoint: checkpoint::Error
@@ -91,7 +117,9 @@ boxed!(
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
-            Error::NoArchitecture { .. } => Class::BadInput,
+            Error::NoArchitecture { .. } | Error::Sidecar { .. } | Error::Labels { .. } => Class::BadInput,
+            // Tensors are checked before they are run: what is left is memory.
+            Error::Candle(_) => Class::World,
             Error::Architecture { source, .. } => source.class(),
             Error::Weights { source, .. } => source.class(),
             Error::Preprocess { source, .. } => source.class(),
@@ -112,6 +140,12 @@ impl Classify for Error {
             Error::NoArchitecture { .. } => {
                 Some("add `zoo: {arch: NAME}` to the entry; NAME is one of timm's architectures".into())
             }
+            Error::Sidecar { .. } => Some(
+                "a `NAME.safetensors` is a model with a `NAME.json` beside it: `{\"schema\": \"zoo.model/1\", \"arch\": …, \
+                 \"classes\": …, \"preprocess\": …}`"
+                    .into(),
+            ),
+            Error::Labels { .. } | Error::Candle(_) => None,
             Error::Architecture { source, .. } => source.hint(),
             Error::Weights { source, .. } => source.hint(),
             Error::Preprocess { source, .. } => source.hint(),

@@ -1,21 +1,22 @@
-//! From an entry to a [`Model`]: fetch, check, name, fit, prepare.
+//! From a [`ModelSpec`] to a [`Model`]: fetch, check, name, bind, prepare.
 //!
-//! In: an [`Entry`] and a [`Store`], or a weights file of the user's. Out: a network that runs, and where
-//! its weights are from. Called by `predict`, `verify` and `bench`.
+//! In: what a model is, and a [`Store`]. Out: a network that runs, and where its weights are from. Called by `predict`,
+//! `verify` and `golden`. Weights are hashed from the descriptor that they are then read from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::mapped::Mapped;
-use super::{CLASSES, Engine, EngineKind, Error, Renamed, Runner, name_as};
+use super::runner::{CpuRunner, Runner};
+use super::{EngineKind, Error, Labels, ModelSpec, Network, Renamed, WeightsSource, name_as};
 use crate::arch;
-use crate::checkpoint::Checkpoint;
+use crate::arch::facts::DEFAULT_CLASSES;
+use crate::checkpoint::{Checkpoint, LocalFile, Options, Source};
 use crate::fs;
 use crate::hash::Sha256;
 use crate::image::Preprocess;
 use crate::nn::graph::Graph;
 use crate::nn::load;
-use crate::registry::Entry;
-use crate::registry::labels::{self, Label};
 use crate::store::Store;
 
 /// How models are loaded.
@@ -25,8 +26,6 @@ pub struct Loader<'a> {
     pub store: &'a Store,
     /// What computes.
     pub engine: EngineKind,
-    /// Weights to use instead of the entry's.
-    pub weights: Option<&'a Path>,
 }
 
 /// Where a model's weights are from.
@@ -43,118 +42,115 @@ pub struct Provenance {
 /// A model whose weights are here, checked, and fit its architecture; nothing is computed yet.
 #[derive(Debug)]
 pub struct Prepared {
-    entry: Entry,
-    preprocess: Preprocess,
+    spec: ModelSpec,
+    labels: Arc<Labels>,
     provenance: Provenance,
-    fit: Fit,
+    bound: BoundWeights,
 }
 
 /// A network ready to run, with its preprocessing.
 #[derive(Clone, Debug)]
 pub struct Model {
-    entry: Entry,
+    spec: ModelSpec,
+    labels: Arc<Labels>,
     graph: Graph,
-    engine: Engine,
-    preprocess: Preprocess,
+    network: Network,
     provenance: Provenance,
     ignored: Vec<String>,
     renamed: Option<Renamed>,
 }
 
 impl Loader<'_> {
-    /// Loads an entry's model, fetching its weights if they are not here.
+    /// Loads a model, fetching its weights if they are not here.
     ///
     /// # Errors
     /// As [`Loader::prepare`] and [`Prepared::start`].
-    pub fn load(&self, entry: &Entry) -> Result<Model, Error> {
-        self.prepare(entry)?.start(self.engine)
+    pub fn load(&self, spec: &ModelSpec) -> Result<Model, Error> {
+        self.prepare(spec)?.start(self.engine)
     }
 
-    /// Has an entry's weights here, under the architecture's names, and checks that they fit it.
+    /// Has a model's weights here, under the architecture's names, and checks that they fit it.
     ///
     /// # Errors
-    /// An entry without architecture or preprocessing, weights that cannot be had, read or do not fit.
-    pub fn prepare(&self, entry: &Entry) -> Result<Prepared, Error> {
-        let (graph, preprocess) = buildable(entry)?;
-        let (checkpoint, provenance) = match self.weights {
-            Some(path) => given(path)?,
-            None => self.published(entry)?,
+    /// An unknown architecture, an image size that it cannot take, weights that cannot be had, read or do not fit.
+    pub fn prepare(&self, spec: &ModelSpec) -> Result<Prepared, Error> {
+        let graph = buildable(spec)?;
+        let (checkpoint, provenance) = match &spec.weights {
+            WeightsSource::File(path) => given(path, &Options::default())?,
+            WeightsSource::Store(request) => {
+                let (weights, checkpoint) = self.store.open_weights(request)?;
+                let provenance = Provenance {
+                    path: weights.source.path,
+                    file_sha256: weights.source.sha256,
+                    tensors_sha256: weights.tensors_sha256,
+                };
+                (checkpoint, provenance)
+            }
         };
-        fitted(entry, graph, preprocess, checkpoint, provenance)
+        bind(spec, graph, checkpoint, provenance)
     }
 
-    /// The same with an open checkpoint, such as another state dict of the file at `path`.
+    /// The same with a file's state dict that `options` choose.
     ///
     /// # Errors
     /// As [`Loader::prepare`].
-    pub fn prepare_with(
-        &self,
-        entry: &Entry,
-        checkpoint: Checkpoint,
-        path: &Path,
-    ) -> Result<Prepared, Error> {
-        let (graph, preprocess) = buildable(entry)?;
-        let provenance = hashed(&checkpoint, path)?;
-        fitted(entry, graph, preprocess, checkpoint, provenance)
-    }
-
-    /// The entry's own weights, from the store.
-    fn published(&self, entry: &Entry) -> Result<(Checkpoint, Provenance), Error> {
-        let weights = self.store.weights(entry)?;
-        let checkpoint = Checkpoint::open(&weights.safetensors)?;
-        let provenance = Provenance {
-            path: weights.source.path,
-            file_sha256: weights.source.sha256,
-            tensors_sha256: weights.tensors_sha256,
-        };
-        Ok((checkpoint, provenance))
+    pub fn prepare_file(&self, spec: &ModelSpec, path: &Path, options: &Options) -> Result<Prepared, Error> {
+        let graph = buildable(spec)?;
+        let (checkpoint, provenance) = given(path, options)?;
+        bind(spec, graph, checkpoint, provenance)
     }
 }
 
-/// A weights file of the user's: hashed, whatever its format.
-fn given(path: &Path) -> Result<(Checkpoint, Provenance), Error> {
-    let checkpoint = Checkpoint::open(path)?;
-    let provenance = hashed(&checkpoint, path)?;
-    Ok((checkpoint, provenance))
-}
-
-fn hashed(checkpoint: &Checkpoint, path: &Path) -> Result<Provenance, Error> {
-    let (file_sha256, tensors_sha256) = (fs::sha256(path)?.0, checkpoint.tensors_sha256()?);
-    Ok(Provenance { path: path.to_owned(), file_sha256, tensors_sha256 })
-}
-
-fn build(entry: &Entry, classes: usize) -> Result<Graph, Error> {
-    let Some(arch) = entry.zoo.arch.as_deref() else {
-        return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
+/// A weights file of the user's, hashed from the descriptor that its tensors are read from.
+fn given(path: &Path, options: &Options) -> Result<(Checkpoint, Provenance), Error> {
+    let file = LocalFile::open(path, options.mmap)?;
+    let opened = file.file().map(|f| fs::sha256_of(f, path)).transpose()?;
+    let checkpoint = Checkpoint::from_source(path, Box::new(file), options)?;
+    let file_sha256 = match opened {
+        Some((sha256, _)) => sha256,
+        None => fs::sha256(path)?.0,
     };
-    arch::build(arch, classes)
-        .map_err(|e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) })
+    let tensors_sha256 = checkpoint.tensors_sha256()?;
+    Ok((checkpoint, Provenance { path: path.to_owned(), file_sha256, tensors_sha256 }))
+}
+
+fn build(spec: &ModelSpec, classes: usize) -> Result<Graph, Error> {
+    arch::build(&spec.arch, classes)
+        .map_err(|e| Error::Architecture { name: spec.name.clone(), source: Box::new(e) })
 }
 
 /// Known to be buildable, and to take the image size, before the weights are downloaded.
-fn buildable(entry: &Entry) -> Result<(Graph, Preprocess), Error> {
-    let preprocess = Preprocess::of(entry)
-        .map_err(|e| Error::Preprocess { name: entry.name.clone(), source: Box::new(e) })?;
-    let graph = build(entry, CLASSES)?;
-    graph.shapes([1, 3, preprocess.size.height, preprocess.size.width])?;
-    Ok((graph, preprocess))
+fn buildable(spec: &ModelSpec) -> Result<Graph, Error> {
+    let graph = build(spec, spec.labels.as_ref().map_or(DEFAULT_CLASSES, |l| l.len()))?;
+    let [channels, height, width] = spec.image_shape();
+    graph.shapes([1, channels, height, width])?;
+    Ok(graph)
 }
 
-fn fitted(
-    entry: &Entry,
+fn bind(
+    spec: &ModelSpec,
     graph: Graph,
-    preprocess: Preprocess,
     checkpoint: Checkpoint,
     provenance: Provenance,
 ) -> Result<Prepared, Error> {
-    let again = |classes| build(entry, classes);
-    let fit = fit(graph, checkpoint, &provenance.path, entry.zoo.names.as_deref(), again)?;
-    Ok(Prepared { entry: entry.clone(), preprocess, provenance, fit })
+    let rebuild = |classes| build(spec, classes);
+    let scheme = spec.naming_scheme.as_deref();
+    let bound = bind_weights(graph, checkpoint, &provenance.path, scheme, rebuild)?;
+    let found = bound.graph.classes;
+    let labels = match &spec.labels {
+        Some(labels) if labels.len() == found => Arc::clone(labels),
+        Some(labels) => {
+            let (name, origin, expected) = (spec.name.clone(), spec.origin.clone(), labels.len());
+            return Err(Error::Labels { name, origin, expected, path: provenance.path, found });
+        }
+        None => Labels::of_outputs(found),
+    };
+    Ok(Prepared { spec: spec.clone(), labels, provenance, bound })
 }
 
 /// A checkpoint under its network's names.
 #[derive(Debug)]
-pub struct Fit {
+pub struct BoundWeights {
     /// The architecture, with as many classes as the weights have.
     pub graph: Graph,
     /// The weights.
@@ -165,28 +161,28 @@ pub struct Fit {
     pub renamed: Option<Renamed>,
 }
 
-/// Names a checkpoint's tensors as `graph` does, and checks them against it both ways. Weights of other than a
-/// thousand classes are held against what `build` makes for as many; `path` is the file for messages, `told` the
-/// naming scheme that a registry's entry says.
+/// Names a checkpoint's tensors as `graph` does, and checks them against it both ways. Weights of another number of
+/// classes are held against what `rebuild` makes for as many; `path` is the file for messages, `scheme` the naming
+/// scheme that the file is declared to have.
 ///
 /// # Errors
-/// Names that cannot be placed; tensors that do not fit; what `build` says.
-pub fn fit<E: From<Error>>(
+/// Names that cannot be placed; tensors that do not fit; what `rebuild` says.
+pub fn bind_weights<E: From<Error>>(
     graph: Graph,
     mut checkpoint: Checkpoint,
     path: &Path,
-    told: Option<&str>,
-    build: impl FnOnce(usize) -> Result<Graph, E>,
-) -> Result<Fit, E> {
-    let renamed = name_as(&mut checkpoint, &graph, told)?;
+    scheme: Option<&str>,
+    rebuild: impl FnOnce(usize) -> Result<Graph, E>,
+) -> Result<BoundWeights, E> {
+    let renamed = name_as(&mut checkpoint, &graph, scheme)?;
     let weights = Mapped::new(checkpoint);
     let graph = match classes(&graph, &weights) {
-        Some(classes) if classes != CLASSES => build(classes)?,
+        Some(classes) if classes != graph.classes => rebuild(classes)?,
         _ => graph,
     };
     let misfit = |e| Error::Weights { path: path.to_owned(), source: Box::new(e) };
     let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
-    Ok(Fit { graph, weights, ignored, renamed })
+    Ok(BoundWeights { graph, weights, ignored, renamed })
 }
 
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.
@@ -199,23 +195,22 @@ impl Prepared {
     /// Folds, packs and places what the engine computes with.
     ///
     /// # Errors
-    /// `ZOO_ISA` naming an instruction set that this processor has not; an image size that does not fit.
+    /// `ZOO_ISA` naming an instruction set that this processor does not have; an image size that does not fit.
     pub fn start(self, engine: EngineKind) -> Result<Model, Error> {
-        let Prepared { entry, preprocess, provenance, fit } = self;
-        let Fit { graph, weights, ignored, renamed } = fit;
-        let image = [3, preprocess.size.height, preprocess.size.width];
-        let engine = Engine::new(engine, &graph, &weights, image)?;
-        Ok(Model { entry, graph, engine, preprocess, provenance, ignored, renamed })
+        let Prepared { spec, labels, provenance, bound } = self;
+        let BoundWeights { graph, weights, ignored, renamed } = bound;
+        let network = Network::new(engine, &graph, &weights, spec.image_shape())?;
+        Ok(Model { spec, labels, graph, network, provenance, ignored, renamed })
     }
 
-    /// The entry it was prepared for.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
+    /// What it was prepared from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 
     /// How it wants its images.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.spec.preprocess
     }
 
     /// Where its weights are from.
@@ -223,21 +218,26 @@ impl Prepared {
         &self.provenance
     }
 
-    /// Number of classes.
-    pub fn classes(&self) -> usize {
-        self.fit.graph.classes
+    /// What its outputs are called.
+    pub fn labels(&self) -> &Arc<Labels> {
+        &self.labels
     }
 
     /// Its weights, under the architecture's names.
     pub fn weights(&self) -> &Mapped {
-        &self.fit.weights
+        &self.bound.weights
     }
 }
 
 impl Model {
-    /// The entry it was loaded for.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
+    /// What it was loaded from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// How reports and messages call it.
+    pub fn name(&self) -> &str {
+        &self.spec.name
     }
 
     /// The architecture, with as many classes as the weights have.
@@ -247,7 +247,7 @@ impl Model {
 
     /// How it wants its images.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.spec.preprocess
     }
 
     /// Where its weights are from.
@@ -255,9 +255,9 @@ impl Model {
         &self.provenance
     }
 
-    /// What computes.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    /// The network, a candle module.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Tensors of the file that timm drops as well, such as an auxiliary head.
@@ -270,22 +270,25 @@ impl Model {
         self.renamed.as_ref()
     }
 
-    /// Number of classes.
-    pub fn classes(&self) -> usize {
-        self.graph.classes
+    /// What its outputs are called.
+    pub fn labels(&self) -> &Arc<Labels> {
+        &self.labels
     }
 
-    /// What a class is called; known for ImageNet's thousand.
-    pub fn label(&self, class: usize) -> Option<&'static Label> {
-        let labels = labels::imagenet();
-        if self.classes() == labels.len() { labels.get(class) } else { None }
+    /// The same model, each call split between so many threads ([`Network::with_threads`]).
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Model { network: self.network.with_threads(threads), ..self }
     }
 
-    /// What one thread computes with.
+    /// What computes many images on `threads` threads: runners that can work at the same time.
     ///
     /// # Errors
     /// No memory for the activations.
-    pub fn runner(&self) -> Result<Runner, Error> {
-        self.engine.runner()
+    pub fn runners(&self, threads: usize) -> Result<Vec<Box<dyn Runner>>, Error> {
+        self.network.reserve(threads)?;
+        Ok((0..threads.max(1))
+            .map(|_| Box::new(CpuRunner(self.network.clone())) as Box<dyn Runner>)
+            .collect())
     }
 }

@@ -34,15 +34,15 @@ impl std::fmt::Display for Renamed {
 const EPSILON: &str = "torchvision's batch norms have an epsilon of 0.001 and pad all round, so logits of this \
                        architecture may differ from torchvision's";
 
-/// Gives the tensors the graph's names, where the file has those of another scheme: told by the registry's
-/// entry, or known by the names themselves.
+/// Gives the tensors the graph's names, where the file has those of another scheme: declared by the
+/// spec, or known by the names themselves.
 ///
 /// # Errors
 /// A name that its scheme cannot place, two that would be one.
 pub fn name_as(
     checkpoint: &mut Checkpoint,
     graph: &Graph,
-    told: Option<&str>,
+    scheme: Option<&str>,
 ) -> Result<Option<Renamed>, Error> {
     let target = || graph.weights.iter().map(|w| w.name.as_str());
     let names: Vec<String> = checkpoint.tensors().iter().map(|t| t.name.clone()).collect();
@@ -70,7 +70,7 @@ pub fn name_as(
         let theirs: std::collections::HashMap<&str, &str> =
             pairs.iter().map(|(theirs, ours)| (theirs.as_str(), ours.as_str())).collect();
         let all = names().all(|name| theirs.contains_key(name));
-        if told == Some("torchvision") || (all && names().next().is_some()) {
+        if scheme == Some("torchvision") || (all && names().next().is_some()) {
             let pairs = names().filter_map(|n| Some((n.to_owned(), (*theirs.get(n)?).to_owned()))).collect();
             let mut renamed = renamed(checkpoint, graph, "torchvision", pairs)?;
             renamed.caveat = known.contains("conv_head.bias").then_some(EPSILON);

@@ -1,26 +1,27 @@
-//! One thread's way from pictures to logits: what it computes with, and buffers that all its pictures share. Made
-//! by [`Model::predictor`]; called by `predict` and `verify`.
+//! From pictures to logits, one after another, with buffers that all of them share. Made by [`Model::predictor`]; called
+//! by `predict`.
 
-use super::{Error, Model, Runner};
+use candle_core::Module;
+
+use super::{Batch, Error, Model};
 use crate::image::{self, Preparer, Rgb};
 
 /// Answers one picture after another.
 pub struct Predictor<'a> {
     model: &'a Model,
-    runner: Runner,
     preparer: Preparer,
-    tensor: Vec<f32>,
+    batch: Batch,
 }
 
 impl Model {
-    /// What one thread predicts with.
+    /// What predicts pictures one by one, on the model's threads.
     ///
     /// # Errors
     /// No memory for the activations.
     pub fn predictor(&self) -> Result<Predictor<'_>, Error> {
-        let preparer = Preparer::new(self.preprocess());
-        let tensor = vec![0.0; self.preprocess().len()];
-        Ok(Predictor { model: self, runner: self.runner()?, preparer, tensor })
+        self.network().reserve(1)?;
+        let batch = Batch::new(1, self.network().image_shape())?;
+        Ok(Predictor { model: self, preparer: Preparer::new(self.preprocess()), batch })
     }
 }
 
@@ -35,7 +36,8 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// [`Error::Image`] for bytes that are no image, or one that cannot be prepared.
     pub fn file(&mut self, bytes: &[u8]) -> Result<Vec<f32>, Error> {
-        let prepared = self.preparer.file(bytes, &mut self.tensor);
+        let preparer = &mut self.preparer;
+        let prepared = self.batch.write(0, |tensor| preparer.file(bytes, tensor))?;
         self.run(prepared)
     }
 
@@ -44,12 +46,14 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// [`Error::Image`] for one that cannot be prepared.
     pub fn image(&mut self, image: &Rgb) -> Result<Vec<f32>, Error> {
-        let prepared = self.preparer.tensor(image, &mut self.tensor);
+        let preparer = &mut self.preparer;
+        let prepared = self.batch.write(0, |tensor| preparer.tensor(image, tensor))?;
         self.run(prepared)
     }
 
     fn run(&mut self, prepared: Result<(), image::Error>) -> Result<Vec<f32>, Error> {
         prepared.map_err(|e| Error::Image(Box::new(e)))?;
-        self.runner.logits(&self.tensor)
+        let logits = self.model.network().forward(&self.batch.images(1)?)?;
+        Ok(logits.flatten_all()?.to_vec1()?)
     }
 }

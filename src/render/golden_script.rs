@@ -6,7 +6,7 @@ use super::safe::python;
 use crate::hash::Sha256;
 use crate::verify::golden::{SCHEMA, SEED};
 
-/// The script whose output [`crate::verify::golden::Record::open`] takes. It needs timm, torch and safetensors.
+/// The script whose output [`crate::verify::golden::GoldenRecord::open`] takes. It needs timm, torch and safetensors.
 pub fn script(arch: &str, classes: usize, file: &str, tensors_sha256: Sha256, size: usize) -> String {
     format!(
         "\

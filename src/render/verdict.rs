@@ -9,12 +9,12 @@ use super::table::{Column, Table};
 use crate::registry::Relation;
 use crate::verify::Report;
 use crate::verify::diagnose::Diagnosis;
-use crate::verify::plan::Plan;
+use crate::verify::plan::RunPlan;
 use crate::verify::report::{ClaimSource, Drawn, ModelResult};
 use crate::verify::stats::Verdict;
 
 /// Unreadable images that are named one by one.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// The table of a report: a row a model.
 pub fn table(report: &Report) -> Table {
@@ -27,7 +27,7 @@ pub fn table(report: &Report) -> Table {
             Column::text("interval", 6),
             Column::text("claim", 8),
             Column::text("verdict", Column::KEEP),
-            Column::number("drop seen", 2),
+            Column::number("detectable drop", 2),
             Column::number("images/s", 1),
         ],
     };
@@ -170,10 +170,10 @@ fn about(report: &Report, result: &ModelResult) -> Vec<String> {
     }
     if !result.skipped.is_empty() {
         lines.push(format!("{} images could not be read:", result.skipped.len()));
-        let named = result.skipped.iter().take(NAMED).map(|s| format!("  {}: {}", s.id, s.reason));
+        let named = result.skipped.iter().take(MAX_NAMED).map(|s| format!("  {}: {}", s.id, s.reason));
         lines.extend(named);
-        if result.skipped.len() > NAMED {
-            lines.push(format!("  and {} more, in the report", result.skipped.len() - NAMED));
+        if result.skipped.len() > MAX_NAMED {
+            lines.push(format!("  and {} more, in the report", result.skipped.len() - MAX_NAMED));
         }
     }
     lines
@@ -205,13 +205,13 @@ pub fn markdown(report: &Report) -> String {
 }
 
 /// A plan for a terminal.
-pub fn plan(plan: &Plan, width: Option<usize>, color: bool) -> String {
+pub fn plan(plan: &RunPlan, width: Option<usize>, color: bool) -> String {
     let mut table = Table {
         columns: vec![
             Column::text("model", Column::KEEP),
             Column::text("claim", 8),
             Column::text("interval at the claim", 6),
-            Column::number("drop seen", Column::KEEP),
+            Column::number("detectable drop", Column::KEEP),
             Column::number("images to decide", Column::KEEP),
         ],
     };

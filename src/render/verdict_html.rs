@@ -15,7 +15,7 @@ use crate::verify::report::ModelResult;
 use crate::verify::stats::Verdict;
 
 /// Classes that are shown, the worst first.
-const CLASSES: usize = 60;
+const MAX_CLASSES: usize = 60;
 
 /// Units of the plots' width.
 const WIDTH: f64 = 640.0;
@@ -41,11 +41,12 @@ pub fn html(report: &Report, thumbnails: &Thumbnails) -> Result<String, template
     template::render(template::REPORT, None, &values)
 }
 
-/// What a class is called, where its index is ImageNet's.
+/// What a class is called: by the model where the report has its names, else by ImageNet where its classes are meant.
 fn name(result: &ModelResult, class: usize) -> String {
-    let imagenet = result.dataset.name != "folder";
-    let label = labels::imagenet().get(class).filter(|_| imagenet);
-    label.map_or_else(|| format!("class {class}"), |l| l.words.to_owned())
+    let own = result.class_names.get(class).cloned();
+    let imagenet = result.class_names.is_empty() && result.dataset.name != "folder";
+    let label = || labels::imagenet().get(class).filter(|_| imagenet).map(|l| l.words.to_owned());
+    own.or_else(label).unwrap_or_else(|| format!("class {class}"))
 }
 
 fn model(report: &Report, result: &ModelResult, thumbnails: &Thumbnails) -> Value {
@@ -54,7 +55,7 @@ fn model(report: &Report, result: &ModelResult, thumbnails: &Thumbnails) -> Valu
     let classes: Vec<_> = insight
         .classes
         .iter()
-        .take(CLASSES)
+        .take(MAX_CLASSES)
         .map(|c| json!({"name": named(c.class), "n": c.n, "right": c.right, "percent": 100 * c.right / c.n.max(1)}))
         .collect();
     let confusions: Vec<_> = insight
@@ -106,7 +107,7 @@ fn model(report: &Report, result: &ModelResult, thumbnails: &Thumbnails) -> Valu
         "algorithms_version": result.algorithms_version,
         "images_per_second": clock.and_then(|t| t.images_per_second),
         "classes": classes,
-        "more_classes": insight.classes.len().saturating_sub(CLASSES),
+        "more_classes": insight.classes.len().saturating_sub(MAX_CLASSES),
         "confusions": confusions,
         "mistakes": mistakes,
         "calibration": calibration,

@@ -22,7 +22,7 @@ use crate::hash::Sha256;
 
 /// What is on record about a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct CacheRecord {
     /// Who asked for it, by the registry's names.
     pub names: Vec<String>,
     /// What the source calls it.
@@ -81,14 +81,14 @@ impl Cache {
     }
 
     /// What is on record about a file or a set; nothing when the record is missing or unreadable, since
-    /// everything in it can be had again.
-    pub(super) fn record(&self, at: &Path) -> Option<Record> {
+    /// everything in it can be fetched again.
+    pub(super) fn record(&self, at: &Path) -> Option<CacheRecord> {
         let bytes = fs::read(&record_path(at), 1 << 20).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
     /// Writes the record beside a file; names accumulate.
-    pub(super) fn remember(&self, at: &Path, mut record: Record) -> Result<()> {
+    pub(super) fn remember(&self, at: &Path, mut record: CacheRecord) -> Result<()> {
         let known = self.record(at);
         if let Some(old) = &known {
             let more = old.names.iter().filter(|n| !record.names.contains(n)).cloned().collect::<Vec<_>>();

@@ -141,7 +141,7 @@ pub enum Error {
         /// Similar ones.
         near: String,
     },
-    /// A wheel that is no zip archive, or a damaged one.
+    /// A wheel that is not a zip archive, or a damaged one.
     #[error("the wheel of `{package}` cannot be read: {reason}")]
     Wheel {
         /// `NAME==VERSION`.
@@ -280,10 +280,13 @@ impl Classify for Error {
             | Error::NoHome => Class::World,
             // A file that is not what it says outweighs a server that does not answer; a mirror without the
             // file does not.
-            Error::Nowhere { tried, .. } => match tried.iter().any(Error::refutes) {
-                true => Class::BadInput,
-                false => Class::World,
-            },
+            Error::Nowhere { tried, .. } => {
+                if tried.iter().any(Error::refutes) {
+                    Class::BadInput
+                } else {
+                    Class::World
+                }
+            }
             Error::Interrupted { .. } => Class::Interrupted,
             Error::Unreadable { reason, .. } => reason.class(),
             Error::File(error) => error.class(),

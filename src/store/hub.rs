@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::error::{Error, Result};
 use super::location::HubFile;
-use super::wire::{chain, client};
+use super::transport::{chain, client};
 
 /// Where the hub is, and who asks.
 #[derive(Clone)]
@@ -42,10 +42,7 @@ impl Hub {
 
     /// The address of a file at a fixed commit.
     pub(super) fn resolve(&self, file: &HubFile) -> Result<Url> {
-        let commit = match is_commit(&file.revision) {
-            true => file.revision.clone(),
-            false => self.commit(file)?,
-        };
+        let commit = if is_commit(&file.revision) { file.revision.clone() } else { self.commit(file)? };
         let mut url = self.url("")?;
         let refused =
             |()| Error::Source { text: self.endpoint.clone(), reason: "HF_ENDPOINT has no path".into() };

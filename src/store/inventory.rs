@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Store;
-use super::cache::{Record, hash_file, record_path};
+use super::cache::{CacheRecord, hash_file, record_path};
 use super::error::{Error, Result};
 use super::{exclusive, set};
 use crate::fs;
@@ -42,7 +42,7 @@ pub struct Item {
     pub sha256: Option<Sha256>,
     /// Of a file or set.
     #[serde(flatten)]
-    pub record: Option<Record>,
+    pub record: Option<CacheRecord>,
 }
 
 impl Item {
@@ -121,17 +121,15 @@ impl Store {
         let named: Vec<_> = items.iter().filter(|i| i.answers_to(wanted)).filter_map(|i| i.sha256).collect();
         let found: Vec<_> =
             items.into_iter().filter(|i| i.sha256.is_some_and(|s| named.contains(&s))).collect();
-        match found.is_empty() {
-            true => Err(Error::NotCached { wanted: wanted.to_owned() }),
-            false => Ok(found),
-        }
+        if found.is_empty() { Err(Error::NotCached { wanted: wanted.to_owned() }) } else { Ok(found) }
     }
 
     /// Takes an item out of the cache, its record with it. Pins stay: the next fetch must bring the same.
     pub fn remove(&self, item: &Item) -> Result<()> {
-        match item.path.is_dir() {
-            true => std::fs::remove_dir_all(&item.path).map_err(fs::at("remove", &item.path))?,
-            false => fs::remove_file(&item.path)?,
+        if item.path.is_dir() {
+            std::fs::remove_dir_all(&item.path).map_err(fs::at("remove", &item.path))?
+        } else {
+            fs::remove_file(&item.path)?
         }
         let beside = match item.kind {
             Kind::File | Kind::Set => record_path(&item.path),
@@ -154,10 +152,7 @@ fn size(path: &Path) -> Result<u64> {
     let mut open = vec![path.to_owned()];
     while let Some(path) = open.pop() {
         let known = std::fs::symlink_metadata(&path).map_err(fs::at("look at", &path))?;
-        match known.is_dir() {
-            true => open.extend(fs::list(&path)?),
-            false => total += known.len(),
-        }
+        if known.is_dir() { open.extend(fs::list(&path)?) } else { total += known.len() }
     }
     Ok(total)
 }

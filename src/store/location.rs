@@ -162,12 +162,11 @@ fn relative(path: &str) -> std::result::Result<(), &'static str> {
     let bad = path.len() > 1024
         || path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
         || path.chars().any(|c| c.is_control() || matches!(c, '\\' | ':'));
-    match bad {
-        true => {
-            Err("the path inside must be relative, without `.`, `..`, empty parts, `\\`, `:` or control \
+    if bad {
+        Err("the path inside must be relative, without `.`, `..`, empty parts, `\\`, `:` or control \
                      characters")
-        }
-        false => Ok(()),
+    } else {
+        Ok(())
     }
 }
 

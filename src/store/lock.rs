@@ -14,7 +14,7 @@ use crate::hash::Sha256;
 const SHIPPED: &str = include_str!("../../registry/zoo.lock");
 const HEADER: &str = "# zoo.lock 1: SHA-256, bytes and source of files that were fetched and checked\n";
 /// Larger than a line for every file of the registry a hundred times over.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_LOCK_LEN: u64 = 16 << 20;
 
 /// What a lock says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Lock {
     /// # Errors
     /// The file cannot be read, or [`Error::Lock`] with its line.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path, MAX_BYTES)?;
+        let bytes = fs::read(path, MAX_LOCK_LEN)?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let before = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
             let line = before.filter(|&&b| b == b'\n').count() + 1;
@@ -55,9 +55,10 @@ impl Lock {
 
     /// Reads a lock that may not exist yet.
     pub(super) fn open_or_empty(path: &Path) -> Result<Self> {
-        match path.exists() {
-            true => Lock::open(path),
-            false => Ok(Lock { origin: path.display().to_string(), pins: BTreeMap::new() }),
+        if path.exists() {
+            Lock::open(path)
+        } else {
+            Ok(Lock { origin: path.display().to_string(), pins: BTreeMap::new() })
         }
     }
 

@@ -10,7 +10,7 @@
 //! | `mirror` | other places of the same files |
 //! | `expected`, `lock` | what a file must be, and who says so |
 //! | `fetch`, `set` | from a request to a checked file, or several |
-//! | `http`, `wire`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `http`, `transport`, `pip`, `hub`, `reuse` | the kinds of places |
 //! | `weights` | the safetensors made from a checked file |
 //! | `remote` | a file on a server, in parts |
 //! | `cache`, `exclusive` | folders, records, one writer a file |
@@ -31,8 +31,8 @@ mod progress;
 mod remote;
 mod reuse;
 mod set;
+mod transport;
 mod weights;
-mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,18 +40,18 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
-pub use cache::Record;
+pub use cache::CacheRecord;
 pub use error::{Error, Result};
-pub use http::Patience;
+pub use http::RetryPolicy;
 pub use hub::Hub;
 pub use inventory::{Item, Kind};
 pub use location::{HubFile, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use mirror::Mirror;
-pub use progress::{Event, Progress, Silent};
+pub use progress::{Event, NullProgress, Progress};
 pub use remote::RemoteFile;
 pub use reuse::OtherCaches;
-pub use set::{FetchedSet, SetFile, digest as set_digest};
+pub use set::{FetchedSet, SetFile};
 pub use weights::Weights;
 
 use crate::hash::{HashPrefix, Sha256};
@@ -67,10 +67,10 @@ pub struct Options {
     pub mirrors: Vec<Mirror>,
     /// Lock files whose word counts after the shipped one.
     pub locks: Vec<PathBuf>,
-    /// Who is told of the work.
+    /// Who follows the work.
     pub progress: Arc<dyn Progress>,
-    /// How patient downloads are.
-    pub patience: Patience,
+    /// When a download is tried again, and when it is given up.
+    pub retry: RetryPolicy,
     /// How long pip may take for a wheel.
     pub pip_limit: Duration,
     /// torch's and Hugging Face's caches.
@@ -86,8 +86,8 @@ impl Default for Options {
             offline: false,
             mirrors: Vec::new(),
             locks: Vec::new(),
-            progress: Arc::new(Silent),
-            patience: Patience::default(),
+            progress: Arc::new(NullProgress),
+            retry: RetryPolicy::default(),
             pip_limit: Duration::from_secs(15 * 60),
             other_caches: OtherCaches::default(),
             hub: Hub::default(),

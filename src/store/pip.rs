@@ -62,10 +62,7 @@ impl Wheel {
         let names = names(&self.open()?);
         let mut matching: Vec<_> = names.iter().filter(|n| matches(pattern, n)).cloned().collect();
         matching.sort();
-        match matching.is_empty() {
-            true => Err(self.missing(pattern, &names)),
-            false => Ok(matching),
-        }
+        if matching.is_empty() { Err(self.missing(pattern, &names)) } else { Ok(matching) }
     }
 
     /// Writes one member out, by its exact name and at most `cap` bytes of it.
@@ -114,7 +111,7 @@ impl Wheel {
     }
 }
 
-/// The members' names; one that is no text cannot be asked for.
+/// The members' names; one that is not text cannot be asked for.
 fn names(archive: &zip::ZipArchive<File>) -> Vec<String> {
     archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect()
 }

@@ -34,7 +34,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Who is told.
+/// Who follows the work.
 pub trait Progress: Send + Sync {
     /// Called from the thread that works; several may call at once.
     fn event(&self, event: Event<'_>);
@@ -45,10 +45,10 @@ pub trait Progress: Send + Sync {
     }
 }
 
-/// Nobody.
+/// Tells nobody.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NullProgress;
 
-impl Progress for Silent {
+impl Progress for NullProgress {
     fn event(&self, _: Event<'_>) {}
 }

@@ -11,17 +11,17 @@ use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
 use super::location::Location;
-use super::wire::{chain, client, content_range, is_web_page};
+use super::transport::{chain, client, content_range, is_web_page};
 use super::{Request, Store};
 use crate::checkpoint::Source;
 
 /// The first request, and the least that a later one asks for: a round trip costs more than these bytes.
-const FIRST: u64 = 128 << 10;
-const LEAST: u64 = 64 << 10;
+const FIRST_REQUEST_LEN: u64 = 128 << 10;
+const MIN_REQUEST_LEN: u64 = 64 << 10;
 /// What is kept of a file before zoo would rather have it fetched.
-const MOST: u64 = 512 << 20;
+const MAX_KEPT: u64 = 512 << 20;
 /// Silence that ends a request.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open file on a server.
 pub struct RemoteFile {
@@ -56,9 +56,10 @@ impl Store {
                 Err(error) => tried.push(error),
             }
         }
-        match tried.is_empty() && needed.is_empty() {
-            true => Err(Error::NotRemote { name: request.name.clone() }),
-            false => Err(Error::of_attempts(&request.name, tried, needed)),
+        if tried.is_empty() && needed.is_empty() {
+            Err(Error::NotRemote { name: request.name.clone() })
+        } else {
+            Err(Error::of_attempts(&request.name, tried, needed))
         }
     }
 
@@ -80,15 +81,16 @@ impl RemoteFile {
         let mut file =
             RemoteFile { url, client, token, validator: None, len: 0, parts: Mutex::new(Vec::new()) };
         let broken = |reason: String| Error::Transport { url: file.url.to_string(), reason };
-        let answer = file.ask(0, FIRST).map_err(|e| broken(e.to_string()))?;
+        let answer = file.ask(0, FIRST_REQUEST_LEN).map_err(|e| broken(e.to_string()))?;
         let url = file.url.to_string();
         match answer.status() {
             StatusCode::PARTIAL_CONTENT => {}
             StatusCode::OK => {
                 let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                return Err(match kind.is_some_and(|k| k.starts_with("text/html")) {
-                    true => Error::WebPage { name: name.to_owned(), url },
-                    false => broken("the server does not send parts of files; fetch it whole".into()),
+                return Err(if kind.is_some_and(|k| k.starts_with("text/html")) {
+                    Error::WebPage { name: name.to_owned(), url }
+                } else {
+                    broken("the server does not send parts of files; fetch it whole".into())
                 });
             }
             status => {
@@ -103,7 +105,7 @@ impl RemoteFile {
         let etag = text(header::ETAG).filter(|e| !e.starts_with("W/"));
         file.validator = etag.or_else(|| text(header::LAST_MODIFIED)).map(str::to_owned);
         file.len = len;
-        let head = body(answer, FIRST.min(len)).map_err(|e| broken(e.to_string()))?;
+        let head = body(answer, FIRST_REQUEST_LEN.min(len)).map_err(|e| broken(e.to_string()))?;
         if is_web_page(&head) {
             return Err(Error::WebPage { name: name.to_owned(), url });
         }
@@ -121,7 +123,7 @@ impl RemoteFile {
         let mut request = self
             .client
             .get(self.url.clone())
-            .timeout(PATIENCE)
+            .timeout(REQUEST_TIMEOUT)
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::RANGE, format!("bytes={at}-{last}"));
         if let Some(token) = &self.token {
@@ -153,10 +155,7 @@ fn body(answer: Response, len: u64) -> io::Result<Vec<u8>> {
     use io::Read;
     let mut bytes = Vec::new();
     answer.take(len).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 == len {
-        true => Ok(bytes),
-        false => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    if bytes.len() as u64 == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 impl Source for RemoteFile {
@@ -180,13 +179,14 @@ impl Source for RemoteFile {
         let mut bytes = head.unwrap_or_default();
         let from = at + bytes.len() as u64;
         // Near the end, where directories are, more than was asked for is read backwards.
-        let (from, keep) = match bytes.is_empty() && self.len - from < LEAST {
-            true => (self.len.saturating_sub(LEAST), from),
-            false => (from, from),
+        let (from, keep) = if bytes.is_empty() && self.len - from < MIN_REQUEST_LEN {
+            (self.len.saturating_sub(MIN_REQUEST_LEN), from)
+        } else {
+            (from, from)
         };
-        let ask = (end - from).max(LEAST).min(self.len - from);
+        let ask = (end - from).max(MIN_REQUEST_LEN).min(self.len - from);
         let kept: u64 = parts.iter().map(|(_, part)| part.len() as u64).sum();
-        if kept.saturating_add(ask) > MOST {
+        if kept.saturating_add(ask) > MAX_KEPT {
             return Err(io::Error::other("too much of the file is needed; fetch it whole"));
         }
         let fresh = self.fetch(from, ask)?;

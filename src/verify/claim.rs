@@ -1,16 +1,14 @@
-//! What an entry claims about a dataset's population, and who says so.
+//! What is claimed of a model about a dataset's population, and who says so.
 //!
-//! In: a registry entry and a dataset. Out: [`Claimed`], or nothing where nothing is claimed for it. Called by
+//! In: a model and a dataset. Out: [`Claimed`], or nothing where nothing is claimed for it. Called by
 //! `run` and `plan`.
 
 use super::report::{ClaimSource, Claimed as Reported};
 use super::stats::{self, Percent};
 use super::{Error, Result};
 use crate::dataset::Dataset;
-use crate::registry::{Entry, Relation};
-
-/// Where the entries that no page stands behind are.
-const OURS: &str = "models/zoo-pypi.yaml";
+use crate::model::ModelSpec;
+use crate::registry::Relation;
 
 /// What a claim is worth, and what the page says where that is known to be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,19 +22,18 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// The top-1 accuracy that an entry claims for what a dataset's images are of.
+    /// The top-1 accuracy that is claimed of a model for what a dataset's images are of.
     ///
     /// # Errors
     /// A claim with more decimals than any measurement has.
-    pub fn of(entry: &Entry, dataset: &Dataset, tolerance: Option<Percent>) -> Result<Option<Self>> {
+    pub fn of(spec: &ModelSpec, dataset: &Dataset, tolerance: Option<Percent>) -> Result<Option<Self>> {
         let claims = dataset.relation != Relation::Other && dataset.claims.as_deref() == Some("ImageNet");
-        let Some(claim) = entry.claim.as_ref().filter(|_| claims) else { return Ok(None) };
+        let Some(claim) = spec.claim.as_ref().filter(|_| claims) else { return Ok(None) };
         let read = |text: &str| {
             stats::Claim::new(text, tolerance)
-                .map_err(|source| Error::BadClaim { model: entry.name.clone(), source })
+                .map_err(|source| Error::BadClaim { model: spec.name.clone(), source })
         };
-        let on_a_page = !entry.added && entry.origin != OURS;
-        let source = match (&claim.published_top1, on_a_page) {
+        let source = match (&claim.published_top1, spec.claimed_by_page) {
             (Some(_), _) => ClaimSource::Correction,
             (None, true) => ClaimSource::Page,
             (None, false) => ClaimSource::Entry,

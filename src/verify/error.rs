@@ -41,7 +41,7 @@ pub enum Error {
         /// Unlabelled.
         unlabelled: usize,
     },
-    /// The network's output is no number.
+    /// The network's output is not a number.
     #[error("`{model}` gives {found} for `{path}`: its weights are damaged or not made for float32")]
     NotFinite {
         /// The model.
@@ -51,6 +51,14 @@ pub enum Error {
         /// `NaN` or `inf`.
         found: f32,
     },
+    /// As many classes, and others.
+    #[error("the classes of `{dataset}` are not those of `{model}`: as many, with other names")]
+    OtherClasses {
+        /// The dataset.
+        dataset: String,
+        /// The model.
+        model: String,
+    },
     /// A claim that cannot be compared.
     #[error("the claim of `{model}`: {source}")]
     BadClaim {
@@ -59,24 +67,24 @@ pub enum Error {
         /// What is wrong.
         source: ParsePercentError,
     },
-    /// A file that is no report.
-    #[error("`{}` is no report of `zoo verify`: {reason}", path.display())]
+    /// A file that is not a report.
+    #[error("`{}` is not a report of `zoo verify`: {reason}", path.display())]
     BadReport {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A file that is no plan.
-    #[error("`{}` is no plan of `zoo verify`: {reason}", path.display())]
+    /// A file that is not a plan.
+    #[error("`{}` is not a plan of `zoo verify`: {reason}", path.display())]
     BadPlan {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
     },
-    /// A file that is no golden record, or one of other weights.
-    #[error("`{}` is no golden record: {reason}", path.display())]
+    /// A file that is not a golden record, or one of other weights.
+    #[error("`{}` is not a golden record: {reason}", path.display())]
     BadRecord {
         /// The file.
         path: PathBuf,
@@ -140,7 +148,7 @@ pub enum Error {
         found: crate::Sha256,
     },
     /// A baseline of other images or without the model.
-    #[error("`{}` is no baseline for `{model}`: {reason}", path.display())]
+    #[error("`{}` is not a baseline for `{model}`: {reason}", path.display())]
     Baseline {
         /// The old report.
         path: PathBuf,

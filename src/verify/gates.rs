@@ -5,46 +5,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::report::{ModelResult, Row, Status};
+use super::report::{GateResult, ModelResult, Row, Status};
+use super::settings::Gates;
+use super::stats::Claim;
 use super::stats::holm::{adjust, p_value};
 use super::stats::paired::Paired;
-use super::stats::{Claim, Percent, Verdict};
 use super::{Error, Report, Result};
 use crate::hash::Sha256;
 use crate::registry::Relation;
 
 /// The one-sided error that the bounds of a drop allow.
 const ALPHA: f64 = 0.05;
-
-/// What CI asks. All of it is part of what decides a run's exit code, so all of it is in the report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gates {
-    /// The interval's lower end must be at least this.
-    pub min_top1: Option<Percent>,
-    /// The verdict must be this.
-    pub require: Option<Verdict>,
-    /// Digest of the earlier report.
-    pub baseline_sha256: Option<Sha256>,
-    /// Fails when the drop is surely more than this, in percent points.
-    pub max_drop: Option<Percent>,
-    /// Fails unless the drop is surely less than this, in percent points.
-    pub prove_no_drop: Option<Percent>,
-}
-
-/// Whether a gate holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GateResult {
-    /// `min_top1`, `require`, `max_drop`, `prove_no_drop`.
-    pub gate: String,
-    /// What was asked.
-    pub asked: String,
-    /// What was found.
-    pub found: String,
-    /// Whether that is enough.
-    pub passed: bool,
-}
 
 /// The earlier report that drops are measured from.
 #[derive(Clone, Debug)]
@@ -54,13 +25,13 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Reads it, and says its digest.
+    /// Reads it, and says the digest of what was read.
     ///
     /// # Errors
     /// As [`Report::open`].
     pub fn open(path: &Path) -> Result<(Self, Sha256)> {
-        let (sha256, _) = crate::fs::sha256(path)?;
-        Ok((Baseline { path: path.to_owned(), report: Report::open(path)? }, sha256))
+        let (report, sha256) = Report::open_hashed(path)?;
+        Ok((Baseline { path: path.to_owned(), report }, sha256))
     }
 
     /// The earlier result of a model: by name, or the only one where both reports have one.
@@ -102,11 +73,6 @@ pub fn pair(old: &ModelResult, new: &ModelResult) -> Paired {
 }
 
 impl Gates {
-    /// Whether anything is asked.
-    pub fn is_empty(&self) -> bool {
-        *self == Gates::default()
-    }
-
     /// Which gates hold for a result; `alone` where it is the only one of its report.
     ///
     /// # Errors

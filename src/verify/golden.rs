@@ -1,6 +1,6 @@
 //! Evidence without ImageNet: does the network compute what timm computes?
 //!
-//! In: an entry, and logits on record. Out: a [`Checked`] with a named [`Level`]: `checkpoint` when timm's logits
+//! In: an entry, and logits on record. Out: a [`Checked`] with a named [`GoldenLevel`]: `checkpoint` when timm's logits
 //! for exactly these weights are on record, `architecture` when they are for the architecture with seeded
 //! weights, `unknown` when neither is. Called by `zoo verify --dataset golden` and `zoo golden record`.
 
@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::logits_record::{self, TOLERANCE};
 use super::{Error, Result};
+use crate::arch::facts::IMAGE_CHANNELS;
 use crate::fs;
 use crate::hash::Sha256;
-use crate::model::{Engine, EngineKind, Loader, Prepared};
+use crate::model::{EngineKind, Loader, ModelSpec, Network, Prepared};
 use crate::nn::seeded::{self, Seeded};
 use crate::registry::Entry;
-use crate::store::Store;
+use crate::store::{Request, Store};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "zoo.golden/1";
@@ -29,7 +30,7 @@ const MAX_RECORD: u64 = 16 << 20;
 
 /// How much is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Level {
+pub enum GoldenLevel {
     /// timm's logits for the architecture with seeded weights are on record.
     #[serde(rename = "architecture")]
     Architecture,
@@ -41,18 +42,18 @@ pub enum Level {
     Unknown,
 }
 
-impl Level {
+impl GoldenLevel {
     /// Its name in tables and reports.
     pub const fn name(self) -> &'static str {
         match self {
-            Level::Architecture => "architecture",
-            Level::Checkpoint => "checkpoint",
-            Level::Unknown => "unknown",
+            GoldenLevel::Architecture => "architecture",
+            GoldenLevel::Checkpoint => "checkpoint",
+            GoldenLevel::Unknown => "unknown",
         }
     }
 }
 
-/// The golden levels of entries, told without fetching, hashing or computing anything. Called by `zoo list`.
+/// The golden levels of entries, found without fetching, hashing or computing anything. Called by `zoo list`.
 pub struct Levels {
     /// Sorted.
     archs: Vec<&'static str>,
@@ -74,15 +75,19 @@ impl Levels {
     }
 
     /// What `zoo verify NAME --dataset golden` would compare with.
-    pub fn of(&self, entry: &Entry) -> Level {
+    pub fn of(&self, entry: &Entry) -> GoldenLevel {
         let recorded = |store: &Store| {
-            store.recorded_tensors(entry).is_some_and(|sha256| path(store.home(), sha256).is_file())
+            store
+                .recorded_tensors(&Request::of(entry))
+                .is_some_and(|sha256| path(store.home(), sha256).is_file())
         };
         let arch = entry.zoo.arch.as_deref().unwrap_or_default();
-        match self.store.as_ref().is_some_and(recorded) {
-            true => Level::Checkpoint,
-            false if self.archs.binary_search(&arch).is_ok() => Level::Architecture,
-            false => Level::Unknown,
+        if self.store.as_ref().is_some_and(recorded) {
+            GoldenLevel::Checkpoint
+        } else if self.archs.binary_search(&arch).is_ok() {
+            GoldenLevel::Architecture
+        } else {
+            GoldenLevel::Unknown
         }
     }
 }
@@ -95,7 +100,7 @@ pub struct Checked {
     /// The architecture.
     pub arch: String,
     /// How much is known.
-    pub level: Level,
+    pub level: GoldenLevel,
     /// Of the weights, at level `checkpoint`.
     pub tensors_sha256: Option<Sha256>,
     /// Height and width of the image.
@@ -112,7 +117,7 @@ pub struct Checked {
 
 /// timm's logits for one file's weights, as the script of `zoo golden record` prints them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct GoldenRecord {
     /// [`SCHEMA`].
     pub schema: String,
     /// The architecture.
@@ -138,15 +143,15 @@ fn folder(home: &Path) -> PathBuf {
     home.join("golden")
 }
 
-impl Record {
+impl GoldenRecord {
     /// Reads what the script printed.
     ///
     /// # Errors
-    /// A file that cannot be read or is no record; one of other weights than `tensors_sha256`.
+    /// A file that cannot be read or is not a record; one of other weights than `tensors_sha256`.
     pub fn open(file: &Path, tensors_sha256: Sha256) -> Result<Self> {
         let bytes = fs::read(file, MAX_RECORD)?;
         let bad = |reason: String| Error::BadRecord { path: file.to_owned(), reason };
-        let record: Record = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        let record: GoldenRecord = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
         if record.schema != SCHEMA {
             return Err(bad(format!("its schema is `{}`, expected `{SCHEMA}`", record.schema)));
         }
@@ -176,60 +181,71 @@ impl Record {
             base64::engine::general_purpose::STANDARD.decode(&self.logits).map_err(|e| e.to_string())?;
         let (values, rest) = bytes.as_chunks::<4>();
         let values: Vec<f32> = values.iter().map(|v| f32::from_le_bytes(*v)).collect();
-        match rest.is_empty() && values.len() > 1 && values.iter().all(|v| v.is_finite()) {
-            true => Ok(values),
-            false => Err("its logits are not finite float32 values".into()),
+        if rest.is_empty() && values.len() > 1 && values.iter().all(|v| v.is_finite()) {
+            Ok(values)
+        } else {
+            Err("its logits are not finite float32 values".into())
         }
     }
 }
 
-/// Compares an entry's network with what is on record. Weights are not fetched for it: `has_weights` says
-/// whether they are here.
+/// What is compared with the logits on record.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// How messages call it.
+    pub name: &'a str,
+    /// Its architecture, where it has one.
+    pub arch: Option<&'a str>,
+    /// The model, where its weights are here: none are fetched for a comparison.
+    pub spec: Option<ModelSpec>,
+}
+
+/// Compares a network with what is on record.
 ///
 /// # Errors
 /// Weights that do not fit, an engine that cannot be started.
-pub fn check(entry: &Entry, loader: &Loader<'_>, home: &Path, has_weights: bool) -> Result<Checked> {
-    if has_weights {
-        let model = loader.prepare(entry)?;
+pub fn check(subject: &Subject<'_>, loader: &Loader<'_>, home: &Path) -> Result<Checked> {
+    if let Some(spec) = &subject.spec {
+        let model = loader.prepare(spec)?;
         let tensors_sha256 = model.provenance().tensors_sha256;
         let file = path(home, tensors_sha256);
         if file.exists() {
-            return checkpoint(model, &Record::open(&file, tensors_sha256)?, loader.engine);
+            return checkpoint(model, &GoldenRecord::open(&file, tensors_sha256)?, loader.engine);
         }
     }
-    architecture(entry, loader.engine)
+    architecture(subject, loader.engine)
 }
 
 /// The entry's own weights against recorded logits.
-fn checkpoint(model: Prepared, record: &Record, engine: EngineKind) -> Result<Checked> {
-    let (name, arch) = (model.entry().name.clone(), record.arch.clone());
+fn checkpoint(model: Prepared, record: &GoldenRecord, engine: EngineKind) -> Result<Checked> {
+    let (name, arch) = (model.spec().name.clone(), record.arch.clone());
     let size = model.preprocess().size.height;
     let model = model.start(engine)?;
     let bad =
         |reason: String| Error::BadRecord { path: PathBuf::from(format!("{name}: golden record")), reason };
     let theirs = record.values().map_err(bad)?;
-    let ours = model.runner()?.logits(&seeded::input(SEED, [1, 3, size, size]))?;
+    let ours = model.network().logits(&seeded::input(SEED, [1, IMAGE_CHANNELS, size, size]))?;
     let distance = distance(&ours, &theirs);
     Ok(Checked {
         model: name,
         arch,
-        level: Level::Checkpoint,
+        level: GoldenLevel::Checkpoint,
         tensors_sha256: Some(record.tensors_sha256),
         size: Some(size),
         distance: Some(distance),
         tolerance: TOLERANCE,
         agrees: Some(distance <= TOLERANCE),
-        isa: Some(model.engine().isa().to_owned()),
+        isa: Some(model.network().engine().isa.to_owned()),
     })
 }
 
 /// The entry's architecture with seeded weights against timm's, where it is on record.
-fn architecture(entry: &Entry, kind: EngineKind) -> Result<Checked> {
-    let arch = entry.zoo.arch.clone().unwrap_or_default();
+fn architecture(subject: &Subject<'_>, kind: EngineKind) -> Result<Checked> {
+    let arch = subject.arch.unwrap_or_default().to_owned();
     let mut checked = Checked {
-        model: entry.name.clone(),
+        model: subject.name.to_owned(),
         arch: arch.clone(),
-        level: Level::Unknown,
+        level: GoldenLevel::Unknown,
         tensors_sha256: None,
         size: None,
         distance: None,
@@ -242,15 +258,16 @@ fn architecture(entry: &Entry, kind: EngineKind) -> Result<Checked> {
     let rows = golden.as_ref().map(|g| g.rows.as_slice()).unwrap_or_default();
     let (Some(golden), Some(row)) = (&golden, rows.iter().min_by_key(|r| r.size)) else { return Ok(checked) };
     let Ok(graph) = crate::arch::build(&arch, row.logits.len()) else { return Ok(checked) };
-    let shape = [3, row.size, row.size];
-    let engine = Engine::new(kind, &graph, &Seeded::new(&graph, golden.seed), shape)?;
-    let logits = engine.runner()?.logits(&seeded::input(golden.seed, [1, 3, row.size, row.size]))?;
+    let shape = [IMAGE_CHANNELS, row.size, row.size];
+    let network = Network::new(kind, &graph, &Seeded::new(&graph, golden.seed), shape)?;
+    let input = seeded::input(golden.seed, [1, IMAGE_CHANNELS, row.size, row.size]);
+    let logits = network.logits(&input)?;
     let distance = row.distance(&logits);
-    checked.level = Level::Architecture;
+    checked.level = GoldenLevel::Architecture;
     checked.size = Some(row.size);
     checked.distance = Some(distance);
     checked.agrees = Some(distance <= TOLERANCE);
-    checked.isa = Some(engine.isa().to_owned());
+    checked.isa = Some(network.engine().isa.to_owned());
     Ok(checked)
 }
 
@@ -266,9 +283,9 @@ fn distance(ours: &[f32], theirs: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    fn record() -> Record {
+    fn record() -> GoldenRecord {
         let logits: Vec<u8> = [0.5_f32, -1.0, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        Record {
+        GoldenRecord {
             schema: SCHEMA.into(),
             arch: "net".into(),
             tensors_sha256: Sha256::of(b"weights"),
@@ -283,11 +300,12 @@ mod tests {
     fn a_record_is_kept_under_its_weights_and_of_no_others() {
         let home = tempfile::tempdir().unwrap();
         let file = record().keep(home.path()).unwrap();
-        assert_eq!(Record::open(&file, Sha256::of(b"weights")).unwrap(), record());
-        let error = Record::open(&file, Sha256::of(b"others")).unwrap_err().to_string();
+        assert_eq!(GoldenRecord::open(&file, Sha256::of(b"weights")).unwrap(), record());
+        let error = GoldenRecord::open(&file, Sha256::of(b"others")).unwrap_err().to_string();
         assert!(error.contains(&Sha256::of(b"others").to_string()), "{error}");
-        let damaged = Record { logits: "AAAA".into(), ..record() };
-        let error = Record::open(&damaged.keep(home.path()).unwrap(), Sha256::of(b"weights")).unwrap_err();
+        let damaged = GoldenRecord { logits: "AAAA".into(), ..record() };
+        let error =
+            GoldenRecord::open(&damaged.keep(home.path()).unwrap(), Sha256::of(b"weights")).unwrap_err();
         assert!(error.to_string().contains("float32"), "{error}");
     }
 

@@ -2,14 +2,16 @@
 //!
 //! In: a result's rows. Out: an [`Insight`]. Called by the HTML report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
-use super::report::{Row, Status};
+use super::report::{Report, Row, Status};
+use crate::dataset::{Dataset, Item};
+use crate::image::thumbnail::data_url;
 
 /// Confusions and mistakes that are kept.
-const KEPT: usize = 24;
+const MAX_LISTED: usize = 24;
 
 /// Bins of the calibration: tenths of confidence.
 const BINS: usize = 10;
@@ -107,9 +109,9 @@ impl Insight {
         let mut confusions: Vec<_> =
             confusions.into_iter().map(|((label, guess), n)| Confusion { label, guess, n }).collect();
         confusions.sort_by_key(|c| (std::cmp::Reverse(c.n), c.label, c.guess));
-        confusions.truncate(KEPT);
+        confusions.truncate(MAX_LISTED);
         mistakes.sort_by(|a, b| b.prob.total_cmp(&a.prob).then_with(|| a.id.cmp(&b.id)));
-        mistakes.truncate(KEPT);
+        mistakes.truncate(MAX_LISTED);
         let total: u64 = bins.iter().map(|b| b.0).sum();
         let bin = |(at, (n, sum, good)): (usize, (u64, f64, u64))| Bin {
             from: at as f64 / BINS as f64,
@@ -122,6 +124,14 @@ impl Insight {
         let calibration_error = calibration.iter().map(off).sum::<f64>() / total.max(1) as f64;
         Insight { classes, confusions, mistakes, calibration, calibration_error }
     }
+}
+
+/// Small pictures of the worst mistakes of a report by image id, as `data:` URLs; one that cannot be made is left out.
+pub fn thumbnails(dataset: &Dataset, report: &Report) -> BTreeMap<String, String> {
+    let mistakes = report.results.iter().flat_map(|r| Insight::of(&r.per_image).mistakes);
+    let wanted: HashSet<String> = mistakes.map(|m| m.id).collect();
+    let picture = |item: &Item| Some((item.id.clone(), data_url(&dataset.bytes(item).ok()?).ok()?));
+    dataset.items.iter().filter(|i| wanted.contains(&i.id)).filter_map(picture).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::measure::Measured;
+use super::pipeline::Measured;
 use super::settings::Shard;
 use super::{Error, Result};
 use crate::fs;
@@ -23,11 +23,11 @@ use crate::image::Preprocess;
 use crate::registry::{CropMode, Interpolation};
 
 /// The largest record that is read; fifty thousand images take some 7 MB.
-const MAX_FILE: u64 = 1 << 30;
+const MAX_JOURNAL_LEN: u64 = 1 << 30;
 
-/// Guesses reach the file after this long, and the disk after [`SYNC`].
-const FLUSH: Duration = Duration::from_millis(500);
-const SYNC: Duration = Duration::from_secs(5);
+/// Guesses reach the file after this long, and the disk after [`SYNC_INTERVAL`].
+const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
+const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What decides an image's guesses.
 #[derive(Clone, Debug)]
@@ -134,10 +134,7 @@ impl Journal {
             if !ours || file.extension().is_none_or(|e| e != "rows") {
                 continue;
             }
-            match forget {
-                true => fs::remove_file(&file)?,
-                false => known.read(&file)?,
-            }
+            if forget { fs::remove_file(&file)? } else { known.read(&file)? }
         }
         let mut options = OpenOptions::new();
         let file = options.create(true).append(true).open(&path).map_err(fs::at("open", &path))?;
@@ -175,7 +172,7 @@ impl Journal {
         };
         let text = serde_json::to_string(&line).unwrap_or_default();
         self.write(&format!("{} {text}", digits(&text)))?;
-        if self.flushed.elapsed() >= FLUSH {
+        if self.flushed.elapsed() >= FLUSH_INTERVAL {
             self.flush()?;
         }
         Ok(())
@@ -186,7 +183,7 @@ impl Journal {
         self.flushed = Instant::now();
         let Some(file) = &mut self.file else { return Ok(()) };
         file.flush().map_err(fs::at("write", &self.path))?;
-        if self.synced.elapsed() >= SYNC {
+        if self.synced.elapsed() >= SYNC_INTERVAL {
             self.synced = Instant::now();
             file.get_ref().sync_data().map_err(fs::at("sync", &self.path))?;
         }
@@ -202,7 +199,7 @@ impl Journal {
 
 impl Known {
     fn read(&mut self, path: &Path) -> Result<()> {
-        let bytes = fs::read(path, MAX_FILE)?;
+        let bytes = fs::read(path, MAX_JOURNAL_LEN)?;
         let since = fs::metadata(path)?.modified().ok();
         for line in bytes.split(|b| *b == b'\n').filter_map(|l| std::str::from_utf8(l).ok()) {
             let Some((said, text)) = line.split_once(' ') else { continue };

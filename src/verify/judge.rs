@@ -12,9 +12,9 @@ use super::stats::{
 use super::{Error, Result};
 use crate::registry::Relation;
 
-/// What is known before a row is counted.
+/// An evaluation of one model: what is known before a row is counted.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub struct Evaluation {
     /// The entry's name.
     pub model: String,
     /// Which weights.
@@ -32,9 +32,13 @@ pub struct Case {
     /// Whether the run stopped when it was decided, so that its interval must hold at every stop.
     pub until_decided: bool,
     /// What computed.
+    pub engine: String,
+    /// The engine's instruction set.
     pub isa: String,
-    /// What computed.
+    /// The engine's own.
     pub algorithms_version: u32,
+    /// What the model calls its classes, where they are not ImageNet's.
+    pub class_names: Vec<String>,
 }
 
 /// Images, and right ones.
@@ -65,14 +69,17 @@ impl Counts {
     }
 }
 
-impl Case {
+impl Evaluation {
     /// The interval of what has been counted. Skipped images may all have been wrong, or all right.
     pub fn interval(&self, counts: Counts) -> Interval {
         let Counts { n, top1, skipped, .. } = counts;
         let population = self.dataset.population;
-        let of = |right| match self.until_decided {
-            true => sequence::interval(right, n + skipped, population, self.level),
-            false => interval(self.relation, right, n + skipped, population, self.level),
+        let of = |right| {
+            if self.until_decided {
+                sequence::interval(right, n + skipped, population, self.level)
+            } else {
+                interval(self.relation, right, n + skipped, population, self.level)
+            }
         };
         Interval { low: of(top1).low, high: of(top1 + skipped).high }
     }
@@ -132,8 +139,10 @@ impl Case {
             model: self.model,
             weights: self.weights,
             dataset: self.dataset,
+            engine: self.engine,
             isa: self.isa,
             algorithms_version: self.algorithms_version,
+            class_names: self.class_names,
             per_image: rows,
         })
     }

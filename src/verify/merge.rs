@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::claim::Claimed;
 use super::gates::{Baseline, board};
-use super::judge::Case;
+use super::judge::Evaluation;
 use super::report::{Host, ModelResult, Report, Row, SCHEMA, Timing};
 use super::settings::OnBadImage;
 use super::stats::{self, Level, Percent};
@@ -87,6 +87,12 @@ fn same_run(first: &Part, part: &Part) -> Result<()> {
         if a.claim != b.claim || a.tolerance != b.tolerance || a.confidence != b.confidence {
             return Err(differ(format!("the claim of `{name}` is another")));
         }
+        if a.engine != b.engine {
+            return Err(differ(format!("`{name}` was computed by `{}` and `{}`", a.engine, b.engine)));
+        }
+        if a.class_names != b.class_names {
+            return Err(differ(format!("the classes of `{name}` have other names")));
+        }
         if a.algorithms_version != b.algorithms_version {
             let (a, b) = (a.algorithms_version, b.algorithms_version);
             return Err(differ(format!("algorithms_version is {a} and {b}")));
@@ -134,7 +140,7 @@ fn one(parts: &[Part], at: usize, whole: &ModelResult) -> Result<ModelResult> {
         source: c.source,
         published: whole.published.as_ref().map(|p| of(p.value, p.digits)),
     });
-    let case = Case {
+    let evaluation = Evaluation {
         model: whole.model.clone(),
         weights: whole.weights.clone(),
         relation: whole.dataset.relation,
@@ -143,10 +149,12 @@ fn one(parts: &[Part], at: usize, whole: &ModelResult) -> Result<ModelResult> {
         level: Level::new(whole.confidence).unwrap_or(Level::P95),
         on_bad_image: run.map_or(OnBadImage::Fail, |r| r.on_bad_image),
         until_decided: false,
+        engine: whole.engine.clone(),
         isa: whole.isa.clone(),
+        class_names: whole.class_names.clone(),
         algorithms_version: whole.algorithms_version,
     };
-    case.judge(rows, skipped)
+    evaluation.judge(rows, skipped)
 }
 
 /// Which shards are not among the parts, where they say which they are.

@@ -1,13 +1,14 @@
 //! Verification: run a model over labelled images and judge its published claim.
 //!
-//! In: a model whose weights are checked, a dataset, [`Settings`]. Out: a [`Report`] with a verdict a model.
+//! In: models, a dataset, [`Settings`]: a [`Session`]. Out: a [`Report`] with a verdict for each model.
 //! Called by `zoo verify`, `zoo merge` and `zoo report`.
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `session` | several models over one dataset, from specs to a report |
 //! | `settings` | what decides a result: subset, tolerance, confidence, gates |
 //! | `run` | one model over one dataset: what is on record, what must be computed, when to stop |
-//! | `measure` | images to guesses, on several threads, in no order that shows |
+//! | `pipeline` | images to guesses: preparers, a queue of batches, runners; no order that shows |
 //! | `journal` | what was computed is written down as it is: resumed after a kill, never computed twice |
 //! | `judge` | rows to counts, interval, verdict |
 //! | `stats` | the statistics, functions of whole counts |
@@ -28,18 +29,19 @@ pub mod insight;
 mod journal;
 pub mod judge;
 pub mod logits_record;
-mod measure;
 pub mod merge;
+mod pipeline;
 pub mod plan;
 pub mod report;
 mod run;
+mod session;
 mod settings;
 pub mod stats;
 
 pub use claim::Claimed;
 pub use error::{Error, Result};
-pub use gates::Gates;
 pub use merge::merge;
 pub use report::Report;
-pub use run::{How, Images, Outcome, Progress, Quiet, run};
-pub use settings::{OnBadImage, Settings, Shard};
+pub use run::{Images, NullProgress, Outcome, Progress, RunOptions, run};
+pub use session::{Candidate, Finished, Session, SessionOptions};
+pub use settings::{Gates, OnBadImage, Settings, Shard};

@@ -1,6 +1,6 @@
 //! What a run will be able to tell, said before it is run: `--plan`, and the file that fixes the bar.
 //!
-//! In: models with their claims, a dataset, settings. Out: a [`Plan`], whose bytes have a digest that the
+//! In: models with their claims, a dataset, settings. Out: a [`RunPlan`], whose bytes have a digest that the
 //! report cites. Called by `zoo verify`.
 
 use std::path::Path;
@@ -24,7 +24,7 @@ const MAX_PLAN: u64 = 16 << 20;
 
 /// A run that has not been run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct RunPlan {
     /// [`SCHEMA`].
     pub schema: String,
     /// What decides the results; its `plan_sha256` is null.
@@ -71,14 +71,14 @@ pub struct PlannedModel {
     pub images_to_decide: Option<u64>,
 }
 
-impl Plan {
+impl RunPlan {
     /// A plan for models that are known by name, weights and claim.
     pub fn new(
         settings: &Settings,
         dataset: &Dataset,
         models: impl IntoIterator<Item = (String, Sha256, Option<Claimed>)>,
     ) -> Self {
-        let mut run = settings.to_run(&dataset.name);
+        let mut run = Run::of(settings, &dataset.name);
         run.plan_sha256 = None;
         let n = dataset.items.iter().filter(|i| !i.labels.is_empty()).count() as u64;
         let (relation, population) = (dataset.relation, dataset.population);
@@ -102,7 +102,7 @@ impl Plan {
                 }),
             }
         };
-        Plan {
+        RunPlan {
             schema: SCHEMA.to_owned(),
             run,
             dataset: PlannedImages {
@@ -126,7 +126,7 @@ impl Plan {
     /// Returns the digest that the report cites.
     ///
     /// # Errors
-    /// [`Error::OtherPlan`]; a file that cannot be read, written, or is no plan.
+    /// [`Error::OtherPlan`]; a file that cannot be read, written, or is not a plan.
     pub fn fix(&self, path: &Path) -> Result<Sha256> {
         let text = self.to_json();
         if !path.exists() {
@@ -136,7 +136,7 @@ impl Plan {
         let bytes = crate::fs::read(path, MAX_PLAN)?;
         let bad = |reason: String| Error::BadPlan { path: path.to_owned(), reason };
         let old: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-        // Another document is no plan that differs; a plan of another version is one that cannot be compared.
+        // Another document is not a plan that differs; a plan of another version is one that cannot be compared.
         match old.get("schema").and_then(serde_json::Value::as_str) {
             Some(SCHEMA) => {}
             Some(other) => return Err(bad(format!("its schema is `{other}`, expected `{SCHEMA}`"))),

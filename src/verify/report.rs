@@ -10,10 +10,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::diagnose::Diagnosis;
-use super::gates::{GateResult, Gates};
-use super::settings::{OnBadImage, Shard};
+use super::settings::{Gates, OnBadImage, Settings, Shard};
 use super::stats::{Percent, Verdict};
 use super::{Error, Result};
+use crate::dataset::Subset;
 use crate::hash::Sha256;
 use crate::registry::Relation;
 
@@ -22,6 +22,9 @@ pub const SCHEMA: &str = "zoo.verify/1";
 
 /// The largest report that is read, unpacked: a hundred models on all of ImageNet's validation set.
 const MAX_REPORT: u64 = 1 << 30;
+
+/// What a file begins with that gzip wrote.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A run's settings, results and circumstances.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +72,32 @@ pub struct Run {
     pub on_bad_image: OnBadImage,
     /// Digest of the plan written beforehand.
     pub plan_sha256: Option<Sha256>,
+}
+
+impl Run {
+    /// Settings as reports have them.
+    pub fn of(settings: &Settings, dataset: &str) -> Self {
+        Run {
+            zoo: env!("CARGO_PKG_VERSION").to_owned(),
+            dataset: dataset.to_owned(),
+            seed: settings.seed,
+            subset: settings.subset.as_ref().map(|subset| match subset {
+                Subset::Drawn { n, .. } => Drawn::First(*n),
+                Subset::Listed(ids) => {
+                    let mut ids = ids.clone();
+                    ids.sort_unstable();
+                    ids.dedup();
+                    Drawn::Listed { ids_sha256: Sha256::of((ids.join("\n") + "\n").as_bytes()) }
+                }
+            }),
+            until: settings.until_decided.then(|| "decided".to_owned()),
+            tolerance: settings.tolerance,
+            confidence: settings.level.confidence(),
+            gates: settings.gates.clone(),
+            on_bad_image: settings.on_bad_image,
+            plan_sha256: settings.plan_sha256,
+        }
+    }
 }
 
 /// A subset: how many of the order, or which ids.
@@ -204,6 +233,19 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// Whether a gate holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// `min_top1`, `require`, `max_drop`, `prove_no_drop`.
+    pub gate: String,
+    /// What was asked.
+    pub asked: String,
+    /// What was found.
+    pub found: String,
+    /// Whether that is enough.
+    pub passed: bool,
+}
+
 /// What one model did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelResult {
@@ -248,10 +290,16 @@ pub struct ModelResult {
     pub gates: Vec<GateResult>,
     /// Images that could not be read.
     pub skipped: Vec<Skipped>,
-    /// The instruction set that decides the last bits.
+    /// What computed: `plan`, `reference`.
+    #[serde(default)]
+    pub engine: String,
+    /// The instruction set that decides the engine's last bits.
     pub isa: String,
-    /// Changes when the last bits may.
+    /// Of that engine: changes when the last bits may.
     pub algorithms_version: u32,
+    /// What the model calls its classes, by index, where they are not ImageNet's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// By id.
     pub per_image: Vec<Row>,
 }
@@ -337,18 +385,26 @@ impl Report {
     /// Reads a report, `.json` or `.json.gz`.
     ///
     /// # Errors
-    /// A file that cannot be read, is no report, or is one of another version.
+    /// A file that cannot be read, is not a report, or is one of another version.
     pub fn open(path: &Path) -> Result<Self> {
+        Ok(Report::open_hashed(path)?.0)
+    }
+
+    /// The same, and the digest of the bytes that it was read from.
+    ///
+    /// # Errors
+    /// As [`Report::open`].
+    pub fn open_hashed(path: &Path) -> Result<(Self, Sha256)> {
         let bytes = crate::fs::read(path, MAX_REPORT)?;
+        let sha256 = Sha256::of(&bytes);
         let bad = |reason: String| Error::BadReport { path: path.to_owned(), reason };
-        let bytes = match bytes.starts_with(&[0x1f, 0x8b]) {
-            false => bytes,
-            true => {
-                let mut unpacked = Vec::new();
-                let mut reader = flate2::read::GzDecoder::new(&bytes[..]).take(MAX_REPORT + 1);
-                reader.read_to_end(&mut unpacked).map_err(|e| bad(e.to_string()))?;
-                unpacked
-            }
+        let bytes = if bytes.starts_with(&GZIP_MAGIC) {
+            let mut unpacked = Vec::new();
+            let mut reader = flate2::read::GzDecoder::new(&bytes[..]).take(MAX_REPORT + 1);
+            reader.read_to_end(&mut unpacked).map_err(|e| bad(e.to_string()))?;
+            unpacked
+        } else {
+            bytes
         };
         if bytes.len() as u64 > MAX_REPORT {
             return Err(bad(format!("it is larger than {MAX_REPORT} bytes")));
@@ -361,6 +417,11 @@ impl Report {
         if schema != SCHEMA {
             return Err(bad(format!("its schema is `{schema}`, expected `{SCHEMA}`")));
         }
-        serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))
+        let mut report: Report = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        // Before results had it, the engine was told of the whole run.
+        for result in report.results.iter_mut().filter(|r| r.engine.is_empty()) {
+            result.engine.clone_from(&report.host.engine);
+        }
+        Ok((report, sha256))
     }
 }

@@ -7,50 +7,51 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::claim::Claimed;
 use super::journal::{Journal, Key, Known};
-use super::judge::{Case, Counts};
-use super::measure::{Crew, Measured, measure};
+use super::judge::{Counts, Evaluation};
+use super::pipeline::{Job, Measured, measure};
 use super::report::{ImagesOf, ModelResult, Row, Skipped, Status, WeightsOf};
 use super::settings::{OnBadImage, Settings, Shard};
 use super::stats::{Interval, Verdict, sequence};
 use super::{Error, Result};
 use crate::dataset::{self, Dataset};
 use crate::hash::Sha256;
-use crate::model::{EngineKind, Prepared};
-use crate::nn::plan::ALGORITHMS_VERSION;
+use crate::model::{EngineInfo, EngineKind, Labels, Prepared};
 use crate::registry::Relation;
 
 /// A dataset with its digests, which are the same for every model that is run over it.
 #[derive(Debug)]
 pub struct Images<'a> {
     dataset: &'a Dataset,
+    labels: Arc<Labels>,
     labels_sha256: Sha256,
     fingerprint: Sha256,
 }
 
 impl<'a> Images<'a> {
-    /// Looks at every image's label, size and time of change.
+    /// Looks at every image's label, size and time of change; `labels` say what the class indices mean.
     ///
     /// # Errors
     /// A file that is gone.
-    pub fn of(dataset: &'a Dataset) -> Result<Self> {
+    pub fn of(dataset: &'a Dataset, labels: Arc<Labels>) -> Result<Self> {
         let fingerprint = dataset.fingerprint().map_err(|e| Error::Source(Box::new(e)))?;
-        Ok(Images { dataset, labels_sha256: dataset.labels_sha256(), fingerprint })
+        Ok(Images { dataset, labels, labels_sha256: dataset.labels_sha256(), fingerprint })
     }
 }
 
-/// What does not decide the result.
+/// How a run is carried out: nothing here decides its result.
 #[derive(Clone, Copy, Debug)]
-pub struct How<'a> {
+pub struct RunOptions<'a> {
     /// What computes.
     pub engine: EngineKind,
-    /// Workers.
+    /// Threads that prepare images and compute.
     pub threads: usize,
-    /// Images that a worker takes at a time.
-    pub batch: usize,
+    /// Images that are prepared and computed together; none leaves it to the engine.
+    pub batch: Option<usize>,
     /// Only this part.
     pub shard: Option<Shard>,
     /// Where records are kept; none keeps none.
@@ -75,11 +76,11 @@ pub trait Progress {
     }
 }
 
-/// Nobody.
+/// Tells nobody.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Quiet;
+pub struct NullProgress;
 
-impl Progress for Quiet {
+impl Progress for NullProgress {
     fn started(&self, _: &str, _: usize, _: usize) {}
     fn advanced(&self, _: usize, _: Counts, _: Interval) {}
     fn finished(&self) {}
@@ -99,43 +100,48 @@ pub struct Outcome {
     pub unchanged_since: Option<SystemTime>,
 }
 
-/// Between two words on progress.
-const BREATH: Duration = Duration::from_millis(100);
+/// Between two reports of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a model over a dataset.
 ///
 /// # Errors
-/// A dataset of other classes, an unreadable image under [`OnBadImage::Fail`], an output that is no number,
+/// A dataset of other classes, an unreadable image under [`OnBadImage::Fail`], an output that is not a number,
 /// [`Error::Interrupted`], and what reading images and writing records brings.
 pub fn run(
     model: Prepared,
     images: &Images<'_>,
     settings: &Settings,
-    how: How<'_>,
+    options: RunOptions<'_>,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let dataset = images.dataset;
-    if dataset.classes != model.classes() {
-        let (name, there, expected) = (dataset.name.clone(), dataset.classes, model.classes());
+    if dataset.classes != model.labels().len() {
+        let (name, there, expected) = (dataset.name.clone(), dataset.classes, model.labels().len());
         return Err(dataset::Error::WrongClasses { name, there, expected }.into());
     }
-    let order = order(dataset, settings, how.shard);
-    let case = case(&model, images, settings, how)?;
-    let (journal, known) = match how.home {
+    if images.labels != *model.labels() {
+        let (dataset, model) = (dataset.name.clone(), model.spec().name.clone());
+        return Err(Error::OtherClasses { dataset, model });
+    }
+    let order = order(dataset, settings, options.shard);
+    let engine = options.engine.info()?;
+    let evaluation = evaluation(&model, images, settings, options, engine)?;
+    let (journal, known) = match options.home {
         None => (None, Known::default()),
         Some(home) => {
             let key = Key {
-                arch: model.entry().zoo.arch.as_deref().unwrap_or_default(),
-                tensors_sha256: case.weights.tensors_sha256,
+                arch: &model.spec().arch,
+                tensors_sha256: evaluation.weights.tensors_sha256,
                 dataset: &dataset.name,
                 images: images.fingerprint,
                 mask: dataset.mask.as_deref(),
                 preprocess: model.preprocess(),
-                engine: how.engine.name(),
-                isa: &case.isa,
-                algorithms_version: case.algorithms_version,
+                engine: engine.name,
+                isa: engine.isa,
+                algorithms_version: engine.algorithms_version,
             };
-            let (journal, known) = Journal::open(home, &key, how.shard, how.force)?;
+            let (journal, known) = Journal::open(home, &key, options.shard, options.force)?;
             if journal.is_taken() {
                 progress
                     .note("another zoo measures the same images with this model; this one keeps no record");
@@ -143,11 +149,11 @@ pub fn run(
             (Some(journal), known)
         }
     };
-    let mut state = State::new(dataset, settings, &case, &order, known.guesses, journal);
-    let (computed, took) = state.complete(model, how, progress)?;
+    let mut state = State::new(dataset, settings, &evaluation, &order, known.guesses, journal);
+    let (computed, took) = state.complete(model, options, progress)?;
     let (rows, skipped) = state.rows()?;
     let unchanged_since = if computed == 0 { known.since } else { None };
-    Ok(Outcome { result: case.judge(rows, skipped)?, computed, took, unchanged_since })
+    Ok(Outcome { result: evaluation.judge(rows, skipped)?, computed, took, unchanged_since })
 }
 
 /// The places of the images of this run, or of its shard, in the order they are measured in.
@@ -163,17 +169,26 @@ fn order(dataset: &Dataset, settings: &Settings, shard: Option<Shard>) -> Vec<us
     order.into_iter().enumerate().filter(|(place, _)| shard.has(*place)).map(|(_, at)| at).collect()
 }
 
-fn case(model: &Prepared, images: &Images<'_>, settings: &Settings, how: How<'_>) -> Result<Case> {
+fn evaluation(
+    model: &Prepared,
+    images: &Images<'_>,
+    settings: &Settings,
+    options: RunOptions<'_>,
+    engine: EngineInfo,
+) -> Result<Evaluation> {
     let dataset = images.dataset;
     let provenance = model.provenance();
-    let relation = match (dataset.relation, how.shard, settings.until_decided) {
+    let relation = match (dataset.relation, options.shard, settings.until_decided) {
         (Relation::Census, Some(shard), _) if shard.of > 1 => Relation::Random,
         // It may stop before it has seen all.
         (Relation::Census, _, true) => Relation::Random,
         (relation, ..) => relation,
     };
-    Ok(Case {
-        model: model.entry().name.clone(),
+    let labels = model.labels();
+    let class_names =
+        if labels.is_imagenet() { Vec::new() } else { labels.iter().map(|l| l.text.clone()).collect() };
+    Ok(Evaluation {
+        model: model.spec().name.clone(),
         weights: WeightsOf { file_sha256: provenance.file_sha256, tensors_sha256: provenance.tensors_sha256 },
         dataset: ImagesOf {
             name: dataset.name.clone(),
@@ -183,12 +198,14 @@ fn case(model: &Prepared, images: &Images<'_>, settings: &Settings, how: How<'_>
             labels_sha256: images.labels_sha256,
         },
         relation,
-        claimed: Claimed::of(model.entry(), dataset, settings.tolerance)?,
+        claimed: Claimed::of(model.spec(), dataset, settings.tolerance)?,
         level: settings.level,
         on_bad_image: settings.on_bad_image,
         until_decided: settings.until_decided,
-        isa: how.engine.isa()?.to_owned(),
-        algorithms_version: ALGORITHMS_VERSION,
+        engine: engine.name.to_owned(),
+        isa: engine.isa.to_owned(),
+        algorithms_version: engine.algorithms_version,
+        class_names,
     })
 }
 
@@ -196,7 +213,7 @@ fn case(model: &Prepared, images: &Images<'_>, settings: &Settings, how: How<'_>
 struct State<'a> {
     dataset: &'a Dataset,
     settings: &'a Settings,
-    case: &'a Case,
+    evaluation: &'a Evaluation,
     order: &'a [usize],
     journal: Option<Journal>,
     known: HashMap<String, Measured>,
@@ -213,7 +230,7 @@ impl<'a> State<'a> {
     fn new(
         dataset: &'a Dataset,
         settings: &'a Settings,
-        case: &'a Case,
+        evaluation: &'a Evaluation,
         order: &'a [usize],
         known: HashMap<String, Measured>,
         journal: Option<Journal>,
@@ -221,13 +238,13 @@ impl<'a> State<'a> {
         let end = order.len();
         let (counts, at_head) = (Counts::default(), Counts::default());
         let mut state =
-            State { dataset, settings, case, order, journal, known, counts, head: 0, at_head, end };
+            State { dataset, settings, evaluation, order, journal, known, counts, head: 0, at_head, end };
         for &place in order {
             if let Some(row) = state.row(place) {
                 state.counts.add(&row, settings.on_bad_image);
             }
         }
-        state.look();
+        state.advance();
         state
     }
 
@@ -256,13 +273,14 @@ impl<'a> State<'a> {
     }
 
     /// Moves the head on, and stops at the first look that decides.
-    fn look(&mut self) {
+    fn advance(&mut self) {
         while self.head < self.end {
             let Some(row) = self.order.get(self.head).and_then(|&place| self.row(place)) else { return };
             self.at_head.add(&row, self.settings.on_bad_image);
             self.head += 1;
-            let looks = self.settings.until_decided && (self.head as u64).is_multiple_of(sequence::STEP);
-            if looks && self.case.verdict_so_far(self.at_head) != Verdict::Consistent {
+            let looks =
+                self.settings.until_decided && (self.head as u64).is_multiple_of(sequence::LOOK_INTERVAL);
+            if looks && self.evaluation.verdict_so_far(self.at_head) != Verdict::Consistent {
                 self.end = self.head;
             }
         }
@@ -288,7 +306,7 @@ impl<'a> State<'a> {
     fn complete(
         &mut self,
         model: Prepared,
-        how: How<'_>,
+        options: RunOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<(usize, Duration)> {
         let total = self.end;
@@ -300,31 +318,35 @@ impl<'a> State<'a> {
         if todo.is_empty() {
             return Ok((0, Duration::ZERO));
         }
-        let name = model.entry().name.clone();
-        let model = model.start(how.engine)?;
+        let name = model.spec().name.clone();
+        let model = model.start(options.engine)?;
+        let runners = model.runners(options.threads.clamp(1, todo.len()))?;
+        let job = Job {
+            model: &name,
+            preprocess: model.preprocess(),
+            dataset: self.dataset,
+            todo: &todo,
+            threads: options.threads.clamp(1, todo.len()),
+            batch: options.batch,
+        };
         let on_record = total - todo.len();
         progress.started(&name, on_record, total);
-        let (begun, mut computed, mut told) = (Instant::now(), 0, Instant::now());
-        let crew = Crew { threads: how.threads, batch: how.batch };
+        let (begun, mut computed, mut reported) = (Instant::now(), 0, Instant::now());
         let mut failed = None;
-        let measured =
-            measure(&model, self.dataset, &todo, crew, &|| progress.cancelled(), &mut |place, found| {
-                computed += 1;
-                let fatal = matches!(found, Measured::Unreadable(_))
-                    && self.settings.on_bad_image == OnBadImage::Fail;
-                if let Err(error) = self.take(place, found) {
-                    failed = Some(error);
-                    return ControlFlow::Break(());
-                }
-                if told.elapsed() >= BREATH {
-                    told = Instant::now();
-                    progress.advanced(on_record + computed, self.counts, self.case.interval(self.counts));
-                }
-                match fatal || self.head == self.end {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
-            });
+        let measured = measure(&job, runners, &|| progress.cancelled(), &mut |place, found| {
+            computed += 1;
+            let fatal =
+                matches!(found, Measured::Unreadable(_)) && self.settings.on_bad_image == OnBadImage::Fail;
+            if let Err(error) = self.take(place, found) {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            if reported.elapsed() >= PROGRESS_INTERVAL {
+                reported = Instant::now();
+                progress.advanced(on_record + computed, self.counts, self.evaluation.interval(self.counts));
+            }
+            if fatal || self.head == self.end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         let took = begun.elapsed();
         progress.finished();
         let flushed = self.journal.as_mut().map_or(Ok(()), Journal::flush);
@@ -350,7 +372,7 @@ impl<'a> State<'a> {
         if let Some(row) = self.row(place) {
             self.counts.add(&row, self.settings.on_bad_image);
         }
-        self.look();
+        self.advance();
         Ok(())
     }
 

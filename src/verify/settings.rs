@@ -6,9 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::gates::Gates;
-use super::report::{Drawn, Run};
-use super::stats::{Level, Percent};
+use super::stats::{Level, Percent, Verdict};
 use crate::dataset::Subset;
 use crate::hash::Sha256;
 
@@ -76,6 +74,21 @@ impl From<Shard> for String {
     }
 }
 
+/// What CI asks. All of it is part of what decides a run's exit code, so all of it is in the report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gates {
+    /// The interval's lower end must be at least this.
+    pub min_top1: Option<Percent>,
+    /// The verdict must be this.
+    pub require: Option<Verdict>,
+    /// Digest of the earlier report.
+    pub baseline_sha256: Option<Sha256>,
+    /// Fails when the drop is surely more than this, in percent points.
+    pub max_drop: Option<Percent>,
+    /// Fails unless the drop is surely less than this, in percent points.
+    pub prove_no_drop: Option<Percent>,
+}
+
 /// What decides a result.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -108,32 +121,6 @@ impl Default for Settings {
             gates: Gates::default(),
             on_bad_image: OnBadImage::default(),
             plan_sha256: None,
-        }
-    }
-}
-
-impl Settings {
-    /// As reports have them.
-    pub fn to_run(&self, dataset: &str) -> Run {
-        Run {
-            zoo: env!("CARGO_PKG_VERSION").to_owned(),
-            dataset: dataset.to_owned(),
-            seed: self.seed,
-            subset: self.subset.as_ref().map(|subset| match subset {
-                Subset::Drawn { n, .. } => Drawn::First(*n),
-                Subset::Listed(ids) => {
-                    let mut ids = ids.clone();
-                    ids.sort_unstable();
-                    ids.dedup();
-                    Drawn::Listed { ids_sha256: Sha256::of((ids.join("\n") + "\n").as_bytes()) }
-                }
-            }),
-            until: self.until_decided.then(|| "decided".to_owned()),
-            tolerance: self.tolerance,
-            confidence: self.level.confidence(),
-            gates: self.gates.clone(),
-            on_bad_image: self.on_bad_image,
-            plan_sha256: self.plan_sha256,
         }
     }
 }

@@ -79,6 +79,7 @@ fn alone_in_its_process() {
     assert!(allocations(|| drop(std::hint::black_box(vec![1u8; 100]))) > 0, "the counter must count");
     let helper = || drop(std::thread::spawn(|| std::hint::black_box(vec![1u8; 100])).join());
     assert!(allocations(helper) > 2, "it must count what another thread asks for");
+    operation();
     for name in ["tf_efficientnet_b0", "resnet50", "mobilenetv3_large_100"] {
         let graph = zoo::arch::build(name, 1000).unwrap();
         let image = seeded::input(0, [1, 3, 96, 96]);
@@ -105,4 +106,42 @@ type Maker = fn(&Graph, &dyn Weights, [usize; 3], Isa) -> Result<Plan, Error>;
 /// Every operation by its definition.
 fn unfused(graph: &Graph, weights: &dyn Weights, image: [usize; 3], isa: Isa) -> Result<Plan, Error> {
     Plan::unfused(graph, weights, image, isa, &[graph.output()])
+}
+
+/// A warm operation allocates its output, and what candle wraps it in.
+fn operation() {
+    use candle_core::{DType, Device, Module, Tensor};
+    let graph = zoo::arch::build("mobilenetv3_large_100", 1000).unwrap();
+    let network =
+        zoo::Network::new(Default::default(), &graph, &Seeded::new(&graph, 0), [3, 64, 64]).unwrap();
+    // What candle itself asks for to hand on a result of one value, whoever computes it.
+    let small = Tensor::zeros((1, 1), DType::F32, &Device::Cpu).unwrap();
+    drop(small.apply_op1_no_bwd(&One).unwrap());
+    let wrapping = allocations(|| drop(small.apply_op1_no_bwd(&One).unwrap()));
+    for images in [1, 4] {
+        let contiguous = Tensor::zeros((images, 3, 64, 64), DType::F32, &Device::Cpu).unwrap();
+        let strided = contiguous.transpose(2, 3).unwrap();
+        for tensor in [contiguous, strided] {
+            network.forward(&tensor).unwrap();
+            let found = allocations(|| drop(network.forward(&tensor).unwrap()));
+            assert!(found <= wrapping, "{images} images: {found} allocations, {wrapping} are candle's");
+        }
+    }
+}
+
+/// The least operation: one value.
+struct One;
+
+impl candle_core::CustomOp1 for One {
+    fn name(&self) -> &'static str {
+        "one"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &candle_core::CpuStorage,
+        _: &candle_core::Layout,
+    ) -> candle_core::Result<(candle_core::CpuStorage, candle_core::Shape)> {
+        Ok((candle_core::CpuStorage::F32(vec![1.0; 1]), candle_core::Shape::from((1, 1))))
+    }
 }

@@ -10,7 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry", &[]),
     ("store", &["registry", "checkpoint"]),
     ("checkpoint", &[]),
-    ("arch", &["nn::graph"]),
+    ("arch", &["nn::graph", "nn::describe"]),
     ("image", &["registry"]),
     ("dataset", &["registry", "store", "image"]),
     ("model", &["registry", "store", "checkpoint", "arch", "nn", "image"]),

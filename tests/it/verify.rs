@@ -232,22 +232,47 @@ fn what_is_on_record_is_not_run_again() {
     assert_eq!(case.json("changed.json")["timing"]["models"][0]["computed"], 36);
 }
 
+/// Images whose whole line is in the journal.
+fn on_record(case: &Case) -> usize {
+    let Ok(mut entries) = std::fs::read_dir(case.home.cache("runs")) else { return 0 };
+    let Some(entry) = entries.next() else { return 0 };
+    let text = std::fs::read(entry.unwrap().path()).unwrap();
+    let whole = |line: &&[u8]| {
+        let Some((said, rest)) = std::str::from_utf8(line).ok().and_then(|l| l.split_once(' ')) else {
+            return false;
+        };
+        zoo::Sha256::of(rest.as_bytes()).to_string().starts_with(said) && said.len() == 8
+    };
+    let mut ids: Vec<&[u8]> = text.split(|b| *b == b'\n').filter(whole).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.len()
+}
+
 #[test]
 fn a_run_that_is_killed_resumes_to_the_same_report() {
     let case = Case::new();
     case.verify(&["--report", "whole.json", "--force"]);
     let whole = case.canonical("whole.json");
     std::fs::remove_dir_all(case.home.cache("runs")).unwrap();
-    for (turn, wait) in [40_u64, 90, 160, 250, 400].into_iter().enumerate() {
+    for (turn, more) in [0_usize, 1, 3, 6, 9].into_iter().enumerate() {
+        let least = on_record(&case) + more;
         let mut child =
             case.home.command(&case.args(&["--threads", "1", "--report", "killed.json"])).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(wait));
+        // Killed once so many images are on record, however fast the machine is; or it has finished.
+        while child.try_wait().unwrap().is_none() && on_record(&case) < least {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         child.kill().unwrap();
         child.wait().unwrap();
+        let before = on_record(&case);
+        assert!(before >= least, "it ended with {before} images on record");
         let out = format!("{turn}.json");
         let ran = case.verify(&["--report", &out]);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
         assert_eq!(case.canonical(&out), whole);
+        let computed = case.json(&out)["timing"]["models"][0]["computed"].as_u64().unwrap();
+        assert_eq!(computed as usize, 36 - before, "what is on record is not run again");
         // A power cut may leave half a line, or less: that image is measured again.
         let rows = std::fs::read_dir(case.home.cache("runs")).unwrap().next().unwrap().unwrap().path();
         let bytes = std::fs::read(&rows).unwrap();

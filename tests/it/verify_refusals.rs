@@ -185,7 +185,7 @@ fn the_bar_is_fixed_before_the_run() {
         says(
             &case.verify(&["--plan-out", "no.json"]),
             3,
-            &["`no.json` is no plan of `zoo verify`", says_too],
+            &["`no.json` is not a plan of `zoo verify`", says_too],
         );
     }
     // Nor is an empty report overwritten, as nothing that exists is.

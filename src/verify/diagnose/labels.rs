@@ -1,20 +1,20 @@
-//! Labels that are not ImageNet's: in another order, off by one, or all the same. Only guesses are needed: under the right
+//! Labels that are not the model's: in another order, off by one, or all the same. Only guesses are needed: under the right
 //! reading they agree with the labels, under the wrong one hardly ever.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Finding;
-use super::look::Seen;
-use crate::registry::labels::imagenet;
+use super::probe::Seen;
+use crate::model::Labels;
 
 /// A reading of labels must explain so much of what the given one does not.
-const ENOUGH: f64 = 0.3;
+const MIN_SHARE: f64 = 0.3;
 
 /// What class a label means.
 type Reading = dyn Fn(usize) -> Option<usize>;
 
 /// The finding, where one reading explains the guesses.
-pub(super) fn explain(seen: &[Seen]) -> Option<Finding> {
+pub(super) fn explain(seen: &[Seen], labels: &Labels) -> Option<Finding> {
     if seen.len() < 20 {
         return None;
     }
@@ -22,10 +22,12 @@ pub(super) fn explain(seen: &[Seen]) -> Option<Finding> {
         seen.iter().filter(|s| of(s.label) == Some(s.guess)).count() as f64 / seen.len() as f64
     };
     let as_given = right(&Some);
-    one_class(seen, as_given).or_else(|| known_order(&right, as_given)).or_else(|| some_order(seen, as_given))
+    one_class(seen, as_given)
+        .or_else(|| known_order(&right, as_given, labels))
+        .or_else(|| some_order(seen, as_given, labels))
 }
 
-/// All images in one folder that is no class.
+/// All images in one folder that is not a class.
 fn one_class(seen: &[Seen], as_given: f64) -> Option<Finding> {
     let first = seen.first()?.label;
     let mut guesses: Vec<usize> = seen.iter().map(|s| s.guess).collect();
@@ -41,11 +43,12 @@ fn one_class(seen: &[Seen], as_given: f64) -> Option<Finding> {
 }
 
 /// An order of classes that people have had before.
-fn known_order(right: &dyn Fn(&Reading) -> f64, as_given: f64) -> Option<Finding> {
-    let mut by_name: Vec<usize> = (0..imagenet().len()).collect();
-    by_name.sort_by_key(|&class| imagenet().get(class).map(|l| l.words.to_lowercase()));
+fn known_order(right: &dyn Fn(&Reading) -> f64, as_given: f64, labels: &Labels) -> Option<Finding> {
+    // Of classes without names both are the order of the index, which explains nothing.
+    let mut by_name: Vec<usize> = (0..labels.len()).collect();
+    by_name.sort_by_key(|&class| labels.get(class).map(|l| l.text.to_lowercase()));
     let mut by_bytes = by_name.clone();
-    by_bytes.sort_by_key(|&class| imagenet().get(class).map(|l| l.words));
+    by_bytes.sort_by_key(|&class| labels.get(class).map(|l| l.text.as_str()));
     let named = |order: Vec<usize>| move |label: usize| order.get(label).copied();
     let readings: [(&str, &str, Box<Reading>); 4] = [
         (
@@ -67,7 +70,7 @@ fn known_order(right: &dyn Fn(&Reading) -> f64, as_given: f64) -> Option<Finding
     ];
     let best = readings.into_iter().map(|(name, says, of)| (right(&*of), name, says));
     let (share, hypothesis, says) = best.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (share > as_given + ENOUGH).then(|| Finding {
+    (share > as_given + MIN_SHARE).then(|| Finding {
         hypothesis: hypothesis.into(),
         says: says.into(),
         evidence: format!("read so, {:.1} % are right; as given, {:.1} %", 100.0 * share, 100.0 * as_given),
@@ -76,7 +79,7 @@ fn known_order(right: &dyn Fn(&Reading) -> f64, as_given: f64) -> Option<Finding
 }
 
 /// Some other order: images of one label are guessed alike, and as another class.
-fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
+fn some_order(seen: &[Seen], as_given: f64, labels: &Labels) -> Option<Finding> {
     let mut by_label: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for s in seen {
         by_label.entry(s.label).or_default().push(s.guess);
@@ -92,9 +95,9 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
             .max()
             .map(|(n, std::cmp::Reverse(g))| (n, g))
     };
-    let mut taken_for: HashMap<usize, usize> = HashMap::new();
+    let mut guessed_as: HashMap<usize, usize> = HashMap::new();
     for (_, guess) in by_label.values().filter_map(|g| mode(g)) {
-        *taken_for.entry(guess).or_default() += 1;
+        *guessed_as.entry(guess).or_default() += 1;
     }
     // Each guess against the most frequent of the others under its label: by luck they hardly ever agree.
     let (mut alike, mut compared) = (0_usize, 0_usize);
@@ -107,7 +110,7 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
             let most = others.max().map(|(_, std::cmp::Reverse(g))| g);
             compared += 1;
             alike +=
-                usize::from(most == Some(*guess) && taken_for.get(guess).is_none_or(|&labels| labels == 1));
+                usize::from(most == Some(*guess) && guessed_as.get(guess).is_none_or(|&labels| labels == 1));
         }
         if let Some((n, guess)) = mode(guesses).filter(|(_, guess)| guess != label)
             && example.as_ref().is_none_or(|(before, ..)| n > *before)
@@ -116,8 +119,8 @@ fn some_order(seen: &[Seen], as_given: f64) -> Option<Finding> {
         }
     }
     let share = alike as f64 / compared.max(1) as f64;
-    let (n, of, label, guess) = example.filter(|_| compared >= 20 && share > as_given + ENOUGH)?;
-    let name = |class: usize| imagenet().get(class).map_or_else(|| class.to_string(), |l| l.words.to_owned());
+    let (n, of, label, guess) = example.filter(|_| compared >= 20 && share > as_given + MIN_SHARE)?;
+    let name = |class: usize| labels.get(class).map_or_else(|| class.to_string(), |l| l.text.clone());
     Some(Finding {
         hypothesis: "labels-order".into(),
         says: "the labels number the classes in another order than the sorted synsets: the devkit's own, or another year's".into(),
@@ -146,7 +149,7 @@ mod tests {
     }
 
     fn named(of: impl Fn(usize) -> usize) -> Option<String> {
-        explain(&seen(of)).map(|f| f.hypothesis)
+        explain(&seen(of), &Labels::imagenet()).map(|f| f.hypothesis)
     }
 
     #[test]
@@ -157,7 +160,8 @@ mod tests {
         assert_eq!(named(|_| 3).as_deref(), Some("one-class"));
         assert_eq!(named(|c| (c * 331 + 7) % 1000).as_deref(), Some("labels-order"));
         let mut by_name: Vec<usize> = (0..1000).collect();
-        by_name.sort_by_key(|&class| imagenet()[class].words.to_lowercase());
+        let labels = Labels::imagenet();
+        by_name.sort_by_key(|&class| labels.name(class).to_lowercase());
         let rank = |class: usize| by_name.iter().position(|&c| c == class).unwrap();
         assert_eq!(named(rank).as_deref(), Some("labels-by-name"));
     }
@@ -166,9 +170,13 @@ mod tests {
     fn a_weak_model_is_no_fault_of_labels() {
         let weak: Vec<Seen> =
             (0..200).map(|i| Seen { label: i % 20, guess: (i * 37) % 1000, log_prob: -6.0 }).collect();
-        assert_eq!(explain(&weak), None);
+        assert_eq!(explain(&weak, &Labels::imagenet()), None);
         let few: Vec<Seen> =
             (0..200).map(|i| Seen { label: i % 20, guess: 400 + i % 4, log_prob: -6.0 }).collect();
-        assert_eq!(explain(&few), None, "a broken model that sees four classes in everything");
+        assert_eq!(
+            explain(&few, &Labels::imagenet()),
+            None,
+            "a broken model that sees four classes in everything"
+        );
     }
 }

@@ -8,7 +8,7 @@
 //! the file (`weights`).
 
 mod labels;
-mod look;
+mod probe;
 mod settings;
 mod weights;
 
@@ -18,13 +18,13 @@ use super::Result;
 use super::stats::Percent;
 use crate::dataset::{self, Dataset};
 use crate::hash::Sha256;
-use crate::model::{EngineKind, Loader};
+use crate::model::{Loader, ModelSpec};
 use crate::registry::Entry;
 
-pub(super) use look::Look;
+use probe::Probe;
 
 /// Images that are tried: enough to tell a few points, few enough to wait for.
-pub const IMAGES: usize = 256;
+pub const MAX_IMAGES: usize = 256;
 
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,22 +69,20 @@ pub struct Finding {
     pub fix: String,
 }
 
-/// What is at hand for a diagnosis.
-pub struct Patient<'a> {
-    /// Where its weights come from.
+/// What a diagnosis starts from.
+pub struct DiagnosisInput<'a> {
+    /// Where its weights come from, and what computes.
     pub loader: Loader<'a>,
     /// The model as it was run.
-    pub entry: &'a Entry,
+    pub spec: &'a ModelSpec,
     /// Its images.
     pub dataset: &'a Dataset,
     /// The registry: whose weights these may be instead.
-    pub others: &'a [Entry],
+    pub known: &'a [Entry],
     /// Of the order that images are taken in.
     pub seed: u64,
-    /// Workers.
+    /// Threads.
     pub threads: usize,
-    /// What computes.
-    pub engine: EngineKind,
 }
 
 /// Tries the hypotheses: what the weights file itself shows, its other state dicts, labels, then preprocessing. The first
@@ -93,30 +91,30 @@ pub struct Patient<'a> {
 ///
 /// # Errors
 /// What running the model brings.
-pub fn diagnose(patient: &Patient<'_>) -> Result<Diagnosis> {
-    let prepared = patient.loader.prepare(patient.entry)?;
-    let suspicion = weights::of(&prepared, patient);
-    let places = sample(patient.dataset, patient.seed);
+pub fn diagnose(input: &DiagnosisInput<'_>) -> Result<Diagnosis> {
+    let prepared = input.loader.prepare(input.spec)?;
+    let suspicion = weights::of(&prepared, input);
+    let places = sample(input.dataset, input.seed);
     let preprocess = prepared.preprocess().clone();
-    let model = prepared.start(patient.engine)?;
-    let look = Look { model: &model, dataset: patient.dataset, places: &places, threads: patient.threads };
-    let seen = look.with(&preprocess, false)?;
+    let model = prepared.start(input.loader.engine)?;
+    let probe = Probe { model: &model, dataset: input.dataset, places: &places, threads: input.threads };
+    let seen = probe.run(&preprocess, false)?;
     let right = seen.iter().filter(|s| s.guess == s.label).count() as u64;
     let mut diagnosis = Diagnosis {
-        model: patient.entry.name.clone(),
+        model: input.spec.name.clone(),
         images: seen.len(),
         top1: Percent::of(right, seen.len() as u64),
         tried: Vec::new(),
         finding: suspicion,
     };
     if diagnosis.finding.is_none() {
-        diagnosis.finding = weights::other_keys(patient, &look, &seen, &mut diagnosis.tried)?;
+        diagnosis.finding = weights::other_keys(input, &probe, &seen, &mut diagnosis.tried)?;
     }
     if diagnosis.finding.is_none() {
-        diagnosis.finding = labels::explain(&seen);
+        diagnosis.finding = labels::explain(&seen, model.labels());
     }
     if diagnosis.finding.is_none() {
-        diagnosis.finding = settings::explain(patient, &look, &preprocess, &seen, &mut diagnosis.tried)?;
+        diagnosis.finding = settings::explain(input, &probe, &preprocess, &seen, &mut diagnosis.tried)?;
     }
     Ok(diagnosis)
 }
@@ -127,7 +125,7 @@ fn sample(dataset: &Dataset, seed: u64) -> Vec<usize> {
     places.retain(|&at| dataset.items.get(at).is_some_and(|i| !i.labels.is_empty()));
     places
         .sort_by_cached_key(|&at| dataset.items.get(at).map(|i| dataset::order(seed, &dataset.name, &i.id)));
-    places.truncate(IMAGES);
+    places.truncate(MAX_IMAGES);
     places
 }
 

@@ -5,20 +5,20 @@
 //! hash, and its claims were made with its settings.
 
 use super::super::Result;
-use super::look::{Look, Seen, compare};
-use super::{Finding, Patient, Tried, has_weights};
+use super::probe::{Probe, Seen, compare};
+use super::{DiagnosisInput, Finding, Tried, has_weights};
 use crate::image::Preprocess;
 use crate::registry::{CropMode, Entry, Interpolation};
 
 /// Standard errors by which a gain must differ from none; with a dozen hypotheses a false one is named once in some
 /// two thousand diagnoses.
-const Z: f64 = 4.0;
+const MIN_Z: f64 = 4.0;
 
 /// Nats an image that a gain must have: less does not explain a wrong number.
-const GAIN: f64 = 0.02;
+const MIN_GAIN: f64 = 0.02;
 
 /// Nats an image where the setting is the registry's own, which has been looked at.
-const GAIN_AGAINST_REGISTRY: f64 = 0.5;
+const MIN_GAIN_AGAINST_REGISTRY: f64 = 0.5;
 
 /// Means and deviations in use: what timm calls default, inception, unit, DPN and CLIP.
 const MEAN_STD: [(&str, [f32; 3], [f32; 3]); 5] = [
@@ -39,12 +39,12 @@ struct Change {
     preprocess: Preprocess,
     swapped: bool,
     /// What the registry's own entry of these weights says of it.
-    registry: Word,
+    registry: RegistrySays,
 }
 
 /// What the registry's own entry of the same weights says of a change.
 #[derive(Clone, Copy, PartialEq)]
-enum Word {
+enum RegistrySays {
     /// It has no entry of these weights.
     Nothing,
     /// That this is how it should be.
@@ -53,16 +53,16 @@ enum Word {
     Otherwise,
 }
 
-impl Word {
+impl RegistrySays {
     fn of<T: PartialEq>(
         known: Option<&Preprocess>,
         key: impl Fn(&Preprocess) -> T,
         changed: &Preprocess,
-    ) -> Word {
+    ) -> RegistrySays {
         match known.map(|k| key(k) == key(changed)) {
-            None => Word::Nothing,
-            Some(true) => Word::So,
-            Some(false) => Word::Otherwise,
+            None => RegistrySays::Nothing,
+            Some(true) => RegistrySays::So,
+            Some(false) => RegistrySays::Otherwise,
         }
     }
 }
@@ -70,30 +70,31 @@ impl Word {
 /// Tries other settings; the one that gains most, if it gains enough, is the finding. Else one in which the entry
 /// differs from the registry's own of the same weights, whatever it gains: claims were made with that one's settings.
 pub(super) fn explain(
-    patient: &Patient<'_>,
-    look: &Look<'_>,
+    input: &DiagnosisInput<'_>,
+    probe: &Probe<'_>,
     now: &Preprocess,
     seen: &[Seen],
     tried: &mut Vec<Tried>,
 ) -> Result<Option<Finding>> {
     // What the registry says of the same weights, where it is not this entry that says it.
-    let sha256 = look.model.provenance().file_sha256;
+    let sha256 = probe.model.provenance().file_sha256;
     let same = |e: &&Entry| !e.added && has_weights(e, sha256);
-    let known = patient.others.iter().find(same).and_then(|e| Some((e, Preprocess::of(e).ok()?)));
+    let known = input.known.iter().find(same).and_then(|e| Some((e, Preprocess::of(e).ok()?)));
     let mut best: Option<(f64, Finding)> = None;
     let mut recorded: Option<(f64, Finding)> = None;
     let right = seen.iter().filter(|s| s.guess == s.label).count() as f64 / seen.len().max(1) as f64;
     for change in changes(now, known.as_ref().map(|(_, k)| k)) {
-        let after = look.with(&change.preprocess, change.swapped)?;
+        let after = probe.run(&change.preprocess, change.swapped)?;
         let outcome = compare(change.hypothesis, change.says.clone(), seen, &after);
-        let least = if change.registry == Word::Otherwise { GAIN_AGAINST_REGISTRY } else { GAIN };
+        let least =
+            if change.registry == RegistrySays::Otherwise { MIN_GAIN_AGAINST_REGISTRY } else { MIN_GAIN };
         let finding = |evidence| Finding {
             hypothesis: change.hypothesis.into(),
             says: change.says.clone(),
             evidence,
             fix: change.fix.clone(),
         };
-        if outcome.z >= Z && outcome.gain >= least {
+        if outcome.z >= MIN_Z && outcome.gain >= least {
             let evidence = format!(
                 "on {} images the label's log-probability rises by {} nats ({} standard errors), and top-1 goes from \
                  {:.1} to {:.1} %",
@@ -105,7 +106,7 @@ pub(super) fn explain(
             );
             keep(&mut best, outcome.gain, finding(evidence));
         }
-        if let (Word::So, Some((entry, _))) = (change.registry, &known) {
+        if let (RegistrySays::So, Some((entry, _))) = (change.registry, &known) {
             let evidence = format!(
                 "the file's SHA-256 is {sha256}, which the registry has as `{}`, with that setting; on {} images top-1 goes \
                  from {:.1} to {:.1} % with it",
@@ -135,9 +136,9 @@ fn changes(now: &Preprocess, known: Option<&Preprocess>) -> Vec<Change> {
         fix: "store images as RGB: OpenCV reads and writes BGR".into(),
         preprocess: now.clone(),
         swapped: true,
-        registry: Word::Nothing,
+        registry: RegistrySays::Nothing,
     }];
-    let mut add = |hypothesis, says: String, key: &str, preprocess: Preprocess, registry: Word| {
+    let mut add = |hypothesis, says: String, key: &str, preprocess: Preprocess, registry: RegistrySays| {
         let fix = format!("set `{key}` in the entry to what the weights were trained with");
         changes.push(Change { hypothesis, says, fix, preprocess, swapped: false, registry });
     };
@@ -146,31 +147,36 @@ fn changes(now: &Preprocess, known: Option<&Preprocess>) -> Vec<Change> {
     let all = MEAN_STD.into_iter().chain(own);
     for (name, mean, std) in all.filter(|(_, mean, std)| (*mean, *std) != (now.mean, now.std)) {
         let preprocess = Preprocess { mean, std, ..now.clone() };
-        let word = Word::of(known, |p| (p.mean, p.std), &preprocess);
+        let registry = RegistrySays::of(known, |p| (p.mean, p.std), &preprocess);
         let says = format!("the weights want {name} mean and deviation: {mean:?}, {std:?}");
-        add("mean-std", says, "zoo.mean` and `zoo.std", preprocess, word);
+        add("mean-std", says, "zoo.mean` and `zoo.std", preprocess, registry);
     }
     let own = known.map(|k| k.crop_pct).filter(|c| !CROPS.contains(c));
     for crop_pct in CROPS.into_iter().chain(own).filter(|&c| c != now.crop_pct) {
         let preprocess = Preprocess { crop_pct, ..now.clone() };
-        let word = Word::of(known, |p| p.crop_pct, &preprocess);
+        let registry = RegistrySays::of(known, |p| p.crop_pct, &preprocess);
         let says = format!("the weights want a crop of {crop_pct}, not {}", now.crop_pct);
-        add("crop", says, "Crop Pct", preprocess, word);
+        add("crop", says, "Crop Pct", preprocess, registry);
     }
     for crop_mode in [CropMode::Center, CropMode::Squash].into_iter().filter(|&m| m != now.crop_mode) {
         let preprocess = Preprocess { crop_mode, ..now.clone() };
-        let word = Word::of(known, |p| p.crop_mode, &preprocess);
-        let says = format!("the weights want the crop mode {crop_mode:?}, not {:?}", now.crop_mode);
-        add("crop", says, "zoo.crop_mode", preprocess, word);
+        let registry = RegistrySays::of(known, |p| p.crop_mode, &preprocess);
+        let name = |mode| match mode {
+            CropMode::Center => "center",
+            CropMode::Squash => "squash",
+            CropMode::Border => "border",
+        };
+        let says = format!("the weights want the crop mode {}, not {}", name(crop_mode), name(now.crop_mode));
+        add("crop", says, "zoo.crop_mode", preprocess, registry);
     }
     let filters =
         [Interpolation::Bicubic, Interpolation::Bilinear, Interpolation::Nearest, Interpolation::Lanczos];
     for interpolation in filters.into_iter().filter(|&f| f != now.interpolation) {
         let preprocess = Preprocess { interpolation, ..now.clone() };
-        let word = Word::of(known, |p| p.interpolation, &preprocess);
+        let registry = RegistrySays::of(known, |p| p.interpolation, &preprocess);
         let says =
             format!("the weights want {} resizing, not {}", interpolation.name(), now.interpolation.name());
-        add("interpolation", says, "Interpolation", preprocess, word);
+        add("interpolation", says, "Interpolation", preprocess, registry);
     }
     changes
 }

@@ -2,9 +2,9 @@
 //! training checkpoint.
 
 use super::super::Result;
-use super::look::{Look, Seen, compare};
-use super::{Finding, Patient, Tried, has_weights};
-use crate::checkpoint::{Checkpoint, Options};
+use super::probe::{Probe, Seen, compare};
+use super::{DiagnosisInput, Finding, Tried, has_weights};
+use crate::checkpoint::Options;
 use crate::model::Prepared;
 use crate::nn::weights::Weights;
 
@@ -12,25 +12,25 @@ use crate::nn::weights::Weights;
 const KEYS: [&str; 6] = ["state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model"];
 
 /// Points of top-1 that another state dict must gain on a few hundred images.
-const POINTS: f64 = 10.0;
+const MIN_POINTS: f64 = 10.0;
 
 /// What the file itself tells.
-pub(super) fn of(prepared: &Prepared, patient: &Patient<'_>) -> Option<Finding> {
-    another_model(prepared, patient).or_else(|| untouched(prepared))
+pub(super) fn of(prepared: &Prepared, input: &DiagnosisInput<'_>) -> Option<Finding> {
+    another_model(prepared, input).or_else(|| untouched(prepared))
 }
 
 /// The file is known, as that of another model.
-fn another_model(prepared: &Prepared, patient: &Patient<'_>) -> Option<Finding> {
-    let entry = patient.entry;
+fn another_model(prepared: &Prepared, input: &DiagnosisInput<'_>) -> Option<Finding> {
+    let spec = input.spec;
     let known = |e: &&crate::registry::Entry| !e.added && has_weights(e, prepared.provenance().file_sha256);
-    let owners: Vec<_> = patient.others.iter().filter(known).collect();
+    let owners: Vec<_> = input.known.iter().filter(known).collect();
     let owner = owners.first()?;
-    let same = |e: &&crate::registry::Entry| e.name == entry.name || e.claim == entry.claim;
+    let same = |e: &&crate::registry::Entry| e.name == spec.name || e.claim == spec.claim;
     if owners.iter().any(same) {
         return None;
     }
     let claims =
-        |e: &crate::registry::Entry| e.claim.as_ref().map_or("nothing".into(), |c| c.top1.to_string());
+        |claim: Option<&crate::registry::Claim>| claim.map_or("nothing".into(), |c| c.top1.to_string());
     Some(Finding {
         hypothesis: "another-model".into(),
         says: format!("these are the weights of `{}`", owner.name),
@@ -38,9 +38,9 @@ fn another_model(prepared: &Prepared, patient: &Patient<'_>) -> Option<Finding> 
             "the file's SHA-256 is {}; `{}` claims {}, `{}` claims {}",
             prepared.provenance().file_sha256,
             owner.name,
-            claims(owner),
-            entry.name,
-            claims(entry)
+            claims(owner.claim.as_ref()),
+            spec.name,
+            claims(spec.claim.as_ref())
         ),
         fix: "correct the entry's `Weights`, or its name and claim".into(),
     })
@@ -71,29 +71,28 @@ fn untouched(prepared: &Prepared) -> Option<Finding> {
 
 /// Other state dicts of the same file, run on the same images.
 pub(super) fn other_keys(
-    patient: &Patient<'_>,
-    look: &Look<'_>,
+    input: &DiagnosisInput<'_>,
+    probe: &Probe<'_>,
     seen: &[Seen],
     tried: &mut Vec<Tried>,
 ) -> Result<Option<Finding>> {
-    let path = &look.model.provenance().path;
-    let own = look.model.provenance().tensors_sha256;
+    let path = &probe.model.provenance().path;
+    let own = probe.model.provenance().tensors_sha256;
     let right = |seen: &[Seen]| seen.iter().filter(|s| s.guess == s.label).count() as f64;
     for key in KEYS {
         let options = Options { key: Some(key.to_owned()), ..Options::default() };
         // A file without that key, or one that has gone since it was converted, tells nothing.
-        let Ok(checkpoint) = Checkpoint::open_with(path, &options) else { continue };
-        let Ok(prepared) = patient.loader.prepare_with(patient.entry, checkpoint, path) else { continue };
+        let Ok(prepared) = input.loader.prepare_file(input.spec, path, &options) else { continue };
         if prepared.provenance().tensors_sha256 == own {
             continue;
         }
         let preprocess = prepared.preprocess().clone();
-        let model = prepared.start(patient.engine)?;
-        let after = Look { model: &model, ..*look }.with(&preprocess, false)?;
+        let model = prepared.start(input.loader.engine)?;
+        let after = Probe { model: &model, ..*probe }.run(&preprocess, false)?;
         let outcome = compare("other-state-dict", format!("the file's `{key}`"), seen, &after);
         let points = 100.0 * (right(&after) - right(seen)) / seen.len().max(1) as f64;
         tried.push(outcome.clone());
-        if points >= POINTS && outcome.z >= 4.0 {
+        if points >= MIN_POINTS && outcome.z >= 4.0 {
             return Ok(Some(Finding {
                 hypothesis: "other-state-dict".into(),
                 says: format!(

@@ -18,7 +18,7 @@ const MICRO: i64 = 1_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percent(i64);
 
-/// A text that is no percentage.
+/// A text that is not a percentage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a percentage between 0 and 100 with at most six decimals, such as `78.66`")]
 pub struct ParsePercentError(String);
@@ -153,7 +153,7 @@ impl<'de> serde::Deserialize<'de> for Percent {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = f64::deserialize(deserializer)?;
         if !(-100.0..=100.0).contains(&value) {
-            return Err(serde::de::Error::custom(format!("{value} is no percentage")));
+            return Err(serde::de::Error::custom(format!("{value} is not a percentage")));
         }
         Ok(Percent((value * UNIT as f64).round() as i64))
     }

@@ -83,10 +83,7 @@ pub fn lower_bound(right: u64, n: u64, alpha: f64) -> f64 {
     // Bisection to the last bit: sixty halvings of a unit interval.
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        match pmf::binomial_at_least(right, n, middle) < alpha {
-            true => low = middle,
-            false => high = middle,
-        }
+        if pmf::binomial_at_least(right, n, middle) < alpha { low = middle } else { high = middle }
     }
     0.5 * (low + high)
 }
@@ -118,10 +115,7 @@ pub fn hypergeometric_counts(right: u64, n: u64, population: u64, level: Level) 
 pub(super) fn first(mut low: u64, mut high: u64, test: impl Fn(u64) -> bool) -> u64 {
     while low < high {
         let middle = low + (high - low) / 2;
-        match test(middle) {
-            true => high = middle,
-            false => low = middle + 1,
-        }
+        if test(middle) { high = middle } else { low = middle + 1 }
     }
     low
 }

@@ -2,7 +2,7 @@
 //!
 //! In: how many of how many images were right, what those images are of the population
 //! ([`Relation`]), and the claim. Out: [`Interval`], [`Verdict`], the size of sample that would decide,
-//! the drop that would be seen, and the bounds behind the gates. Called by `verify::run`, by `zoo merge`
+//! the drop that would be detected, and the bounds behind the gates. Called by `verify::run`, by `zoo merge`
 //! and by the board of many models. Everything is a function of whole counts and exact decimals, so two
 //! machines never differ. `docs/statistics.md` states the promises and the rates measured for them.
 

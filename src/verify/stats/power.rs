@@ -124,10 +124,7 @@ fn given_drop(n: u64, claim: &Claim, level: Level) -> Option<Percent> {
     }
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        match noticed(middle) {
-            true => high = middle,
-            false => low = middle,
-        }
+        if noticed(middle) { high = middle } else { low = middle }
     }
     Some(Percent::from_fraction(high))
 }

@@ -14,11 +14,13 @@ use super::interval::{Interval, Level, first};
 use super::pmf;
 
 /// Images between two looks.
-pub const STEP: u64 = 64;
+pub const LOOK_INTERVAL: u64 = 64;
 
 /// The prefixes looked at: 64, 128, … and the whole.
 pub fn looks(total: u64) -> impl Iterator<Item = u64> {
-    (1..=total / STEP).map(|i| i * STEP).chain((!total.is_multiple_of(STEP)).then_some(total))
+    (1..=total / LOOK_INTERVAL)
+        .map(|i| i * LOOK_INTERVAL)
+        .chain((!total.is_multiple_of(LOOK_INTERVAL)).then_some(total))
 }
 
 /// The interval after `right` of the first `n` images of `population`.

@@ -1,4 +1,4 @@
-//! The wire: a client whose redirects keep what an address promises, one request on a thread of its own,
+//! HTTP transport: a client whose redirects keep what an address promises, one request on a thread of its own,
 //! and what answers look like. Used by downloads, the hub and files read from afar.
 
 use std::io::Read;
@@ -13,11 +13,11 @@ use reqwest::{StatusCode, Url};
 use super::error::{Error, Result};
 use super::location::is_loopback;
 
-const CHUNK: usize = 256 << 10;
+const CHUNK_LEN: usize = 256 << 10;
 const MAX_REDIRECTS: usize = 10;
 
-/// From the thread that talks to the server.
-pub(super) enum Message {
+/// A part of a response, from the thread that reads it.
+pub(super) enum Chunk {
     Head(StatusCode, HeaderMap),
     Data(Vec<u8>),
     End,
@@ -51,34 +51,34 @@ pub(super) fn client(url: &Url, pinned: bool) -> Result<Client> {
 }
 
 /// Sends the request on a thread of its own; the queue is short, so a slow disk slows the server down.
-pub(super) fn talk(request: RequestBuilder) -> Receiver<Message> {
+pub(super) fn spawn_request(request: RequestBuilder) -> Receiver<Chunk> {
     let (sender, receiver) = sync_channel(8);
     std::thread::spawn(move || {
-        let _ = converse(request, &sender);
+        let _ = send_chunks(request, &sender);
     });
     receiver
 }
 
 /// Ends early when nobody listens any more.
-fn converse(
+fn send_chunks(
     request: RequestBuilder,
-    sender: &SyncSender<Message>,
-) -> std::result::Result<(), std::sync::mpsc::SendError<Message>> {
+    sender: &SyncSender<Chunk>,
+) -> std::result::Result<(), std::sync::mpsc::SendError<Chunk>> {
     let mut response = match request.send() {
         Ok(response) => response,
-        Err(e) => return sender.send(Message::Broken(chain(&e.without_url()))),
+        Err(e) => return sender.send(Chunk::Broken(chain(&e.without_url()))),
     };
-    sender.send(Message::Head(response.status(), response.headers().clone()))?;
+    sender.send(Chunk::Head(response.status(), response.headers().clone()))?;
     loop {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; CHUNK_LEN];
         match response.read(&mut chunk) {
-            Ok(0) => return sender.send(Message::End),
+            Ok(0) => return sender.send(Chunk::End),
             Ok(read) => {
                 chunk.truncate(read);
-                sender.send(Message::Data(chunk))?;
+                sender.send(Chunk::Data(chunk))?;
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return sender.send(Message::Broken(chain(&e))),
+            Err(e) => return sender.send(Chunk::Broken(chain(&e))),
         }
     }
 }

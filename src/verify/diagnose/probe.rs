@@ -1,15 +1,17 @@
 //! Images run again with other settings: the first guess, and how probable the label was.
 
+use candle_core::Module;
+
 use super::super::{Error, Result};
 use super::Tried;
 use crate::dataset::{Dataset, Item};
 use crate::image::{Preparer, Preprocess, Rgb, decode};
-use crate::model::{Model, Runner};
+use crate::model::{Batch, Model};
 use crate::verify::stats::Percent;
 
 /// What was seen of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::verify) struct Seen {
+pub(super) struct Seen {
     pub(super) label: usize,
     pub(super) guess: usize,
     /// Of the label, natural.
@@ -17,25 +19,24 @@ pub(in crate::verify) struct Seen {
 }
 
 /// A model and the images it is tried on.
-pub(in crate::verify) struct Look<'a> {
+pub(super) struct Probe<'a> {
     pub(super) model: &'a Model,
     pub(super) dataset: &'a Dataset,
     pub(super) places: &'a [usize],
     pub(super) threads: usize,
 }
 
-impl Look<'_> {
+impl Probe<'_> {
     /// Runs the images with a preprocessing, `swapped` from RGB to BGR. An image that cannot be read is left out.
-    pub(super) fn with(&self, preprocess: &Preprocess, swapped: bool) -> Result<Vec<Seen>> {
+    pub(super) fn run(&self, preprocess: &Preprocess, swapped: bool) -> Result<Vec<Seen>> {
         let threads = self.threads.clamp(1, self.places.len().max(1));
         let share = self.places.len().div_ceil(threads).max(1);
         let work = |places: &[usize]| -> Result<Vec<Seen>> {
-            let mut runner = self.model.runner()?;
             let mut preparer = Preparer::new(preprocess);
-            let mut tensor = vec![0.0; preprocess.len()];
+            let mut batch = Batch::new(1, self.model.network().image_shape())?;
             let mut seen = Vec::with_capacity(places.len());
             for item in places.iter().filter_map(|&at| self.dataset.items.get(at)) {
-                seen.extend(self.one(item, swapped, &mut preparer, &mut tensor, &mut runner)?);
+                seen.extend(self.one(item, swapped, &mut preparer, &mut batch)?);
             }
             Ok(seen)
         };
@@ -58,17 +59,18 @@ impl Look<'_> {
         item: &Item,
         swapped: bool,
         preparer: &mut Preparer,
-        tensor: &mut [f32],
-        runner: &mut Runner,
+        batch: &mut Batch,
     ) -> Result<Option<Seen>> {
         let bytes = self.dataset.bytes(item).map_err(|e| Error::Source(Box::new(e)))?;
         let Ok(image) = decode(&bytes) else { return Ok(None) };
         let image = if swapped { swap(image) } else { Some(image) };
         let Some(image) = image else { return Ok(None) };
-        if preparer.tensor(&image, tensor).is_err() {
+        if batch.write(0, |tensor| preparer.tensor(&image, tensor))?.is_err() {
             return Ok(None);
         }
-        let logits = runner.logits(tensor)?;
+        let images = batch.images(1)?;
+        let run = || self.model.network().forward(&images)?.flatten_all()?.to_vec1::<f32>();
+        let logits = run().map_err(crate::model::Error::from)?;
         let Some(&label) = item.labels.first() else { return Ok(None) };
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
         let Some((guess, &highest)) = best else { return Ok(None) };
@@ -88,7 +90,7 @@ fn swap(image: Rgb) -> Option<Rgb> {
     Rgb::new(width, height, pixels)
 }
 
-/// What another look says, compared image by image.
+/// What another run of the images says, compared image by image.
 pub(super) fn compare(hypothesis: &str, change: String, before: &[Seen], after: &[Seen]) -> Tried {
     let n = before.len().min(after.len()) as f64;
     let gains: Vec<f64> = before.iter().zip(after).map(|(a, b)| b.log_prob - a.log_prob).collect();
