@@ -91,4 +91,6 @@ if command -v slurmctld munged > /dev/null && [ "$(id -u)" = 0 ]; then
 else
     echo "not run here: slurm-wlm, munge, as root"
 fi
+echo "== mutated checkpoints: what torch and numpy take and zoo takes is equal"
+"$python" tests/oracle/differential.py "$zoo" --minutes 5 --seed 0 --keep "$work/differential"
 echo "== all of it holds"

@@ -144,6 +144,8 @@ pub(super) enum ReadError {
     Fault(Fault),
     /// Code is named: the first few imports.
     Code(String),
+    /// Parts were not looked into: the first few.
+    Unscanned(String),
     /// Something else, and what to do about it.
     NotACheckpoint(String, Option<String>),
     /// The chosen part is not there; what could have been.
@@ -170,6 +172,7 @@ impl ReadError {
             ReadError::Io(source) => Error::File(crate::fs::Error { action: "read", path, source }),
             ReadError::Fault(fault) => Error::Fault { path, fault },
             ReadError::Code(imports) => Error::Code { path, imports },
+            ReadError::Unscanned(parts) => Error::Unscanned { path, parts },
             ReadError::NotACheckpoint(what, hint) => Error::NotACheckpoint { path, what, hint },
             ReadError::NoSuchKey { key, found } => Error::NoSuchKey { path, key, found },
         }
@@ -183,7 +186,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] crate::fs::Error),
     /// No checkpoint at all, but something that is recognised.
-    #[error("`{}` is no checkpoint: {what}", path.display())]
+    #[error("`{}` is not a checkpoint: {what}", path.display())]
     NotACheckpoint {
         /// The file.
         path: PathBuf,
@@ -207,6 +210,14 @@ pub enum Error {
         path: PathBuf,
         /// The first few of the imports, each with its offset.
         imports: String,
+    },
+    /// It has parts that were not looked into, where code may be.
+    #[error("`{}` has parts that were not looked into: {parts}", path.display())]
+    Unscanned {
+        /// The file.
+        path: PathBuf,
+        /// The first few of them, each with its place.
+        parts: String,
     },
     /// The chosen part is not there.
     #[error("`{}` has no `{key}`; {}", path.display(), listed(found))]
@@ -232,8 +243,8 @@ impl Classify for Error {
         match self {
             Error::File(e) => e.hint(),
             Error::NotACheckpoint { hint, .. } => hint.clone(),
-            Error::Code { .. } => Some(
-                "`zoo scan` lists every import; `--allow-opaque` keeps the tensors and drops what they build; \
+            Error::Code { .. } | Error::Unscanned { .. } => Some(
+                "`zoo scan` lists every import and what was not looked into; `--allow-opaque` keeps the tensors and drops what they build; \
                  nothing of it is ever run"
                     .into(),
             ),

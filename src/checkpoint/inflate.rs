@@ -97,16 +97,7 @@ impl Deflated<'_> {
             let read = match decoder.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => read,
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::InvalidInput
-                            | io::ErrorKind::InvalidData
-                            | io::ErrorKind::UnexpectedEof
-                    ) =>
-                {
-                    return bad(format!("deflated data is broken: {e}"));
-                }
+                Err(e) if is_broken(&e) => return bad(format!("deflated data is broken: {e}")),
                 Err(e) => return Err(e),
             };
             let chunk = buffer.get(..read).unwrap_or_default();
@@ -131,11 +122,34 @@ impl Deflated<'_> {
     }
 }
 
+/// The first `len` bytes of deflated data; fewer where there are fewer, or where they are broken: which shows itself
+/// again when the whole is inflated.
+pub(super) fn inflated_front(
+    source: &dyn Source,
+    start: u64,
+    compressed: u64,
+    len: u64,
+) -> io::Result<Vec<u8>> {
+    let decoder = flate2::read::DeflateDecoder::new(Window { source, at: start, left: compressed });
+    let mut front = Vec::new();
+    let mut limited = decoder.take(len);
+    match limited.read_to_end(&mut front) {
+        Err(e) if !is_broken(&e) => Err(e),
+        _ => Ok(front),
+    }
+}
+
+/// What a decoder says of broken data, as against a system that cannot read them.
+fn is_broken(e: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(e.kind(), InvalidInput | InvalidData | UnexpectedEof)
+}
+
 /// A range of a source as a reader.
-pub(super) struct Window<'a> {
-    pub(super) source: &'a dyn Source,
-    pub(super) at: u64,
-    pub(super) left: u64,
+struct Window<'a> {
+    source: &'a dyn Source,
+    at: u64,
+    left: u64,
 }
 
 impl Read for Window<'_> {

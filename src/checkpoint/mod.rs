@@ -1,7 +1,7 @@
 //! Checkpoints: read, inspect, scan, convert, without ever running pickle code.
 //!
 //! ```text
-//! source -> format -> reader (torch, numpy, safe) -> Checkpoint -> write, diff, rename
+//! source -> sniff -> reader (torch, numpy, safe) -> Checkpoint -> write, diff, rename
 //!  bytes               pickle machine, archive        tensors as views of storages
 //! ```
 //!
@@ -24,9 +24,12 @@ pub mod rename;
 mod safe;
 pub mod scan;
 mod shards;
+mod sniff;
 mod source;
 mod state_dict;
 mod stats;
+mod storages;
+mod tarball;
 mod tensor;
 mod torch;
 mod values;

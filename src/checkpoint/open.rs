@@ -4,17 +4,19 @@
 use std::path::Path;
 
 use super::archive::{self, Archive};
-use super::error::{Fault, Place, ReadError, Result};
-use super::format::{self, Format, Outline};
+use super::error::{Error, Fault, Kind, Place, ReadError, Result};
+use super::format::Format;
 use super::inflate::Spill;
-use super::pickle::{Arena, Import, Limits, Machine, Ref, Verdict};
+use super::pickle::{Arena, Import, Known, Limits, Machine, Ref, Verdict};
+use super::scan::judge;
+use super::sniff::{self, Content};
 use super::source::{LocalFile, Source};
 use super::state_dict::{self, Collected, Tree, tensors};
 use super::tensor::{Storage, Tensor};
 use super::torch::rebuild::Storages;
 use super::torch::tar::{self, Tar};
 use super::torch::{jit, legacy, zipped};
-use super::{Checkpoint, Details, numpy, safe, shards};
+use super::{Checkpoint, Details, numpy, safe, shards, tarball};
 
 /// How to open a checkpoint.
 #[derive(Clone, Debug)]
@@ -46,12 +48,58 @@ pub(super) fn path(path: &Path, options: &Options) -> Result<Checkpoint> {
 }
 
 pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) -> Result<Checkpoint> {
-    if matches!(format::outline(source.as_ref()).map_err(|e| ReadError::Io(e).at(path))?, Outline::Index) {
+    let io = |e| ReadError::Io(e).at(path);
+    let judged = judge::sources(std::slice::from_ref(&source), options.allow_opaque).map_err(io)?;
+    let mut checkpoint = match (unjudged(path, source, options), &judged) {
+        (Ok(checkpoint), _) => checkpoint,
+        // What it names is said before what it does not hold.
+        (Err(Error::Fault { fault, .. }), Err(ReadError::Code(imports)))
+            if matches!(fault.kind, Kind::Unsupported | Kind::NoTensors) =>
+        {
+            return Err(ReadError::Code(imports.clone()).at(path));
+        }
+        (Err(e), _) => return Err(e),
+    };
+    // The shards of an index are files of their own.
+    let judged = match checkpoint.format {
+        Format::ShardedSafetensors => {
+            judge::sources(&checkpoint.sources, options.allow_opaque).map_err(io)?
+        }
+        _ => judged,
+    };
+    for one in judged.map_err(|e| e.at(path))? {
+        if !checkpoint.details.opaque.contains(&one) {
+            checkpoint.details.opaque.push(one);
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Opens without asking what else lies in the file beside its checkpoint: for `scan`, which asks itself.
+pub(super) fn unjudged(path: &Path, source: Box<dyn Source>, options: &Options) -> Result<Checkpoint> {
+    let content = sniff::sniff(source.as_ref()).map_err(|e| ReadError::Io(e).at(path))?;
+    if content == Content::Index {
         let (sources, opened) = shards::open(path, source.as_ref(), options)?;
         return finish(path, sources, opened, options);
     }
-    let opened = read(source.as_ref(), options).map_err(|t| t.at(path))?;
+    let opened = match read(source.as_ref(), &content, options) {
+        // What is no pickle may be something else that has no magic of its own.
+        Err(ReadError::Fault(fault)) if content == Content::Pickle && fault.kind == Kind::Malformed => {
+            return Err(no_pickle(path, source.as_ref(), fault));
+        }
+        other => other.map_err(|t| t.at(path))?,
+    };
     finish(path, vec![source], opened, options)
+}
+
+/// A file that begins with no pickle: what it is instead, if that can be told.
+fn no_pickle(path: &Path, source: &dyn Source, fault: Fault) -> Error {
+    let named = match sniff::guess(source, path) {
+        Ok(Some(named)) if !judge::names_anything(source) => named,
+        Err(e) => return ReadError::Io(e).at(path),
+        _ => return ReadError::Fault(fault).at(path),
+    };
+    ReadError::NotACheckpoint(named.what.to_owned(), named.hint.map(str::to_owned)).at(path)
 }
 
 /// The checks that every format has in common.
@@ -108,20 +156,22 @@ fn finish(
 const EXPANSION: u64 = 16;
 const ALWAYS: u64 = 64 << 20;
 
-fn read(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
-    match format::outline(source)? {
-        Outline::Zip => zip(source, options),
-        Outline::Safetensors => safetensors(source),
-        Outline::Else(what, hint) => Err(ReadError::NotACheckpoint(what.to_owned(), hint.map(str::to_owned))),
-        Outline::Pickle => pickled(source, options),
-        Outline::Npy => numpy::files::npy(source).map(|(tensors, storages)| Opened {
+fn read(source: &dyn Source, content: &Content, options: &Options) -> std::result::Result<Opened, ReadError> {
+    match content {
+        Content::Zip => zip(source, options),
+        Content::Safetensors => safetensors(source),
+        Content::Foreign(found) => {
+            Err(ReadError::NotACheckpoint(found.what.to_owned(), found.hint.map(str::to_owned)))
+        }
+        Content::Pickle => pickled(source, options),
+        Content::Npy => numpy::files::npy(source).map(|(tensors, storages)| Opened {
             format: Format::Npy,
             tensors,
             storages,
             details: Details::default(),
         }),
-        Outline::Tar => tar(source, options),
-        Outline::Index => Err(ReadError::NotACheckpoint("it is JSON".to_owned(), None)),
+        Content::Tar => tar(source, options),
+        Content::Index => Err(ReadError::NotACheckpoint("it is JSON".to_owned(), None)),
     }
 }
 
@@ -150,6 +200,11 @@ const FRONT: u64 = 16 << 20;
 const FRONT_FROM_AFAR: u64 = 64 << 10;
 
 fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
+    if !tarball::list(source)?.is_torch() {
+        let what = "it is a tar archive without torch's `storages`, `tensors` and `pickle`";
+        let hint = "unpack it, and look for a checkpoint inside; `zoo scan` looks into its members";
+        return Err(ReadError::NotACheckpoint(what.into(), Some(hint.into())));
+    }
     let tar = Tar::open(source)??;
     let (start, len) = tar.range("pickle")?;
     let mut storages = Storages { pickle_at: Some((0, start)), ..Storages::default() };
@@ -162,7 +217,7 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
     let mut elsewhere = refuse_imports(strange.iter().collect(), options)?;
     let bytes = source.bytes(start, usize::try_from(len).unwrap_or(usize::MAX))?;
     let (arena, root) = one_pickle(&bytes, "pickle")?;
-    let (mut opaque, collected) = decide(&arena, root, options, &mut storages)?;
+    let (mut opaque, collected) = decide(source, &arena, root, options, &mut storages)?;
     opaque.append(&mut elsewhere);
     opaque.sort();
     opaque.dedup();
@@ -193,14 +248,20 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
         let (tensors, storages) = numpy::files::npz(source, &archive)?;
         return Ok(Opened { format: Format::Npz, tensors, storages, details: Details::default() });
     }
+    if let Some(found) = sniff::archive(archive.members.iter().map(|m| m.name.as_str())) {
+        return Err(ReadError::NotACheckpoint(found.what.to_owned(), found.hint.map(str::to_owned)));
+    }
+    let no_data = || {
+        let what = "it is a zip archive without a `data.pkl`, as torch writes it";
+        let hint = "unpack it, and look for a checkpoint inside; `zoo scan` looks into its members";
+        ReadError::NotACheckpoint(what.into(), Some(hint.into()))
+    };
+    if !archive.members.iter().any(|m| m.name == "data.pkl" || m.name.ends_with("/data.pkl")) {
+        return Err(no_data());
+    }
     let prefix = zipped::prefix(&archive)?.to_owned();
     let name = format!("{prefix}data.pkl");
-    let Some(member) = archive.member(&name) else {
-        return Err(ReadError::NotACheckpoint(
-            "it is a zip archive without a `data.pkl`, as torch writes it".into(),
-            Some("unpack it, and look for a checkpoint inside".into()),
-        ));
-    };
+    let Some(member) = archive.member(&name) else { return Err(no_data()) };
     let pickle = archive.read(source, member, zipped::PICKLE)??;
     let mut storages =
         Storages { big_endian: zipped::big_endian(source, &archive, &prefix)??, ..Storages::default() };
@@ -215,8 +276,8 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
         Some(member) => {
             let bytes = archive.read(source, member, zipped::PICKLE)??;
             let (constants, values) = one_pickle(&bytes, &constants)?;
-            let mut opaque = check_imports(&arena, options, true)?;
-            opaque.extend(check_imports(&constants, options, true)?);
+            let mut opaque = check_imports(source, &arena, options, true)?;
+            opaque.extend(check_imports(source, &constants, options, true)?);
             let collected = if options.key.as_deref() == Some(jit::CONSTANTS) {
                 folder = jit::CONSTANTS;
                 storages.pickle_at = None;
@@ -229,7 +290,7 @@ fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
             (Format::TorchScript, collected, opaque)
         }
         None => {
-            let opaque = check_imports(&arena, options, false)?;
+            let opaque = check_imports(source, &arena, options, false)?;
             let collected = state_dict::collect(&arena, root, options.key.as_deref(), &mut storages)?;
             (Format::TorchZip, collected, opaque)
         }
@@ -283,7 +344,7 @@ fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened
             legacy::Pickled::Plain(arena, root) => (Format::Pickle, arena, *root),
         };
         let mut later = |t: ReadError| trouble = Some(t);
-        let (opaque, collected) = match decide(arena, root, options, &mut storages) {
+        let (opaque, collected) = match decide(source, arena, root, options, &mut storages) {
             Ok(done) => done,
             Err(t) => {
                 later(t);
@@ -312,12 +373,13 @@ fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened
 }
 
 fn decide(
+    source: &dyn Source,
     arena: &Arena<'_>,
     root: Ref,
     options: &Options,
     storages: &mut Storages,
 ) -> std::result::Result<(Vec<String>, Collected), ReadError> {
-    let opaque = check_imports(arena, options, false)?;
+    let opaque = check_imports(source, arena, options, false)?;
     let collected = state_dict::collect(arena, root, options.key.as_deref(), storages)?;
     Ok((opaque, collected))
 }
@@ -343,6 +405,7 @@ fn opened(format: Format, collected: Collected, storages: Storages, opaque: Vec<
 /// Refuses a pickle that names anything outside the known set (which has the archive's own classes in it for
 /// torch.jit); with `allow_opaque`, lists it.
 fn check_imports(
+    source: &dyn Source,
     arena: &Arena<'_>,
     options: &Options,
     jit: bool,
@@ -350,6 +413,8 @@ fn check_imports(
     let strange = arena
         .imports()
         .iter()
+        // What is loaded from bytes inside of the pickle is for the survey to judge, which looks into them.
+        .filter(|i| source.is_remote() || i.known != Some(Known::LoadFromBytes))
         .filter(|i| i.verdict != Verdict::Known && !(jit && jit::is_own_class(&i.module)))
         .collect();
     refuse_imports(strange, options)

@@ -1,18 +1,28 @@
-//! `zoo scan F`: what loading a checkpoint would import and call.
+//! `zoo scan PATH…`: what loading checkpoints would import and call. In: files and folders. Out: what was found in each,
+//! on standard output and in reports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::existing::refuse_existing;
 use super::{Context, Status};
-use crate::checkpoint::scan::{self, Answer};
-use crate::error::{Class, Classify, Result};
+use crate::checkpoint::scan::{self, Answer, Scan};
+use crate::error::{Class, Classify, Error, Result};
+use crate::fs;
 use crate::render::safe;
+use crate::render::scan::{File, Outcome, files_to_json, lines, sarif, summary, to_json};
 
 /// Arguments of `zoo scan`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A checkpoint, or any file with pickles in it
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Checkpoints, or any files with pickles in them; of a folder, every file in it and below
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Write a report: .sarif or .json; repeatable
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// Replace reports that exist
+    #[arg(long, requires = "report")]
+    force: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -32,73 +42,194 @@ impl Classify for Malformed {
     }
 }
 
+/// A folder with no file to scan.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` has no files in it", .0.display())]
+struct Empty(PathBuf);
+
+impl Classify for Empty {
+    fn class(&self) -> Class {
+        Class::BadInput
+    }
+}
+
+/// The form of a report, by its ending.
+#[derive(Clone, Copy)]
+enum Form {
+    Sarif,
+    Json,
+}
+
 /// Scans.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let scan = scan::scan(&args.file)?;
+    let reports = reports(args)?;
+    if let ([path], true) = (args.paths.as_slice(), reports.is_empty())
+        && !path.is_dir()
+    {
+        return one(path, args.json, context);
+    }
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for path in &args.paths {
+        let found = if path.is_dir() { below(path)? } else { vec![(path.clone(), None)] };
+        if found.is_empty() {
+            errors.push(Empty(path.clone()).into());
+        }
+        for (file, skipped) in found {
+            let outcome = match skipped {
+                Some(why) => Outcome::Scanned(left_out(why)),
+                None => outcome(&file, path.is_dir(), &mut errors),
+            };
+            let file = File { path: file.display().to_string(), outcome };
+            if !args.json {
+                print(&file, context)?;
+            }
+            files.push(file);
+        }
+    }
     if args.json {
-        let imports: Vec<_> = scan
-            .imports
-            .iter()
-            .map(|found| {
-                serde_json::json!({
-                    "module": found.import.module,
-                    "name": found.import.name,
-                    "offset": found.import.offset,
-                    "member": found.member,
-                    "verdict": found.import.verdict.name(),
-                    "effect": found.import.effect(),
-                })
-            })
-            .collect();
-        let problems: Vec<_> = scan
-            .problems
-            .iter()
-            .map(|p| serde_json::json!({"offset": p.place.offset, "member": p.place.member, "message": p.problem}))
-            .collect();
-        let value = serde_json::json!({
-            "schema": "zoo.scan/1",
-            "format": scan.format.map(scan::Format::name),
-            "verdict": scan.answer.name(),
-            "imports": imports,
-            "problems": problems,
-        });
-        context.println(format!("{value:#}"))?;
+        // One file that was named is one object, as without a report.
+        match (args.paths.as_slice(), files.as_slice()) {
+            ([path], [File { outcome: Outcome::Scanned(scan), .. }]) if !path.is_dir() => {
+                context.print_json(&to_json(scan))?;
+            }
+            _ => context.print_json(&files_to_json(&files))?,
+        }
     } else {
-        for found in &scan.imports {
-            let member = found.member.as_ref().map(|m| format!("{m}:")).unwrap_or_default();
-            let line = format!(
-                "{:9} {}  at {member}{}: {}",
-                found.import.verdict.name(),
-                found.import.path(),
-                found.import.offset,
-                found.import.effect()
-            );
-            context.println(safe::terminal(&line).as_ref())?;
-        }
-        for problem in &scan.problems {
-            let line = format!(
-                "problem  {}: {}",
-                problem.place.to_string().trim_start_matches(", "),
-                problem.problem
-            );
-            context.println(safe::terminal(&line).as_ref())?;
-        }
-        let format = scan.format.map_or("unknown format", scan::Format::name);
-        let answer = match scan.answer {
-            Answer::Known => "nothing outside the known set",
-            Answer::Unknown => "it names something unknown",
-            Answer::Dangerous => "it names something dangerous",
-            Answer::Malformed => "it is malformed",
+        context.println(safe::terminal(&tally(&files)).as_ref())?;
+    }
+    for (path, form) in reports {
+        let document = match form {
+            Form::Sarif => sarif(&files),
+            Form::Json => files_to_json(&files),
         };
-        context.println(format!("{format}: {answer}"))?;
+        let document = serde_json::to_string_pretty(&document).unwrap_or_default();
+        fs::write_atomic(path, format!("{}\n", safe::json(&document)).as_bytes())?;
     }
-    match (scan.answer, scan.problems.into_iter().next()) {
-        (Answer::Known, _) => Ok(Status::Success),
-        (Answer::Malformed, Some(fault)) => {
-            context.flush()?;
-            let problem = format!("{}{}", fault.problem, fault.place);
-            Err(Malformed { path: args.file.clone(), problem }.into())
+    context.flush()?;
+    if !errors.is_empty() {
+        return Err(if errors.len() == 1 { errors.remove(0) } else { Error::several(errors) });
+    }
+    let known = |file: &File| match &file.outcome {
+        Outcome::Scanned(scan) => scan.answer == Answer::Known,
+        Outcome::Inert(_) | Outcome::Failed(_) => true,
+    };
+    Ok(if files.iter().all(known) { Status::Success } else { Status::No })
+}
+
+/// A single file: all its imports, and its error as every verb gives it.
+fn one(path: &Path, json: bool, context: &mut Context) -> Result<Status> {
+    let scan = scan::scan(path)?;
+    if json {
+        context.print_json(&to_json(&scan))?;
+    } else {
+        for line in lines(&scan, true) {
+            context.println(safe::terminal(&line).as_ref())?;
         }
-        _ => Ok(Status::No),
+        context.println(summary(&scan))?;
     }
+    if let Some(error) = malformed(path, &scan) {
+        context.flush()?;
+        return Err(error);
+    }
+    Ok(if scan.answer == Answer::Known { Status::Success } else { Status::No })
+}
+
+fn malformed(path: &Path, scan: &Scan) -> Option<Error> {
+    let fault = scan.problems.first()?;
+    Some(Malformed { path: path.to_owned(), problem: format!("{}{}", fault.problem, fault.place) }.into())
+}
+
+/// Scans one of several. In a folder, what is no checkpoint and holds nothing that runs is no error.
+fn outcome(path: &Path, in_folder: bool, errors: &mut Vec<Error>) -> Outcome {
+    match scan::scan(path) {
+        Ok(scan) => {
+            errors.extend(malformed(path, &scan));
+            Outcome::Scanned(scan)
+        }
+        Err(crate::checkpoint::Error::NotACheckpoint { what, .. }) if in_folder => {
+            let what = what.strip_prefix("it is ").unwrap_or(&what).to_owned();
+            if scan::is_inert(path) { Outcome::Inert(what) } else { Outcome::Scanned(left_out(what)) }
+        }
+        Err(e) => {
+            let text = e.to_string();
+            errors.push(e.into());
+            Outcome::Failed(text)
+        }
+    }
+}
+
+/// A file that was not looked into.
+fn left_out(reason: String) -> Scan {
+    let unscanned = vec![scan::Unscanned { member: None, offset: 0, reason }];
+    Scan { format: None, answer: Answer::Unknown, imports: Vec::new(), unscanned, problems: Vec::new() }
+}
+
+fn print(file: &File, context: &mut Context) -> Result<()> {
+    let (said, more) = match &file.outcome {
+        Outcome::Scanned(scan) => (summary(scan), lines(scan, false)),
+        Outcome::Inert(what) => (format!("not a checkpoint: {what}"), Vec::new()),
+        Outcome::Failed(why) => (format!("not scanned: {why}"), Vec::new()),
+    };
+    context.println(safe::terminal(&format!("{}: {said}", file.path)).as_ref())?;
+    for line in more {
+        context.println(safe::terminal(&format!("  {line}")).as_ref())?;
+    }
+    Ok(())
+}
+
+/// `3 files: 1 known, 1 dangerous, 1 not a checkpoint`.
+fn tally(files: &[File]) -> String {
+    let count = |fits: &dyn Fn(&Outcome) -> bool| files.iter().filter(|f| fits(&f.outcome)).count();
+    let answers = [Answer::Known, Answer::Unknown, Answer::Dangerous, Answer::Malformed].map(|answer| {
+        let n = count(&|o| matches!(o, Outcome::Scanned(scan) if scan.answer == answer));
+        (n, answer.name())
+    });
+    let others = [
+        (count(&|o| matches!(o, Outcome::Inert(_))), "not a checkpoint"),
+        (count(&|o| matches!(o, Outcome::Failed(_))), "not scanned"),
+    ];
+    let parts =
+        answers.into_iter().chain(others).filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let noun = if files.len() == 1 { "file" } else { "files" };
+    format!("{} {noun}: {}", files.len(), parts.collect::<Vec<_>>().join(", "))
+}
+
+/// The files of a folder and below, in the order of their paths. What is not followed or opened comes with a reason.
+fn below(folder: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::list(&folder)? {
+            let kind = std::fs::symlink_metadata(&path).map_err(fs::at("look at", &path))?.file_type();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                files.push((path, None));
+            } else if kind.is_symlink() && path.is_file() {
+                // The Hugging Face cache is links to files.
+                files.push((path, None));
+            } else {
+                let what = if kind.is_symlink() { "a link that leads to no file" } else { "no regular file" };
+                files.push((path, Some(what.to_owned())));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn reports(args: &Args) -> Result<Vec<(&Path, Form)>> {
+    let mut reports = Vec::new();
+    for path in &args.report {
+        let form = match path.extension().and_then(|e| e.to_str()) {
+            Some("sarif") => Form::Sarif,
+            Some("json") => Form::Json,
+            _ => {
+                let message = format!("`{}`: a report of `zoo scan` ends in .sarif or .json", path.display());
+                return Err(Error::usage(message));
+            }
+        };
+        refuse_existing(path, args.force)?;
+        reports.push((path.as_path(), form));
+    }
+    Ok(reports)
 }

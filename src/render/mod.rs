@@ -12,6 +12,7 @@ pub mod page;
 pub mod plot;
 pub mod safe;
 pub mod sarif;
+pub mod scan;
 pub mod table;
 pub mod template;
 pub mod tree;

@@ -37,7 +37,7 @@ pub(super) fn message(text: &str) -> String {
 }
 
 /// A path as a relative reference of a URI.
-fn uri(path: &str) -> String {
+pub(super) fn uri(path: &str) -> String {
     let path = path.replace('\\', "/");
     let mut out = String::new();
     for byte in path.bytes() {

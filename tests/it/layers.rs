@@ -208,11 +208,7 @@ fn graph(root: &Path) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
 }
 
 /// Circles that are still to be cut.
-const KNOWN_CIRCLES: [&str; 3] = [
-    "checkpoint/numpy/files.rs and checkpoint/open.rs",
-    "checkpoint/numpy/files.rs and checkpoint/shards.rs",
-    "checkpoint/numpy/pickled.rs and checkpoint/torch/rebuild.rs",
-];
+const KNOWN_CIRCLES: [&str; 0] = [];
 
 #[test]
 fn no_circle_leaves_its_folder() {

@@ -31,6 +31,7 @@ mod predict;
 mod promises;
 mod readers;
 mod registry;
+mod scans;
 mod schemas;
 mod sidecar;
 mod snapshots;

@@ -15,7 +15,7 @@ pub(crate) fn wrong(schema: &str, output: &Value) -> Vec<String> {
 /// The keywords that say nothing about a value.
 const PROSE: [&str; 5] = ["$schema", "$id", "title", "description", "$defs"];
 
-struct Schemas;
+pub(crate) struct Schemas;
 
 impl Schemas {
     fn read(name: &str) -> Value {
@@ -25,7 +25,7 @@ impl Schemas {
     }
 
     /// Every way in which a value is not what a schema says.
-    fn check(name: &str, value: &Value) -> Vec<String> {
+    pub(crate) fn check(name: &str, value: &Value) -> Vec<String> {
         let root = Schemas::read(name);
         let mut wrong = Vec::new();
         Checker { file: name, root: &root, wrong: &mut wrong }.value(&root, value, "$");
@@ -274,9 +274,10 @@ fn the_validator_finds_what_is_wrong() {
 #[test]
 fn no_schema_is_idle() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tests: String = ["schemas.rs", "predict.rs", "verify.rs", "verify_refusals.rs", "bench.rs"]
-        .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
-        .concat();
+    let tests: String =
+        ["schemas.rs", "predict.rs", "verify.rs", "verify_refusals.rs", "bench.rs", "scans.rs"]
+            .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
+            .concat();
     for file in std::fs::read_dir(folder.join("schemas")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         let verb = name.strip_suffix("-1.json").unwrap();

@@ -240,12 +240,12 @@ def modules():
          half.state_dict(), says=["averaged weights come first"])
     form("module-by-key.pth", torch_file(network), network[1].state_dict(), ["--key", "1"])
     own = Net()
-    form("module-of-unknown-class.pth", torch_file(own), refused=["__main__.Net", "--allow-opaque"], scan="dangerous")
+    form("module-of-unknown-class.pth", torch_file(own), refused=["__main__.Net", "--allow-opaque"], scan="unknown")
     form("module-of-unknown-class-allowed.pth", torch_file(own), own.state_dict(), ["--allow-opaque"],
-         says=["`passing` (1 tensor)", "`plain` (1 tensor)"], scan="dangerous")
+         says=["`passing` (1 tensor)", "`plain` (1 tensor)"], scan="unknown")
     custom = nn.Sequential(Stateful(), nn.Linear(2, 2))
     form("module-with-own-state.pth", torch_file(custom), {"1.weight": custom[1].weight, "1.bias": custom[1].bias},
-         ["--allow-opaque"], says=["`0` (a __main__.Stateful that keeps 1 tensor in its own way)"], scan="dangerous")
+         ["--allow-opaque"], says=["`0` (a __main__.Stateful that keeps 1 tensor in its own way)"], scan="unknown")
 
 
 def wrappers():

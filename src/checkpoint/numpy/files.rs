@@ -1,13 +1,12 @@
 //! `.npy` files (one array, named after what it is: `arr_0`, as `numpy.savez` would) and `.npz` archives (a
 //! member a tensor). Called by [`crate::checkpoint`]'s `open`.
 
-use std::io;
 use std::sync::OnceLock;
 
 use super::npy;
 use crate::checkpoint::archive::{Archive, start_of};
 use crate::checkpoint::error::{Fault, Place, ReadError};
-use crate::checkpoint::inflate::Window;
+use crate::checkpoint::inflate::inflated_front;
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::{At, Storage, Tensor};
 
@@ -16,7 +15,7 @@ type Arrays = (Vec<Tensor>, Vec<Storage>);
 /// One array.
 pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, ReadError> {
     let total = source.len();
-    let head = source.bytes(0, total.min(npy::LONGEST as u64 + 12) as usize)?;
+    let head = source.bytes(0, total.min(npy::MAX_HEADER as u64 + 12) as usize)?;
     let header = npy::header(&head, total)?;
     if crate::checkpoint::archive::has_end_record(source)? {
         let place = Place::byte(total.saturating_sub(22));
@@ -37,10 +36,10 @@ pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Resu
     for member in &archive.members {
         let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
         let start = start_of(source, member)??;
-        let longest = npy::LONGEST as u64 + 12;
+        let longest = npy::MAX_HEADER as u64 + 12;
         let head = match member.deflated {
             false => source.bytes(start, member.size.min(longest) as usize)?.into_owned(),
-            true => inflated_head(source, start, member.compressed, longest)?,
+            true => inflated_front(source, start, member.compressed, longest)?,
         };
         let header = npy::header(&head, member.size).map_err(|f| f.within(&member.name))?;
         let (at, len, offset, crc) = match member.deflated {
@@ -89,14 +88,4 @@ fn tensor(name: &str, header: &npy::Header, storage: usize, offset: usize) -> Te
         conj: false,
         neg: false,
     }
-}
-
-/// The first bytes of a deflated member.
-fn inflated_head(source: &dyn Source, start: u64, compressed: u64, len: u64) -> io::Result<Vec<u8>> {
-    let decoder = flate2::read::DeflateDecoder::new(Window { source, at: start, left: compressed });
-    let mut head = Vec::new();
-    let mut limited = io::Read::take(decoder, len);
-    // A broken stream shows itself as a short header, and again when the whole is inflated.
-    let _ = io::Read::read_to_end(&mut limited, &mut head);
-    Ok(head)
 }

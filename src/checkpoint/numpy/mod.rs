@@ -2,5 +2,6 @@
 
 pub(super) mod dtype;
 pub(super) mod files;
+mod literal;
 pub(super) mod npy;
 pub(super) mod pickled;

@@ -1,12 +1,13 @@
 //! The `.npy` format (numpy's `format.py`): magic, version, a dict literal, the elements. Called for `.npy`
 //! files and the members of `.npz`.
 
+use super::literal::{self, Literal};
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{Fault, Place, shortened};
 use crate::checkpoint::tensor::{Tensor, contiguous_strides};
 
 /// The longest header that is read; numpy's own limit for trusted files is 10,000 characters.
-pub(in crate::checkpoint) const LONGEST: usize = 64 << 10;
+pub(in crate::checkpoint) const MAX_HEADER: usize = 64 << 10;
 
 /// What a header says.
 #[derive(Debug)]
@@ -25,6 +26,42 @@ pub(in crate::checkpoint) const MAGIC: &[u8] = b"\x93NUMPY";
 /// Reads the header at the start of `bytes` of an array that is `total` bytes long in all.
 pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, Fault> {
     let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);
+    let (start, text) = header_text(bytes)?;
+    let Facts { descr, fortran, shape } = facts(text).ok_or_else(|| {
+        bad(start, "a .npy header that is no dict of descr, fortran_order and shape".into())
+    })?;
+    let (dtype, swap) = match &descr {
+        Literal::Text(name) => super::dtype::descr(name),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        let name = match &descr {
+            Literal::Text(name) => shortened(name),
+            other => shortened(&other.to_string()),
+        };
+        let what = if holds_objects(&descr) { ", which are pickled objects" } else { "" };
+        Fault::unsupported(Place::byte(start as u64), format!("an array of numpy type `{name}`{what}"))
+    })?;
+    let strides = if fortran {
+        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+        contiguous_strides(&reversed).into_iter().rev().collect()
+    } else {
+        contiguous_strides(&shape)
+    };
+    let len = start + text.len();
+    let data = total.saturating_sub(len as u64);
+    let units = usize::try_from(data).unwrap_or(usize::MAX) / dtype.unit();
+    Tensor::check(&shape, &strides, 0, dtype.unit(), units).map_err(|p| bad(start, p))?;
+    let wanted = (shape.iter().product::<usize>() * dtype.unit()) as u64;
+    if wanted != data {
+        return Err(bad(len, format!("{data} bytes of elements, where {dtype}{shape:?} takes {wanted}")));
+    }
+    Ok(Header { len, dtype, swap, shape, strides })
+}
+
+/// Where the header's text begins, and the text.
+fn header_text(bytes: &[u8]) -> Result<(usize, &str), Fault> {
+    let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);
     let short = || bad(bytes.len(), "the file ends inside the .npy header".into());
     if !bytes.starts_with(MAGIC) {
         return Err(bad(0, "no .npy magic".into()));
@@ -40,34 +77,34 @@ pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, 
         },
         version => return Err(bad(6, format!("version {version:?} of .npy, where 1 to 3 exist"))),
     };
-    if len > LONGEST {
+    if len > MAX_HEADER {
         return Err(bad(8, format!("a .npy header of {len} bytes")));
     }
     let text = bytes.get(start..start + len).ok_or_else(short)?;
     let text = std::str::from_utf8(text).map_err(|_| bad(start, "a .npy header that is no text".into()))?;
-    let (descr, fortran, shape) = literal(text).ok_or_else(|| {
-        bad(start, "a .npy header that is no dict of descr, fortran_order and shape".into())
-    })?;
-    let (dtype, swap) = super::dtype::descr(&descr).ok_or_else(|| {
-        Fault::unsupported(Place::byte(start as u64), format!("an array of numpy type `{descr}`"))
-    })?;
-    let strides = if fortran {
-        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
-        contiguous_strides(&reversed).into_iter().rev().collect()
-    } else {
-        contiguous_strides(&shape)
-    };
-    let data = total.saturating_sub((start + len) as u64);
-    let units = usize::try_from(data).unwrap_or(usize::MAX) / dtype.unit();
-    Tensor::check(&shape, &strides, 0, dtype.unit(), units).map_err(|p| bad(start, p))?;
-    let wanted = (shape.iter().product::<usize>() * dtype.unit()) as u64;
-    if wanted != data {
-        return Err(bad(
-            start + len,
-            format!("{data} bytes of elements, where {dtype}{shape:?} takes {wanted}"),
-        ));
+    Ok((start, text))
+}
+
+/// Whether the elements may be pickled objects: unless the header says in plain words that they are not.
+pub(in crate::checkpoint) fn may_hold_objects(bytes: &[u8]) -> bool {
+    let facts = header_text(bytes).ok().and_then(|(_, text)| facts(text));
+    facts.is_none_or(|facts| holds_objects(&facts.descr))
+}
+
+/// Whether a type has objects in it: itself, or one of its fields.
+fn holds_objects(descr: &Literal) -> bool {
+    match descr {
+        Literal::Text(name) => !super::dtype::is_plain(name),
+        // (type, shape), or a field: (name, type) or (name, type, shape), where the name may be (title, name).
+        Literal::Tuple(parts) => match parts.as_slice() {
+            [_, Literal::Tuple(_) | Literal::Int(_)] => parts.first().is_some_and(holds_objects),
+            [Literal::Text(_) | Literal::Tuple(_), kind]
+            | [Literal::Text(_) | Literal::Tuple(_), kind, _] => holds_objects(kind),
+            _ => true,
+        },
+        Literal::List(fields) => fields.iter().any(holds_objects),
+        _ => true,
     }
-    Ok(Header { len: start + len, dtype, swap, shape, strides })
 }
 
 /// Where the elements begin, whatever their type.
@@ -83,55 +120,37 @@ pub(in crate::checkpoint) fn elements_at(bytes: &[u8]) -> Option<usize> {
     .filter(|&at| at <= bytes.len())
 }
 
+/// What a header's dict says.
+struct Facts {
+    descr: Literal,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`, in any order, each once.
-fn literal(text: &str) -> Option<(String, bool, Vec<usize>)> {
-    let body = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+fn facts(text: &str) -> Option<Facts> {
+    const MAX_DIMENSIONS: usize = 64;
+    let Literal::Dict(entries) = literal::parse(text)? else { return None };
     let (mut descr, mut fortran, mut shape) = (None, None, None);
-    let mut rest = body.trim_start();
-    while !rest.is_empty() {
-        let (key, after) = quoted(rest)?;
-        let after = after.trim_start().strip_prefix(':')?.trim_start();
-        let (fresh, after) = match key {
-            "descr" => {
-                let (value, after) = quoted(after)?;
-                (descr.replace(value.to_owned()).is_none(), after)
-            }
-            "fortran_order" => {
-                let (value, after) = match after.strip_prefix("True") {
-                    Some(after) => (true, after),
-                    None => (false, after.strip_prefix("False")?),
-                };
-                (fortran.replace(value).is_none(), after)
-            }
-            "shape" => {
-                let (inside, after) = after.strip_prefix('(')?.split_once(')')?;
-                let mut dims = Vec::new();
-                for part in inside.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-                    if dims.len() >= 64 || !part.bytes().all(|b| b.is_ascii_digit()) {
-                        return None;
-                    }
-                    dims.push(part.parse().ok()?);
-                }
-                (shape.replace(dims).is_none(), after)
+    for (key, value) in entries {
+        let Literal::Text(key) = key else { return None };
+        let fresh = match (key.as_str(), value) {
+            ("descr", value) => descr.replace(value).is_none(),
+            ("fortran_order", Literal::Bool(value)) => fortran.replace(value).is_none(),
+            ("shape", Literal::Tuple(dims)) if dims.len() <= MAX_DIMENSIONS => {
+                let dims = dims.iter().map(|dim| match dim {
+                    Literal::Int(n) => usize::try_from(*n).ok(),
+                    _ => None,
+                });
+                shape.replace(dims.collect::<Option<Vec<usize>>>()?).is_none()
             }
             _ => return None,
         };
         if !fresh {
             return None;
         }
-        let after = after.trim_start();
-        rest = match after.strip_prefix(',') {
-            Some(after) => after.trim_start(),
-            None if after.is_empty() => after,
-            None => return None,
-        };
     }
-    Some((descr?, fortran?, shape?))
-}
-
-fn quoted(text: &str) -> Option<(&str, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-    text.get(1..)?.split_once(quote)
+    Some(Facts { descr: descr?, fortran: fortran?, shape: shape? })
 }
 
 #[cfg(test)]
@@ -162,6 +181,54 @@ mod tests {
         ] {
             let bytes = npy(text, data);
             assert!(super::header(&bytes, bytes.len() as u64).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn objects_in_every_spelling_of_their_type() {
+        let of = |descr: &str| {
+            may_hold_objects(&npy(&format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (), }}"), 0))
+        };
+        for objects in [
+            "'|O'",
+            "'O'",
+            "'O8'",
+            "'<O'",
+            "'=O'",
+            "'>O8'",
+            "'object'",
+            "'object_'",
+            "'\\x4f'",
+            "u'O'",
+            "'f4,O'",
+            "[('a', '<f4'), ('b', '|O')]",
+            "[('a', [('b', 'O')])]",
+            "[('a', 'O', (2,))]",
+            "('O', (3,))",
+            "[(('title', 'a'), '|O')]",
+            "'(2,)O'",
+            "None",
+            "{'a': 'O'}",
+            "'anything'",
+        ] {
+            assert!(of(objects), "{objects}");
+        }
+        for plain in [
+            "'<f4'",
+            "'f4'",
+            "'float32'",
+            "'<U12'",
+            "'|S3'",
+            "'<M8[ns]'",
+            "'|V16'",
+            "'?'",
+            "'d'",
+            "'|b1'",
+            "[('a', '<f4'), ('b', '<i8', (3,))]",
+            "('<f4', (3,))",
+            "[(('title', 'a'), '<f4')]",
+        ] {
+            assert!(!of(plain), "{plain}");
         }
     }
 }

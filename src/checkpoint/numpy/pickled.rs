@@ -5,8 +5,8 @@ use super::dtype;
 use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Known, Object, Ref, Value};
+use crate::checkpoint::storages::{Found, Inline, Storages};
 use crate::checkpoint::tensor::{Tensor, contiguous_strides};
-use crate::checkpoint::torch::rebuild::{Found, Inline, Storages};
 
 /// The array that a call stands for.
 pub(in crate::checkpoint) fn array(

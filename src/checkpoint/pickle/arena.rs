@@ -6,8 +6,7 @@
 
 use std::fmt::Write;
 
-use super::globals::Known;
-use super::machine::Import;
+use super::import::{Import, Known};
 
 /// The index of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +100,8 @@ pub struct Arena<'a> {
     pub(super) links: Vec<(Ref, u32)>,
     pub(super) objects: Vec<Object>,
     pub(super) imports: Vec<Import>,
+    /// The arguments of each import's first call.
+    pub(super) first_calls: Vec<Option<Ref>>,
 }
 
 impl<'a> Arena<'a> {
@@ -112,7 +113,15 @@ impl<'a> Arena<'a> {
 
     pub(super) fn new(data: &'a [u8]) -> Self {
         let values = vec![Value::None, Value::Bool(true), Value::Bool(false), Value::Tuple(Chain::EMPTY)];
-        Arena { data, owned: Vec::new(), values, links: Vec::new(), objects: Vec::new(), imports: Vec::new() }
+        Arena {
+            data,
+            owned: Vec::new(),
+            values,
+            links: Vec::new(),
+            objects: Vec::new(),
+            imports: Vec::new(),
+            first_calls: Vec::new(),
+        }
     }
 
     /// How many values there are.
@@ -200,6 +209,29 @@ impl<'a> Arena<'a> {
     pub fn persistents(&self) -> impl Iterator<Item = Ref> + '_ {
         let at = |(i, value): (usize, &Value)| matches!(value, Value::Persistent(_)).then_some(Ref(i as u32));
         self.values.iter().enumerate().filter_map(at)
+    }
+
+    /// Every value.
+    pub fn refs(&self) -> impl Iterator<Item = Ref> + '_ {
+        (0..self.values.len() as u32).map(Ref)
+    }
+
+    /// Whether anything was called.
+    pub fn calls_anything(&self) -> bool {
+        !self.objects.is_empty()
+    }
+
+    /// Whether the import `module.name` is used for nothing but calls with one argument that `fits`: not kept in a
+    /// container, not handed to another call, not named in vain.
+    pub fn is_only_called(&self, (module, name): (&str, &str), fits: impl Fn(Ref) -> bool) -> bool {
+        let is_it = |at: Ref| self.import(at).is_some_and(|i| i.module == module && i.name == name);
+        let called: Vec<&Object> = self.objects.iter().filter(|o| is_it(o.callee)).collect();
+        let fits =
+            |object: &&Object| matches!(self.arguments(object.args).as_deref(), Some([one]) if fits(*one));
+        !called.is_empty()
+            && called.iter().all(fits)
+            && !self.links.iter().any(|&(value, _)| is_it(value))
+            && !self.objects.iter().any(|o| is_it(o.args) || is_it(o.state))
     }
 
     /// Every import, in the order of first use.

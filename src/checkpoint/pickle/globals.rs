@@ -1,86 +1,10 @@
 //! The names a pickle may import without making its file suspect: a fixed list, each with what it means to
-//! the readers. Everything else is unknown, or dangerous ([`super::danger`]). Called by the machine.
+//! the readers. Everything else is unknown, or dangerous ([`super::danger`]). Asked once a pickle has been run.
 
+use super::arena::{Arena, Ref};
 use super::danger;
-use super::machine::Import;
+use super::import::{Import, Known, Verdict};
 use crate::checkpoint::dtype::Dtype;
-
-/// What zoo thinks of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// On the list of inert names.
-    Known,
-    /// Not on it.
-    Unknown,
-    /// Known to run code, or to reach what does.
-    Dangerous,
-}
-
-impl Verdict {
-    /// As printed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verdict::Known => "known",
-            Verdict::Unknown => "unknown",
-            Verdict::Dangerous => "dangerous",
-        }
-    }
-}
-
-/// The meaning of a known import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// `OrderedDict` and `dict` by another name: entries count.
-    Mapping,
-    /// A storage class with its element type; `None` for untyped ones.
-    Storage(Option<Dtype>),
-    /// `torch._utils._rebuild_tensor`.
-    Tensor,
-    /// `_rebuild_tensor_v2`.
-    TensorV2,
-    /// `_rebuild_tensor_v3`.
-    TensorV3,
-    /// `_rebuild_parameter`, with or without state.
-    Parameter,
-    /// `_rebuild_from_type_v2`.
-    FromType,
-    /// `torch.Tensor`, `torch.FloatTensor` …: a class, and in very old files a constructor.
-    TensorClass,
-    /// `torch.nn.Parameter` and `Buffer`.
-    ParameterClass,
-    /// `_rebuild_device_tensor_from_numpy` and `_rebuild_xla_tensor`.
-    FromNumpy,
-    /// `_rebuild_device_tensor_from_cpu_tensor`.
-    FromCpu,
-    /// A kind of tensor that no dense format can hold, by its name.
-    NotDense(&'static str),
-    /// `torch.float32` …
-    Dtype(Dtype),
-    /// `torch.Size`.
-    Size,
-    /// `numpy.ndarray`, as a class.
-    NumpyArray,
-    /// `numpy.core.multiarray._reconstruct`.
-    NumpyReconstruct,
-    /// `numpy._core.numeric._frombuffer`.
-    NumpyFromBuffer,
-    /// `numpy.dtype`.
-    NumpyDtype,
-    /// `numpy.core.multiarray.scalar`.
-    NumpyScalar,
-    /// `list`, `tuple` and `set` by another name: their argument's items, and what is appended.
-    Sequence,
-    /// A call that returns its first argument.
-    Transparent,
-    /// `torch.storage._load_from_bytes`: a storage in a file inside the pickle. Inert only as far as that file is.
-    LoadFromBytes,
-    /// `_codecs.encode`: text to bytes.
-    Encode,
-    /// `bytearray` and `bytes`.
-    ByteArray,
-    /// Anything else that only holds values.
-    Inert,
-}
 
 /// Module, name, meaning. Modules renamed over the years are all there.
 const LIST: &[(&str, &str, Known)] = &[
@@ -119,6 +43,42 @@ const LIST: &[(&str, &str, Known)] = &[
     ("datetime", "timezone", Known::Inert),
     ("decimal", "Decimal", Known::Inert),
     ("fractions", "Fraction", Known::Inert),
+    ("pathlib", "PurePath", Known::Inert),
+    ("pathlib._local", "Path", Known::Inert),
+    ("pathlib._local", "PosixPath", Known::Inert),
+    ("pathlib._local", "WindowsPath", Known::Inert),
+    ("io", "BytesIO", Known::Inert),
+    ("_io", "BytesIO", Known::Inert),
+    ("io", "StringIO", Known::Inert),
+    ("_io", "StringIO", Known::Inert),
+    ("uuid", "UUID", Known::Inert),
+    ("uuid", "SafeUUID", Known::Inert),
+    ("http", "HTTPStatus", Known::Inert),
+    ("builtins", "long", Known::Inert),
+    ("builtins", "unicode", Known::Inert),
+    ("builtins", "xrange", Known::Inert),
+    // The states of random number generators.
+    ("numpy.random._pickle", "__randomstate_ctor", Known::Inert),
+    ("numpy.random._pickle", "__generator_ctor", Known::Inert),
+    ("numpy.random._pickle", "__bit_generator_ctor", Known::Inert),
+    ("numpy.random._mt19937", "MT19937", Known::Inert),
+    ("numpy.random._pcg64", "PCG64", Known::Inert),
+    ("numpy.random._pcg64", "PCG64DXSM", Known::Inert),
+    ("numpy.random._philox", "Philox", Known::Inert),
+    ("numpy.random._sfc64", "SFC64", Known::Inert),
+    // What `torch.load(weights_only=True)` takes of torch.distributed.
+    ("torch.distributed.tensor", "DTensor", Known::Inert),
+    ("torch.distributed._tensor.api", "DTensor", Known::Inert),
+    ("torch.distributed.tensor._dtensor_spec", "DTensorSpec", Known::Inert),
+    ("torch.distributed.tensor._dtensor_spec", "TensorMeta", Known::Inert),
+    ("torch.distributed.tensor._dtensor_spec", "ShardOrderEntry", Known::Inert),
+    ("torch.distributed.tensor.placement_types", "Partial", Known::Inert),
+    ("torch.distributed.tensor.placement_types", "Replicate", Known::Inert),
+    ("torch.distributed.tensor.placement_types", "Shard", Known::Inert),
+    ("torch.distributed.tensor.placement_types", "_StridedShard", Known::Inert),
+    ("torch.distributed.device_mesh", "DeviceMesh", Known::Inert),
+    ("torch.distributed._mesh_layout", "_MeshLayout", Known::Inert),
+    ("torch.distributed._mesh_layout", "_FlatLayout", Known::Inert),
     ("torch", "Size", Known::Size),
     ("torch", "device", Known::Inert),
     ("torch", "Tensor", Known::TensorClass),
@@ -174,28 +134,33 @@ const LIST: &[(&str, &str, Known)] = &[
 
 const BYTES: Dtype = Dtype::Safe(safetensors::Dtype::U8);
 
-/// What to think of `module.name`, and what it means where it is known.
-pub(super) fn judge(module: &str, name: &str) -> (Verdict, Option<Known>) {
-    let module = modern(module);
-    match known(module, name) {
-        Some(Known::LoadFromBytes) => (Verdict::Dangerous, Some(Known::LoadFromBytes)),
-        Some(known) => (Verdict::Known, Some(known)),
-        None if danger::find(module, name).is_some() => (Verdict::Dangerous, None),
-        None => (Verdict::Unknown, None),
+/// Says of every import of an arena what to think of it, and of those that are not known how they are called.
+pub(super) fn judge(arena: &mut Arena<'_>) {
+    let mut imports = std::mem::take(&mut arena.imports);
+    for import in &mut imports {
+        let module = modern(&import.module);
+        import.known = known(module, &import.name);
+        import.danger = danger::find(module, &import.name)
+            .filter(|_| matches!(import.known, None | Some(Known::LoadFromBytes)));
+        import.verdict = match (import.known, import.danger) {
+            // As inert as the file that it is given.
+            (Some(Known::LoadFromBytes), _) => Verdict::Dangerous,
+            (Some(_), _) => Verdict::Known,
+            (None, Some(_)) => Verdict::Dangerous,
+            (None, None) => Verdict::Unknown,
+        };
     }
+    arena.imports = imports;
+    let shown = |(import, args): (&Import, &Option<Ref>)| {
+        let args = (*args).filter(|_| import.verdict != Verdict::Known)?;
+        Some(format!("{}{}", import.path(), arena.show(args, MAX_CALL)))
+    };
+    let calls: Vec<Option<String>> = arena.imports.iter().zip(&arena.first_calls).map(shown).collect();
+    arena.imports.iter_mut().zip(calls).for_each(|(import, call)| import.call = call);
 }
 
-/// What loading would have done with an import.
-pub(super) fn effect(import: &Import) -> String {
-    let call = import.call.as_deref();
-    match (import.verdict, danger::find(modern(&import.module), &import.name), call) {
-        (Verdict::Known, ..) => "builds data".into(),
-        (_, Some(what), Some(call)) => format!("would {what}: {call}"),
-        (_, Some(what), None) => format!("could {what}; it is named, not called"),
-        (_, None, Some(call)) => format!("would import `{}` and call {call}", import.module),
-        (_, None, None) => format!("would import `{}`", import.module),
-    }
-}
+/// Characters of a call that are shown.
+const MAX_CALL: usize = 160;
 
 fn known(module: &str, name: &str) -> Option<Known> {
     if let Some((.., known)) = LIST.iter().find(|(m, n, _)| *m == module && *n == name) {
@@ -215,7 +180,11 @@ fn known(module: &str, name: &str) -> Option<Known> {
             {
                 return Some(Known::TensorClass);
             }
-            (module == "torch").then(|| Dtype::from_torch(name)).flatten().map(Known::Dtype)
+            if module != "torch" {
+                return None;
+            }
+            let inert = NO_DENSE_FORM.contains(&name).then_some(Known::Inert);
+            Dtype::from_torch(name).map(Known::Dtype).or(inert)
         }
         "numpy.core.multiarray" | "numpy._core.multiarray" => match name {
             "_reconstruct" => Some(Known::NumpyReconstruct),
@@ -232,7 +201,10 @@ fn known(module: &str, name: &str) -> Option<Known> {
             _ => None,
         },
         // The classes of element types: `numpy.dtypes.Float32DType`, `numpy.float32`.
-        "numpy.dtypes" => name.ends_with("DType").then_some(Known::Inert),
+        "numpy.dtypes" => (name.ends_with("DType") && !name.contains('.')).then_some(Known::Inert),
+        "torch.sparse" | "torch.cuda.sparse" => {
+            (name.ends_with("Tensor") && !name.contains('.')).then_some(Known::Inert)
+        }
         "numpy" => matches!(
             name,
             "float16"
@@ -266,6 +238,51 @@ fn is_module_class(module: &str, name: &str) -> bool {
             .strip_prefix("torch.nn.modules")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
+
+/// Element types and storages of torch that no tensor of ours has: those of quantised tensors, and widths of their own.
+const NO_DENSE_FORM: &[&str] = &[
+    "QInt8Storage",
+    "QUInt8Storage",
+    "QInt32Storage",
+    "QUInt4x2Storage",
+    "QUInt2x4Storage",
+    "qint8",
+    "quint8",
+    "qint32",
+    "quint4x2",
+    "quint2x4",
+    "bits1x8",
+    "bits2x4",
+    "bits4x2",
+    "bits8",
+    "bits16",
+    "complex32",
+    "bcomplex32",
+    "int1",
+    "int2",
+    "int3",
+    "int4",
+    "int5",
+    "int6",
+    "int7",
+    "uint1",
+    "uint2",
+    "uint3",
+    "uint4",
+    "uint5",
+    "uint6",
+    "uint7",
+    "sparse_coo",
+    "sparse_csr",
+    "sparse_csc",
+    "sparse_bsr",
+    "sparse_bsc",
+    "contiguous_format",
+    "preserve_format",
+    "channels_last",
+    "channels_last_3d",
+    "per_channel_affine_float_qparams",
+];
 
 /// Python 2's module names in today's form, as unpickling would map them.
 fn modern(module: &str) -> &str {

@@ -5,15 +5,21 @@
 //! Python's unpickler is a stack machine whose `GLOBAL` imports anything and whose `REDUCE` calls it. This
 //! one has the same opcodes and calls nothing: an import is a name, a call is a node that says what would
 //! have been called with what. Which nodes mean a tensor is decided afterwards, from a fixed list
-//! ([`globals`]).
+//! (`globals`), so the machine itself (`vm`) knows of no package.
 
 mod arena;
 mod danger;
-pub mod globals;
+mod globals;
+mod import;
+mod input;
+mod limits;
 mod machine;
 pub mod opcode;
+mod stack;
 mod text;
+mod vm;
 
 pub use arena::{Arena, Chain, Object, Ref, Span, Value};
-pub use globals::{Known, Verdict};
-pub use machine::{Import, Limits, Machine, Work};
+pub use import::{Import, Known, Verdict};
+pub use limits::{Limits, Work};
+pub use machine::Machine;

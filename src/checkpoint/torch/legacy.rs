@@ -52,7 +52,9 @@ pub(in crate::checkpoint) fn with_front<T>(
         let front = Front::read(source, len)?;
         match attempt(&front) {
             Ok(done) => return Ok(Ok(done)),
-            Err(Attempt { fault, hungry }) if !hungry || front.is_whole() => return Ok(Err(fault)),
+            Err(Attempt { fault, needs_more_input }) if !needs_more_input || front.is_whole() => {
+                return Ok(Err(fault));
+            }
             Err(_) => len = len.saturating_mul(2),
         }
     }
@@ -61,12 +63,12 @@ pub(in crate::checkpoint) fn with_front<T>(
 /// An attempt that failed, and whether more bytes could help.
 pub(in crate::checkpoint) struct Attempt {
     pub(in crate::checkpoint) fault: Fault,
-    pub(in crate::checkpoint) hungry: bool,
+    pub(in crate::checkpoint) needs_more_input: bool,
 }
 
 impl From<Fault> for Attempt {
     fn from(fault: Fault) -> Self {
-        Attempt { fault, hungry: false }
+        Attempt { fault, needs_more_input: false }
     }
 }
 
@@ -80,14 +82,14 @@ pub(in crate::checkpoint) fn pickle<'a>(
 ) -> Result<(Arena<'a>, Ref, usize), Attempt> {
     let mut machine = Machine::new(&front.bytes, at, limits);
     let result = machine.run();
-    let hungry = machine.hungry();
-    if result.is_ok() || !hungry || front.is_whole() {
+    let needs_more_input = machine.needs_more_input();
+    if result.is_ok() || !needs_more_input || front.is_whole() {
         seen(&machine);
     }
     let end = machine.position();
     match result {
         Ok(root) => Ok((machine.into_arena(), root, end)),
-        Err(fault) => Err(Attempt { fault, hungry }),
+        Err(fault) => Err(Attempt { fault, needs_more_input }),
     }
 }
 
@@ -119,7 +121,7 @@ pub(in crate::checkpoint) fn parse<'a>(
     let (arena, root, at) = pickle(front, 0, limits, seen)?;
     if !is_magic(&arena, root) {
         if !front.is_whole() {
-            return Err(Attempt { fault: trailing(at), hungry: true });
+            return Err(Attempt { fault: trailing(at), needs_more_input: true });
         }
         if at != front.bytes.len() {
             return Err(trailing(at).into());

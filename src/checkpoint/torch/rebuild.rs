@@ -1,101 +1,15 @@
 //! From pickled calls to tensors. In: an arena and a value in it. Out: dtype, shape, strides and storage,
 //! everything checked. Called for each value of a state dict, by all readers of pickles.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::numpy;
 use crate::checkpoint::pickle::{Arena, Known, Object, Ref, Value};
-use crate::checkpoint::tensor::{At, MOST, Storage, Tensor, contiguous_strides};
+use crate::checkpoint::tensor::{At, Storage, Tensor, contiguous_strides};
 
-/// What a value turned out to be.
-#[derive(Debug)]
-pub(in crate::checkpoint) enum Found {
-    /// A tensor, still without a name.
-    Tensor(Tensor),
-    /// A tensor of a kind that no dense format holds, in words.
-    Refused(String),
-    /// No tensor.
-    Other,
-}
-
-/// The storages met so far, by the key their file gives them.
-#[derive(Default)]
-pub(in crate::checkpoint) struct Storages {
-    pub(in crate::checkpoint) list: Vec<Storage>,
-    pub(in crate::checkpoint) keys: HashMap<String, usize>,
-    /// Bytes of one element of each, as its class says: what legacy files count in.
-    pub(in crate::checkpoint) units: HashMap<String, u64>,
-    /// Which file of the checkpoint the pickle lies in, and where in it the pickle's input begins: where
-    /// arrays inside the pickle are. `None` when the pickle itself had to be inflated or swapped.
-    pub(in crate::checkpoint) pickle_at: Option<(usize, u64)>,
-    /// Elements of a storage whose bytes are big-endian.
-    pub(in crate::checkpoint) big_endian: bool,
-    /// The very old tar form: tensors and storages named by number, read before the pickle.
-    pub(in crate::checkpoint) tensors: HashMap<i64, Tensor>,
-    /// The storages of arrays inside the pickle, by the value that holds their bytes.
-    pub(in crate::checkpoint) inline: HashMap<Ref, usize>,
-    /// The same bytes in another byte order: storage and width.
-    pub(in crate::checkpoint) turned: HashMap<(usize, usize), usize>,
-}
-
-impl Storages {
-    /// Adds a storage.
-    ///
-    /// # Errors
-    /// One too many.
-    pub(in crate::checkpoint) fn add(&mut self, storage: Storage) -> Result<usize, Fault> {
-        if self.list.len() >= MOST {
-            let problem = format!("more than {MOST} storages");
-            return Err(Fault::excessive(Place::whole(), problem));
-        }
-        self.list.push(storage);
-        Ok(self.list.len() - 1)
-    }
-
-    /// Adds bytes that are part of the pickle, or were decoded from it.
-    pub(in crate::checkpoint) fn add_inline(&mut self, bytes: Inline<'_>) -> Result<usize, Fault> {
-        let (len, at) = match (bytes, self.pickle_at) {
-            (Inline::Input(range, _), Some((file, base))) => {
-                (range.end - range.start, At::File { file, start: base + range.start })
-            }
-            (Inline::Input(_, bytes), None) => (bytes.len() as u64, At::Memory(bytes.into())),
-            (Inline::Decoded(bytes), _) => (bytes.len() as u64, At::Memory(bytes.into())),
-        };
-        self.add(Storage { len, swap: None, crc: None, at })
-    }
-
-    /// An inline storage as one of numbers of `swap` big-endian bytes.
-    pub(in crate::checkpoint) fn turned(
-        &mut self,
-        storage: usize,
-        swap: Option<usize>,
-    ) -> Result<usize, Fault> {
-        let Some(width) = swap else { return Ok(storage) };
-        if let Some(&known) = self.turned.get(&(storage, width)) {
-            return Ok(known);
-        }
-        let Some(Storage { len, at, .. }) = self.list.get(storage) else { return Ok(storage) };
-        let at = match at {
-            At::File { file, start } => At::File { file: *file, start: *start },
-            At::Memory(bytes) => At::Memory(bytes.clone()),
-            _ => return Ok(storage),
-        };
-        let turned = Storage { len: *len, swap, crc: None, at };
-        let turned = self.add(turned)?;
-        self.turned.insert((storage, width), turned);
-        Ok(turned)
-    }
-}
-
-/// Bytes of an array inside a pickle.
-pub(in crate::checkpoint) enum Inline<'a> {
-    /// As they lie in the input.
-    Input(std::ops::Range<u64>, &'a [u8]),
-    /// Decoded from text.
-    Decoded(Vec<u8>),
-}
+pub(in crate::checkpoint) use crate::checkpoint::storages::{Found, Inline, Storages};
 
 /// A storage as a tensor sees it.
 struct View {
@@ -215,7 +129,11 @@ fn rebuilt(arena: &Arena<'_>, known: Known, args: &[Ref], storages: &mut Storage
         return Err(malformed(format!("a tensor rebuilt from {} arguments, where 4 are needed", args.len())));
     };
     let Some(view) = view(arena, *storage, storages)? else {
-        return Err(malformed(format!("a tensor whose storage is a {}", arena.kind(*storage))));
+        let problem = format!("a tensor whose storage is a {}", arena.kind(*storage));
+        return Err(match arena.get(*storage) {
+            Value::Object(_) => Fault::unsupported(Place::whole(), problem),
+            _ => malformed(problem),
+        });
     };
     let offset = arena.size(*offset).ok_or_else(|| malformed("a storage offset that is no count"))?;
     let extents = sizes(arena, *size, "shape")?;
@@ -223,7 +141,12 @@ fn rebuilt(arena: &Arena<'_>, known: Known, args: &[Ref], storages: &mut Storage
     let (dtype, metadata) = match known {
         Known::TensorV3 => {
             let dtype = rest.get(2).and_then(|&at| arena.known(at));
-            let Some(Known::Dtype(dtype)) = dtype else { return Err(malformed("a tensor without a type")) };
+            let Some(Known::Dtype(dtype)) = dtype else {
+                return match rest.get(2).and_then(|&at| arena.import(at)) {
+                    Some(import) => Ok(Found::Refused(format!("a tensor of type {}", import.path()))),
+                    None => Err(malformed("a tensor without a type")),
+                };
+            };
             (dtype, rest.get(3))
         }
         _ => {

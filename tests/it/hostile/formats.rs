@@ -109,7 +109,7 @@ fn numpy() -> Vec<Case> {
         header("byte", "{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }"),
         header("byte", "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 0), }"),
         header("numpy type", "{'descr': '|O', 'fortran_order': False, 'shape': (6,), }"),
-        header("header", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (6,), }"),
+        header("numpy type", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (6,), }"),
         header("numpy type", "{'descr': '<U3', 'fortran_order': False, 'shape': (2,), }"),
         named("npy header forged", "npy", "version", [b"\x93NUMPY\x04\x00".as_slice(), &good[8..]].concat()),
         named("npy header forged", "npy", "header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{}".to_vec()),

@@ -74,8 +74,8 @@ fn lengths() -> Vec<Case> {
         b"\x8b\xff\xff\xff\xff\x01.",
         b"\x8a\xff\x01.",
         b"Lnan\n.",
-        b"I1_000\n.",
-        b"L0x10L\n.",
+        b"I1__000\n.",
+        b"L010L\n.",
         b"F1e\n.",
     ];
     cases.extend(longs.map(|b| raw("numbers that are none, or of 2 GiB", "byte", b)));
