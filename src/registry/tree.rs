@@ -7,12 +7,14 @@
 //! Called by `registry::format` (the model-index format) and by every reader of a file people write.
 
 mod json;
+mod prepare;
 mod problem;
 mod scalar;
 mod view;
 mod workflow;
 mod write;
 mod yaml;
+mod yaml11;
 
 #[cfg(test)]
 mod tests;

@@ -40,3 +40,4 @@ mod support;
 mod verify;
 mod verify_refusals;
 mod wheels;
+mod yaml_documents;

@@ -4,7 +4,9 @@
 //! or indented code are text to be shown, not metadata, as every Markdown reader has it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use regex::Regex;
 
 use crate::registry::tree::Origin;
 
@@ -44,15 +46,18 @@ impl Cursor {
     }
 }
 
-/// The text between a first line `---` and the next one, where there is some.
+/// Front matter as Hugging Face's hub and its Python library find it (`REGEX_YAML_BLOCK`): a line `---`, with
+/// nothing but blank space before it, up to the next one. Lines end with CR, LF or both. (The hub allows no
+/// blank behind the first mark; zoo does.)
+static FRONT_MATTER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^(\s*---[ \t]*(?:\r\n|\r|\n))([\s\S]*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\r|\n|$)").ok()
+});
+
+/// The YAML in the front matter of a page, where it has some. A byte order mark before it does not count.
 pub fn front_matter<'a>(page: &'a str, file: &Arc<str>) -> Option<Block<'a>> {
-    let (start, _) = lines(page).nth(1)?;
-    let first = page.get(..start)?.trim_end();
-    if first.strip_prefix('\u{feff}').unwrap_or(first) != "---" {
-        return None;
-    }
-    let end = lines(page).skip(1).find(|(_, line)| line.trim_end() == "---")?.0;
-    (end > start).then(|| Cursor::default().block(page, file, start..end))
+    let mark = if page.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let block = FRONT_MATTER.as_ref()?.captures(page.get(mark..)?)?.get(2)?;
+    Some(Cursor::default().block(page, file, mark + block.start()..mark + block.end()))
 }
 
 /// The insides of the HTML comments, in order.

@@ -4,6 +4,8 @@
 //! eight and `1e-5` is a string; the 1.2 core schema reads them as a string, ten and a number. zoo writes
 //! so that both read the same, and its typed readers go by the text.
 
+use super::yaml11;
+
 /// How a scalar was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Style {
@@ -75,10 +77,7 @@ impl Scalar {
 
     /// The same as a key: every way to write null is the one key `null`.
     pub(super) fn into_key(self) -> Self {
-        match self.is_null() {
-            true => Scalar { text: "null".to_owned(), ..self },
-            false => self,
-        }
+        if self.is_null() { Scalar { text: "null".to_owned(), ..self } } else { self }
     }
 
     /// Its type by a schema.
@@ -86,7 +85,7 @@ impl Scalar {
         match (self.style, schema) {
             (Style::Quoted, _) => Typed::Text(&self.text),
             (Style::Plain, Schema::Core) => core(&self.text),
-            (Style::Plain, Schema::Yaml11) => yaml11(&self.text),
+            (Style::Plain, Schema::Yaml11) => yaml11::typed(&self.text),
         }
     }
 
@@ -109,20 +108,8 @@ impl Scalar {
     }
 }
 
-fn is_null(text: &str) -> bool {
+pub(super) fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
-}
-
-fn special_float(text: &str) -> Option<f64> {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    match rest {
-        ".inf" | ".Inf" | ".INF" => Some(sign * f64::INFINITY),
-        ".nan" | ".NaN" | ".NAN" if rest == text => Some(f64::NAN),
-        _ => None,
-    }
 }
 
 /// The core schema, YAML 1.2.2 section 10.3.2.
@@ -135,7 +122,7 @@ fn core(text: &str) -> Typed<'_> {
         "false" | "False" | "FALSE" => return Typed::Bool(false),
         _ => {}
     }
-    if let Some(float) = special_float(text) {
+    if let Some(float) = infinite_or_nan(text) {
         return Typed::Float(float);
     }
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
@@ -151,16 +138,23 @@ fn core(text: &str) -> Typed<'_> {
             return i128::from_str_radix(rest, radix).map_or(Typed::Other(text), Typed::Int);
         }
     }
-    if is_float(unsigned, false) {
-        text.parse().map_or(Typed::Text(text), Typed::Float)
-    } else {
-        Typed::Text(text)
+    if is_float(unsigned) { text.parse().map_or(Typed::Text(text), Typed::Float) } else { Typed::Text(text) }
+}
+
+pub(super) fn infinite_or_nan(text: &str) -> Option<f64> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    match rest {
+        ".inf" | ".Inf" | ".INF" => Some(sign * f64::INFINITY),
+        ".nan" | ".NaN" | ".NAN" if rest == text => Some(f64::NAN),
+        _ => None,
     }
 }
 
-/// `[0-9]*(.[0-9]*)?([eE][-+]?[0-9]+)?` with a digit before the exponent; 1.1 wants the point, and a sign
-/// in the exponent.
-fn is_float(unsigned: &str, yaml11: bool) -> bool {
+/// `[0-9]*(.[0-9]*)?([eE][-+]?[0-9]+)?` with a digit before the exponent.
+fn is_float(unsigned: &str) -> bool {
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (unsigned, None),
@@ -169,101 +163,11 @@ fn is_float(unsigned: &str, yaml11: bool) -> bool {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (mantissa, None),
     };
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || (yaml11 && b == b'_'));
-    let any = |s: &str| s.bytes().any(|b| b.is_ascii_digit());
-    let exponent_fits = exponent.is_none_or(|e| {
-        let rest = e.strip_prefix(['-', '+']);
-        let plain = rest.unwrap_or(e);
-        any(plain) && plain.bytes().all(|b| b.is_ascii_digit()) && (rest.is_some() || !yaml11)
-    });
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    let some = |s: &str| !s.is_empty() && digits(s);
     digits(whole)
         && fraction.is_none_or(digits)
-        && (any(whole) || fraction.is_some_and(any))
-        && (fraction.is_some() || (exponent.is_some() && !yaml11))
-        && exponent_fits
-}
-
-/// YAML 1.1 as PyYAML's resolver has it.
-fn yaml11(text: &str) -> Typed<'_> {
-    if is_null(text) {
-        return Typed::Null;
-    }
-    match text {
-        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Typed::Bool(true),
-        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Typed::Bool(false);
-        }
-        // PyYAML gives these types of their own.
-        "=" | "<<" => return Typed::Other(text),
-        _ => {}
-    }
-    if let Some(float) = special_float(text) {
-        return Typed::Float(float);
-    }
-    let (negative, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Typed::Text(text);
-    }
-    if let Some(int) = yaml11_int(unsigned) {
-        return int.map_or(Typed::Other(text), |i| Typed::Int(if negative { -i } else { i }));
-    }
-    if is_float(unsigned, true) && !unsigned.starts_with('_') {
-        let plain = text.replace('_', "");
-        return plain.parse().map_or(Typed::Text(text), Typed::Float);
-    }
-    match sexagesimal(unsigned) || is_timestamp(text) {
-        true => Typed::Other(text),
-        false => Typed::Text(text),
-    }
-}
-
-/// `Some(None)` when it is an integer that does not fit.
-fn yaml11_int(unsigned: &str) -> Option<Option<i128>> {
-    let (digits, radix) = match unsigned {
-        "0" => ("0", 10),
-        _ if unsigned.starts_with("0b") => (unsigned.strip_prefix("0b")?, 2),
-        _ if unsigned.starts_with("0x") => (unsigned.strip_prefix("0x")?, 16),
-        _ if unsigned.starts_with('0') => (unsigned.strip_prefix('0')?, 8),
-        _ => (unsigned, 10),
-    };
-    let plain = digits.replace('_', "");
-    let valid = !plain.is_empty() && plain.chars().all(|c| c.is_digit(radix));
-    valid.then(|| i128::from_str_radix(&plain, radix).ok())
-}
-
-/// `1:30`, which YAML 1.1 takes for ninety.
-fn sexagesimal(unsigned: &str) -> bool {
-    let mut parts = unsigned.split(':');
-    let first = parts.next().unwrap_or_default();
-    let rest: Vec<_> = parts.collect();
-    let Some((last, middle)) = rest.split_last() else { return false };
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let sixty = |s: &str| digits(s) && s.len() <= 2 && s.parse::<u8>().is_ok_and(|n| n < 60);
-    let whole = last.split_once('.').map_or(*last, |(whole, fraction)| {
-        if fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_') { whole } else { "" }
-    });
-    let first_fits =
-        first.bytes().all(|b| b.is_ascii_digit() || b == b'_') && digits(&first.replace('_', ""));
-    first_fits && middle.iter().all(|m| sixty(m)) && sixty(whole)
-}
-
-/// `2020-01-31`, alone or with a time behind it.
-fn is_timestamp(text: &str) -> bool {
-    let mut parts = text.splitn(3, '-');
-    let (Some(year), Some(month), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    let day: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    let behind = rest.get(day.len()..).unwrap_or_default();
-    let starts_time = behind.starts_with(['T', 't', ' ', '\t']) && behind.contains(':');
-    year.len() == 4
-        && digits(year)
-        && digits(month)
-        && month.len() <= 2
-        && (1..=2).contains(&day.len())
-        && (behind.is_empty() || starts_time)
+        && (some(whole) || fraction.is_some_and(some))
+        && (fraction.is_some() || exponent.is_some())
+        && exponent.is_none_or(|e| some(e.strip_prefix(['-', '+']).unwrap_or(e)))
 }

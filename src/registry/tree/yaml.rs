@@ -1,13 +1,16 @@
-//! YAML into a tree, from saphyr-parser's events.
+//! YAML into a tree, from the events of libyaml's scanner.
 //!
-//! In: bytes and [`Limits`]. Out: the documents of the file and the warnings about them. Anchors, aliases
-//! and merge keys (`<<`) are resolved by copying within a budget; tags other than the core ones are
-//! refused, as PyYAML's safe loader does. Nothing here is recursive but what [`Limits::depth`] bounds.
+//! In: bytes and [`Limits`]. Out: the documents of the file and the warnings about them. What PyYAML takes is
+//! taken: libyaml-safer is libyaml's own grammar (YAML 1.1) in Rust without `unsafe`. Anchors, aliases and merge
+//! keys (`<<`) are resolved by copying within a budget; tags other than the standard ones are refused, as
+//! PyYAML's safe loader does. Nothing here is recursive but what [`Limits::depth`] bounds.
 
 use std::collections::{HashMap, HashSet};
+use std::io::BufReader;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
+use libyaml_safer::{Encoding, Event, EventData, Mark, Parser, ScalarStyle};
 
+use super::prepare::Prepared;
 use super::{
     Key, Limits, Malformed, Mapping, Node, Origin, Problem, Problems, Scalar, Schema, Span, Style, Typed,
     Value, text,
@@ -19,8 +22,18 @@ use super::{
 /// [`Malformed`] at the first place where the text is no YAML, breaks a limit, or uses an unknown tag.
 pub fn yaml(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Vec<Node>, Problems), Malformed> {
     let text = text(bytes, &mut origin, limits)?;
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_allowed(*c)) {
+        let (line, column) = Places::new(text).line_column(at);
+        let message = format!("not YAML: the character U+{:04X} is not allowed", u32::from(c));
+        return Err(Malformed::one(Problem::at(&origin.file, origin.span(line, column, at..at), message)));
+    }
+    let Some(prepared) = Prepared::new(text) else {
+        let message = "every character of the private use area occurs here, and zoo needs one that does not";
+        return Err(Malformed::one(Problem::of(&origin.file, message)));
+    };
     let mut reader = Reader {
         places: Places::new(text),
+        prepared: &prepared,
         origin: &origin,
         limits,
         frames: Vec::new(),
@@ -31,74 +44,56 @@ pub fn yaml(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Vec<No
         aliased: 0,
         aliased_bytes: 0,
     };
-    let mut parser = Parser::new_from_str(text);
-    while let Some(event) = next(&mut parser, &reader)? {
-        reader.take(event.0, event.1).map_err(|problem| Malformed::one(*problem))?;
+    let mut parser = Parser::new();
+    parser.set_encoding(Encoding::Utf8);
+    // The scanner takes in whole what its source has ready; a buffer keeps that small.
+    parser.set_input(BufReader::new(prepared.text().as_bytes()));
+    loop {
+        match parser.parse() {
+            Ok(Event { data: EventData::StreamEnd, .. }) => return Ok((reader.documents, reader.problems)),
+            Ok(event) => reader.take(event).map_err(|problem| Malformed::one(*problem))?,
+            Err(error) => return Err(Malformed::one(reader.scan_error(&error))),
+        }
     }
-    Ok((reader.documents, reader.problems))
 }
 
-type Spanned<'a> = (Event<'a>, saphyr_parser::Span);
-
-fn next<'a>(
-    parser: &mut Parser<'a, StrInput<'a>>,
-    reader: &Reader<'a>,
-) -> Result<Option<Spanned<'a>>, Malformed> {
-    let refuse = |e: ScanError| {
-        let at = e.marker().index();
-        let (line, column) = reader.places.line_column(at);
-        let place = reader.origin.span(line, column, at..at);
-        Malformed::one(Problem::at(&reader.origin.file, place, format!("not YAML: {}", e.info())))
-    };
-    parser.next_event().transpose().map_err(refuse)
+/// The characters of YAML 1.1, less the byte order marks that are no character there.
+fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Turns the parser's character indexes into byte offsets, lines and columns. Indexes come nearly in order, so
-/// a cursor that moves by single characters is as good as free. Lines end with a line feed, as editors, git and
-/// the rest of zoo count them; the parser counts a lone carriage return, and the end of a file, as lines too.
+/// Turns byte offsets into lines and columns. They come nearly in order, so a cursor that moves by single
+/// characters is as good as free. Lines end with a line feed, as editors, git and the rest of zoo count them;
+/// the parser counts a lone carriage return as a line too.
 struct Places<'a> {
     text: &'a str,
-    ascii: bool,
-    chars: usize,
-    bytes: usize,
-    /// The index of each line's first character.
+    /// The offset of each line's first byte.
     lines: Vec<usize>,
+    /// A byte, and the number of characters between it and the beginning of its line.
+    column: (usize, usize),
 }
 
 impl<'a> Places<'a> {
     fn new(text: &'a str) -> Self {
-        let ends = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(ends).collect();
-        Places { text, ascii: text.is_ascii(), chars: 0, bytes: 0, lines }
+        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        Places { text, lines: std::iter::once(0).chain(ends).collect(), column: (0, 0) }
     }
 
-    /// Line and column of a character, both from 0.
-    fn line_column(&self, index: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|&first| first <= index).saturating_sub(1);
-        (line, index - self.lines.get(line).copied().unwrap_or(0))
-    }
-
-    fn byte(&mut self, index: usize) -> usize {
-        if self.ascii {
-            return index.min(self.text.len());
-        }
-        while self.chars < index {
-            let Some(c) = self.text.get(self.bytes..).and_then(|t| t.chars().next()) else { break };
-            self.chars += 1;
-            self.bytes += c.len_utf8();
-        }
-        while self.chars > index {
-            let Some(c) = self.text.get(..self.bytes).and_then(|t| t.chars().next_back()) else { break };
-            self.chars -= 1;
-            self.bytes -= c.len_utf8();
-        }
-        self.bytes
+    /// Line and column of a byte, both from 0.
+    fn line_column(&mut self, byte: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|&first| first <= byte).saturating_sub(1);
+        let first = self.lines.get(line).copied().unwrap_or(0);
+        let (at, before) = self.column;
+        let (from, before) = if (first..=byte).contains(&at) { (at, before) } else { (first, 0) };
+        let column = before + self.text.get(from..byte).map_or(0, |t| t.chars().count());
+        self.column = (byte, column);
+        (line, column)
     }
 }
 
 /// A list or mapping whose end has not come yet.
 struct Frame {
-    anchor: usize,
+    anchor: Option<String>,
     span: Span,
     open: Open,
 }
@@ -118,10 +113,11 @@ struct Anchored {
 
 struct Reader<'a> {
     places: Places<'a>,
+    prepared: &'a Prepared<'a>,
     origin: &'a Origin,
     limits: &'a Limits,
     frames: Vec<Frame>,
-    anchors: HashMap<usize, Anchored>,
+    anchors: HashMap<String, Anchored>,
     documents: Vec<Node>,
     problems: Problems,
     nodes: usize,
@@ -130,11 +126,33 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn span(&mut self, span: saphyr_parser::Span) -> Span {
-        let start = self.places.byte(span.start.index());
-        let end = self.places.byte(span.end.index()).max(start);
-        let (line, column) = self.places.line_column(span.start.index());
-        self.origin.span(line, column, start..end)
+    fn span(&mut self, start: usize, end: usize) -> Span {
+        let (line, column) = self.places.line_column(start);
+        self.origin.span(line, column, start..end.max(start))
+    }
+
+    fn offset(&self, mark: Mark) -> usize {
+        self.prepared.offset(byte(mark))
+    }
+
+    fn marked(&mut self, event: &Event) -> Span {
+        self.span(self.offset(event.start_mark), self.offset(event.end_mark))
+    }
+
+    /// What the scanner refuses, with what it was reading and where that began.
+    fn scan_error(&mut self, error: &libyaml_safer::Error) -> Problem {
+        let at = error.problem_mark().map_or(0, |mark| self.offset(mark));
+        let span = self.span(at, at);
+        let mut message = format!("not YAML: {}", error.problem());
+        if let (Some(context), Some(mark)) = (error.context(), error.context_mark()) {
+            let at = self.offset(mark);
+            let begins = self.span(at, at);
+            message.push_str(&format!(" {context}"));
+            if begins.line != span.line {
+                message.push_str(&format!(" that begins in line {}", begins.line));
+            }
+        }
+        Problem::at(&self.origin.file, span, message)
     }
 
     fn node(&self, span: Span, value: Value) -> Node {
@@ -163,55 +181,74 @@ impl Reader<'_> {
         path
     }
 
-    fn take(&mut self, event: Event<'_>, span: saphyr_parser::Span) -> Result<(), Box<Problem>> {
-        match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
-            Event::DocumentStart(_) => {
+    fn take(&mut self, event: Event) -> Result<(), Box<Problem>> {
+        let span = self.marked(&event);
+        match event.data {
+            EventData::StreamStart { .. } | EventData::StreamEnd | EventData::DocumentEnd { .. } => Ok(()),
+            EventData::DocumentStart { .. } => {
                 self.anchors.clear();
                 Ok(())
             }
-            Event::Scalar(text, style, anchor, tag) => {
-                let span = self.span(span);
+            EventData::Scalar { anchor, tag, value, plain_implicit, style, .. } => {
                 self.count(span, 1)?;
-                let style = match style {
-                    ScalarStyle::Plain => Style::Plain,
-                    _ => Style::Quoted,
-                };
-                let style = self.tagged(tag.as_deref(), style, &text, span)?;
-                let node = self.node(span, Value::Scalar(Scalar { text: text.into_owned(), style }));
+                let text = self.value(value, style, span, (event.start_mark, event.end_mark))?;
+                // A lone `!` leaves the type to the text, quoted or not.
+                let is_plain = plain_implicit || tag.as_deref() == Some("!");
+                let style = if is_plain { Style::Plain } else { Style::Quoted };
+                let scalar = self.tagged(tag.as_deref(), Scalar { text, style }, span)?;
+                let node = self.node(span, Value::Scalar(scalar));
                 self.finished(node, anchor)
             }
-            Event::SequenceStart(anchor, tag) => {
-                let span = self.span(span);
-                self.collection_tag(tag.as_deref(), "seq", span)?;
+            EventData::SequenceStart { anchor, tag, .. } => {
+                self.collection_tag(tag.as_deref(), &["seq", "omap", "pairs"], span)?;
                 self.open(anchor, span, Open::Sequence(Vec::new()))
             }
-            Event::MappingStart(anchor, tag) => {
-                let span = self.span(span);
-                self.collection_tag(tag.as_deref(), "map", span)?;
+            EventData::MappingStart { anchor, tag, .. } => {
+                self.collection_tag(tag.as_deref(), &["map", "set"], span)?;
                 self.open(anchor, span, Open::Mapping { pairs: Vec::new(), seen: HashSet::new(), key: None })
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let end = self.span(span);
-                self.close(end)
-            }
-            Event::Alias(anchor) => {
-                let span = self.span(span);
-                let node = self.alias(anchor, span)?;
+            EventData::SequenceEnd | EventData::MappingEnd => self.close(span),
+            EventData::Alias { anchor } => {
+                let node = self.alias(&anchor, span)?;
                 self.place(node)
             }
         }
     }
 
-    fn count(&mut self, span: Span, nodes: usize) -> Result<(), Box<Problem>> {
-        self.nodes += nodes;
-        match self.nodes > self.limits.nodes {
-            true => Err(self.refuse(span, format!("more than {} values", self.limits.nodes))),
-            false => Ok(()),
+    /// The value of a scalar as the file means it.
+    fn value(
+        &mut self,
+        scanned: String,
+        style: ScalarStyle,
+        span: Span,
+        (start, end): (Mark, Mark),
+    ) -> Result<String, Box<Problem>> {
+        let start = self.offset(start);
+        let scanned = match style {
+            ScalarStyle::Plain if self.prepared.is_broken_tag(&scanned) => {
+                return Err(self.refuse(span, "not YAML: a comma right after a tag"));
+            }
+            ScalarStyle::Literal | ScalarStyle::Folded => self.prepared.block(scanned, byte(end)),
+            _ => scanned,
+        };
+        let (text, lost) = self.prepared.value(scanned, style == ScalarStyle::DoubleQuoted, start);
+        if lost {
+            let message = "half a surrogate pair, which no text can hold; read as U+FFFD";
+            let problem = Problem::at(&self.origin.file, span, message).path(self.path());
+            self.problems.push(problem.warning());
         }
+        Ok(text)
     }
 
-    fn open(&mut self, anchor: usize, span: Span, open: Open) -> Result<(), Box<Problem>> {
+    fn count(&mut self, span: Span, nodes: usize) -> Result<(), Box<Problem>> {
+        self.nodes += nodes;
+        if self.nodes > self.limits.nodes {
+            return Err(self.refuse(span, format!("more than {} values", self.limits.nodes)));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, anchor: Option<String>, span: Span, open: Open) -> Result<(), Box<Problem>> {
         self.count(span, 1)?;
         if self.frames.len() >= self.limits.depth {
             let message = format!("lists and mappings nested deeper than {}", self.limits.depth);
@@ -234,8 +271,8 @@ impl Reader<'_> {
     }
 
     /// A value is whole: remember it where it is anchored, and put it where it belongs.
-    fn finished(&mut self, node: Node, anchor: usize) -> Result<(), Box<Problem>> {
-        if anchor != 0 {
+    fn finished(&mut self, node: Node, anchor: Option<String>) -> Result<(), Box<Problem>> {
+        if let Some(anchor) = anchor {
             let (nodes, bytes, depth) = cost(&node);
             self.spend(node.span, nodes, bytes)?;
             self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes, depth });
@@ -254,9 +291,12 @@ impl Reader<'_> {
         self.count(span, nodes)
     }
 
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Box<Problem>> {
-        let Some(anchored) = self.anchors.get(&anchor) else {
-            return Err(self.refuse(span, "alias to a value that contains it, or of another document"));
+    fn alias(&mut self, anchor: &str, span: Span) -> Result<Node, Box<Problem>> {
+        let Some(anchored) = self.anchors.get(anchor) else {
+            return Err(self.refuse(
+                span,
+                format!("alias `*{anchor}` to nothing before it in this document, or to what contains it"),
+            ));
         };
         let (nodes, bytes, depth) = (anchored.nodes, anchored.bytes, anchored.depth);
         if self.frames.len() + depth > self.limits.depth {
@@ -264,7 +304,7 @@ impl Reader<'_> {
             return Err(self.refuse(span, message));
         }
         self.spend(span, nodes, bytes)?;
-        match self.anchors.get(&anchor) {
+        match self.anchors.get(anchor) {
             // The copy stands where the alias does: that is where a reader looks.
             Some(anchored) => Ok(Node { span, ..anchored.node.clone() }),
             None => Err(self.refuse(span, "unknown alias")),
@@ -339,42 +379,69 @@ impl Reader<'_> {
     }
 
     /// What a tag makes of a scalar.
-    fn tagged(&self, tag: Option<&Tag>, style: Style, text: &str, span: Span) -> Result<Style, Box<Problem>> {
-        let Some(tag) = tag else { return Ok(style) };
-        let plain = Scalar { text: text.to_owned(), style: Style::Plain };
-        let typed = plain.typed(Schema::Core);
-        let fits = match core_tag(tag) {
-            Some("str") => return Ok(Style::Quoted),
-            Some("null") => typed == Typed::Null,
-            Some("bool") => matches!(plain.typed(Schema::Yaml11), Typed::Bool(_)),
-            Some("int") => matches!(typed, Typed::Int(_)),
-            Some("float") => matches!(typed, Typed::Int(_) | Typed::Float(_)),
-            Some("timestamp") => true,
-            _ => return Err(self.refuse(span, format!("tag `{tag}` is not allowed"))),
+    fn tagged(&self, tag: Option<&str>, scalar: Scalar, span: Span) -> Result<Scalar, Box<Problem>> {
+        let Some(tag) = tag.filter(|tag| *tag != "!") else { return Ok(scalar) };
+        let tag_name = standard_tag(tag);
+        let text = match tag_name {
+            // As Python's `int` and `float` do.
+            Some("int" | "float") => scalar.text.trim().to_owned(),
+            Some("null") => "null".to_owned(),
+            _ => scalar.text,
         };
-        match fits {
-            true => Ok(Style::Plain),
-            false => Err(self.refuse(span, format!("`{text}` is no `{}`", tag.suffix))),
+        let plain = Scalar { text, style: Style::Plain };
+        let types = [plain.typed(Schema::Core), plain.typed(Schema::Yaml11)];
+        let is = |fits: fn(&Typed<'_>) -> bool| types.iter().any(fits);
+        let fits = match tag_name {
+            // Base64 stays as it is written: no field of a model-index holds bytes.
+            Some("str" | "binary") => return Ok(Scalar { style: Style::Quoted, ..plain }),
+            Some("bool") => is(|t| matches!(t, Typed::Bool(_))),
+            Some("int") => is(|t| matches!(t, Typed::Int(_))),
+            Some("float") => is(|t| matches!(t, Typed::Int(_) | Typed::Float(_))),
+            Some("timestamp" | "null") => true,
+            _ => return Err(self.unknown_tag(tag, span)),
+        };
+        match types {
+            _ if !fits => {
+                let message =
+                    format!("`{}` is not of the type that its tag `{}` says", plain.text, short(tag));
+                Err(self.refuse(span, message))
+            }
+            // `!!float 1e5` has no point, without which YAML 1.1 sees a string.
+            [Typed::Float(number), Typed::Text(_)] => Ok(Scalar { text: format!("{number:?}"), ..plain }),
+            _ => Ok(plain),
         }
     }
 
-    fn collection_tag(&self, tag: Option<&Tag>, core: &str, span: Span) -> Result<(), Box<Problem>> {
-        match tag {
-            Some(tag) if core_tag(tag) != Some(core) => {
-                Err(self.refuse(span, format!("tag `{tag}` is not allowed")))
+    fn collection_tag(&self, tag: Option<&str>, known: &[&str], span: Span) -> Result<(), Box<Problem>> {
+        match tag.filter(|tag| *tag != "!") {
+            Some(tag) if !standard_tag(tag).is_some_and(|name| known.contains(&name)) => {
+                Err(self.unknown_tag(tag, span))
             }
             _ => Ok(()),
         }
     }
+
+    fn unknown_tag(&self, tag: &str, span: Span) -> Box<Problem> {
+        self.refuse(span, format!("the tag `{}` is not allowed here", short(tag)))
+    }
 }
 
-/// The name of a core tag such as `!!str`; `!` alone makes a string.
-fn core_tag(tag: &Tag) -> Option<&str> {
-    match tag.is_yaml_core_schema() {
-        true => Some(&tag.suffix),
-        false if tag.suffix.is_empty() || (tag.handle.is_empty() && tag.suffix == "!") => Some("str"),
-        false => None,
-    }
+/// What the tags of YAML's own types begin with.
+const STANDARD: &str = "tag:yaml.org,2002:";
+
+/// The name of a tag of YAML's own types, such as `str`.
+fn standard_tag(tag: &str) -> Option<&str> {
+    tag.strip_prefix(STANDARD)
+}
+
+/// A tag as a file writes it: `!!str`.
+fn short(tag: &str) -> String {
+    standard_tag(tag).map_or_else(|| tag.to_owned(), |name| format!("!!{name}"))
+}
+
+/// Where the scanner is in its text.
+fn byte(mark: Mark) -> usize {
+    usize::try_from(mark.index).unwrap_or(usize::MAX)
 }
 
 fn is_merge(key: &Key) -> bool {
