@@ -55,7 +55,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     // Values that are not of their key's type are taken as they are, and told.
     for page in &pages {
-        page.models.iter().for_each(|model| problems.extend(crate::registry::entry(page, model).1));
+        let models = page.models.iter().enumerate();
+        models.for_each(|(at, model)| problems.extend(crate::registry::entry(page, model, at).1));
     }
     context.warn(&problems);
     if let Some(path) = &args.facts {

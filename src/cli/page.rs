@@ -57,15 +57,18 @@ fn collection<'a>(index: &'a Index, name: &str) -> Option<&'a Record> {
 }
 
 fn entry<'a>(registry: &'a Registry, record: &Record) -> Option<&'a Entry> {
-    let same = |e: &&Entry| Some(e.name.as_str()) == record.name();
-    let in_collection = |e: &&Entry| record.collections().any(|c| Some(c) == e.collection.as_deref());
     let models = registry.models();
-    models.iter().filter(same).find(in_collection).or_else(|| models.iter().find(same))
+    let in_collection = |e: &&Entry| record.collections().any(|c| Some(c) == e.collection.as_deref());
+    models
+        .iter()
+        .filter(|e| e.is_of(record))
+        .find(in_collection)
+        .or_else(|| models.iter().find(|e| e.is_of(record)))
 }
 
 /// The page's own words about an entry.
 pub(super) fn record<'a>(index: &'a Index, entry: &Entry) -> Option<&'a Record> {
-    let same = |r: &&Record| r.name() == Some(entry.name.as_str());
+    let same = |r: &&Record| entry.is_of(r);
     let in_collection = |r: &&Record| r.collections().any(|c| Some(c) == entry.collection.as_deref());
     index.models.iter().filter(same).find(in_collection).or_else(|| index.models.iter().find(same))
 }

@@ -8,8 +8,8 @@
 use super::rule::Sink;
 use super::subject::{Model, Subject};
 use crate::registry::format::reported;
-use crate::registry::tree::{View, same_field};
-use crate::registry::{Accuracy, TOP1, TOP5, is_imagenet};
+use crate::registry::tree::View;
+use crate::registry::{Accuracy, is_imagenet, is_top1, is_top5};
 
 /// Slope of the line.
 pub(super) const SLOPE: f64 = 2.0245;
@@ -42,14 +42,14 @@ struct Pair<'a> {
 
 fn pairs<'a>(model: &Model<'a>) -> Vec<Pair<'a>> {
     let pair = |result: crate::registry::format::Reported<'a>| {
-        let metric = |names: &[&str]| {
-            let named = result.metrics.iter().find(|(name, _)| names.iter().any(|n| same_field(name, n)));
+        let metric = |is: fn(&str) -> bool| {
+            let named = result.metrics.iter().find(|(name, _)| is(name));
             named
                 .filter(|(_, v)| !v.node().is_null())
                 .map(|(_, v)| (v.clone(), v.text().and_then(|t| t.parse().ok())))
         };
         let imagenet = result.dataset.as_ref().and_then(|d| d.text()).is_some_and(is_imagenet);
-        Pair { top1: metric(TOP1), top5: metric(TOP5), imagenet }
+        Pair { top1: metric(is_top1), top5: metric(is_top5), imagenet }
     };
     reported(&model.view).into_iter().map(pair).collect()
 }

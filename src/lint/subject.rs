@@ -80,9 +80,9 @@ impl<'a> Subject<'a> {
         let by_name: HashMap<&str, &Entry> = known.models().iter().map(|e| (e.name.as_str(), e)).collect();
         let architectures: HashSet<&str> = crate::arch::names().into_iter().collect();
         let mut models = Vec::with_capacity(index.models.len());
-        for record in &index.models {
-            let (entry, problems) = crate::registry::entry(index, record);
-            let (Some(entry), Some(name)) = (entry, record.name()) else { continue };
+        for (at, record) in index.models.iter().enumerate() {
+            let (entry, problems) = crate::registry::entry(index, record, at);
+            let name = record.name().unwrap_or_default();
             let facts = facts(&entry, by_name.get(name).copied(), &architectures);
             let (at, view) = (models.len(), record.full());
             models.push(Model { at, name, record, view, entry, problems, facts });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::format::Record;
 use super::values::{
     Accuracy, ByteSize, CropMode, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source,
 };
@@ -200,6 +201,10 @@ pub struct Entry {
     /// Whether the user's own pages brought it, and not this binary.
     #[serde(skip)]
     pub added: bool,
+    /// The byte of the user's page at which it begins, which tells two of one name apart; 0 where the page
+    /// is in this binary.
+    #[serde(skip)]
+    pub at: u32,
     /// What was corrected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corrections: Vec<Correction>,
@@ -212,6 +217,14 @@ impl Entry {
     /// The entry as its page has it.
     pub fn as_published(&self) -> &Entry {
         self.published.as_deref().unwrap_or(self)
+    }
+
+    /// Whether this is the entry of a page's model.
+    pub fn is_of(&self, record: &Record) -> bool {
+        if self.added {
+            return *record.own.file == *self.origin && record.own.span.start == self.at;
+        }
+        record.name() == Some(&self.name) && *record.own.file == *self.origin
     }
 
     /// The digits of the weights' file name that promise its SHA-256.

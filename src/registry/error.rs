@@ -72,7 +72,7 @@ impl Classify for Error {
                 let more = if models.len() > SHOWN { " and others" } else { "" };
                 Some(format!("its models are {}{more}", names.join(", ")))
             }
-            Error::Ambiguous { .. } => Some("say which: COLLECTION/NAME".into()),
+            Error::Ambiguous { .. } => Some("say which, by one of these names".into()),
             Error::File(e) => e.hint(),
             Error::Malformed(_) | Error::Compiled(_) => None,
         }

@@ -22,6 +22,7 @@ pub mod training;
 pub mod tree;
 mod values;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use include_dir::{Dir, include_dir};
@@ -29,7 +30,7 @@ use include_dir::{Dir, include_dir};
 pub use dataset::{DatasetEntry, DatasetFile, DatasetSource, LabelRule, Population, Relation};
 pub use entry::{Claim, Config, Correction, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 pub use error::{Error, Result};
-pub use read::{TOP1, TOP5, is_imagenet};
+pub use read::{is_imagenet, is_top1, is_top5};
 pub use training::Training;
 pub use values::{
     Accuracy, ByteSize, CropMode, CropPct, Date, Flops, ImageSize, Interpolation, ParamCount, Source,
@@ -59,18 +60,22 @@ impl Registry {
 
     /// The built-in entries and those of `extra`, each a folder of pages, a model-index file or folder, or
     /// one page. A later source shadows the names of an earlier one; two of one name inside one source
-    /// stay, and are ambiguous. Values of these that cannot be used are left out, with a warning.
+    /// stay, and are ambiguous: `NAME#2` is the second. What cannot be used of a source is left out, with a
+    /// warning.
     ///
     /// # Errors
-    /// A file that cannot be read, or that is no model-index.
+    /// A source that cannot be read, or in which there is neither a model nor a collection.
     pub fn open(extra: &[PathBuf]) -> crate::error::Result<Self> {
         let mut registry = Registry::builtin()?;
         for path in extra {
-            let index = pages::source(path)?.checked()?;
+            let index = pages::source(path)?.usable()?;
             let mut problems = index.problems.clone();
             let added = typed(&index, &mut problems);
-            registry.models.retain(|old| added.iter().all(|new| new.name != old.name));
-            registry.models.extend(added.into_iter().map(|entry| Entry { added: true, ..entry }));
+            let names: HashSet<&str> = added.iter().map(|entry| entry.name.as_str()).collect();
+            registry.models.retain(|old| !names.contains(old.name.as_str()));
+            let places = index.models.iter().map(|record| record.own.span.start);
+            let added = added.iter().zip(places);
+            registry.models.extend(added.map(|(entry, at)| Entry { added: true, at, ..entry.clone() }));
             registry.warnings.extend(problems);
         }
         Ok(registry)
@@ -131,15 +136,16 @@ pub struct Collection<'a> {
     pub models: Vec<&'a Entry>,
 }
 
-/// The models of an index. What cannot be used is left out and becomes a problem.
+/// The models of an index, as many as it has. What cannot be used of one is left out and becomes a problem.
 pub fn typed(index: &format::Index, problems: &mut Problems) -> Vec<Entry> {
-    index.models.iter().filter_map(|record| read::Reader(problems).model(index, record)).collect()
+    let models = index.models.iter().enumerate();
+    models.map(|(at, record)| read::Reader(problems).model(index, record, at)).collect()
 }
 
-/// One model of an index, and what is wrong with it; `None` where it has no name.
-pub fn entry(index: &format::Index, record: &format::Record) -> (Option<Entry>, Problems) {
+/// One model of an index, the `at`th from 0, and what is wrong with it.
+pub fn entry(index: &format::Index, record: &format::Record, at: usize) -> (Entry, Problems) {
     let mut problems = Problems::new();
-    let entry = read::Reader(&mut problems).model(index, record);
+    let entry = read::Reader(&mut problems).model(index, record, at);
     (entry, problems)
 }
 

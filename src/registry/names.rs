@@ -12,8 +12,34 @@ fn folded(name: &str) -> String {
     name.chars().map(|c| if matches!(c, '-' | ' ') { '_' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// The only entry that `name` means.
+/// The only entry that `name` means; `NAME#2` is the second of those that `NAME` means.
 pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry> {
+    let numbered = || {
+        let (rest, number) = name.rsplit_once('#')?;
+        Some((rest, number.parse::<usize>().ok()?.checked_sub(1)?))
+    };
+    if !entries.iter().any(|e| e.name == name)
+        && let Some((rest, at)) = numbered()
+        && let Ok(found) = meant(entries, rest)
+    {
+        let count = found.len();
+        return found.into_iter().nth(at).ok_or_else(|| {
+            let near = (1..=count.min(NEAR)).map(|n| format!("{rest}#{n}")).collect();
+            Error::Unknown { what: "model", name: name.to_owned(), near }
+        });
+    }
+    let found = meant(entries, name)?;
+    match found.as_slice() {
+        [one] => Ok(one),
+        many => {
+            let candidates = many.iter().map(|e| qualified(e, many)).collect();
+            Err(Error::Ambiguous { name: name.to_owned(), candidates })
+        }
+    }
+}
+
+/// All entries that `name` means by the first rule that finds some.
+fn meant<'a>(entries: &'a [Entry], name: &str) -> Result<Vec<&'a Entry>> {
     let bare = name.strip_prefix("timm/").unwrap_or(name);
     let wanted = folded(bare);
     let exact = |e: &Entry| e.name == bare;
@@ -26,13 +52,8 @@ pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry>
     let rules: [&dyn Fn(&Entry) -> bool; 4] = [&exact, &alike, &in_collection, &tagged];
     for rule in rules {
         let found: Vec<_> = entries.iter().filter(|e| rule(e)).collect();
-        match found.as_slice() {
-            [] => {}
-            [one] => return Ok(one),
-            many => {
-                let candidates = many.iter().map(|e| qualified(e, many)).collect();
-                return Err(Error::Ambiguous { name: name.to_owned(), candidates });
-            }
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
     let members: Vec<_> = of_collection(entries, bare).map(|e| e.name.clone()).collect();
@@ -49,13 +70,28 @@ pub(super) fn of_collection<'a>(entries: &'a [Entry], name: &str) -> impl Iterat
     entries.iter().filter(move |e| e.collection.as_deref().is_some_and(|c| folded(c) == wanted))
 }
 
-/// A name that means just this entry among others: the bare one where it is enough.
+/// A name that means just this entry among others: the bare one where it is enough, else with its collection, else
+/// with its number.
 fn qualified(entry: &Entry, among: &[&Entry]) -> String {
     let same = |e: &&&Entry| e.name == entry.name;
-    match &entry.collection {
-        Some(collection) if among.iter().filter(same).count() > 1 => format!("{collection}/{}", entry.name),
-        _ => entry.name.clone(),
+    if among.iter().filter(same).count() < 2 {
+        return entry.name.clone();
     }
+    let alike = |e: &&&Entry| same(e) && e.collection == entry.collection;
+    let qualified = match &entry.collection {
+        Some(collection) => format!("{collection}/{}", entry.name),
+        None => entry.name.clone(),
+    };
+    // Without a collection the bare name means all of them, and the number counts all.
+    let counted: Vec<_> = match &entry.collection {
+        Some(_) => among.iter().filter(alike).collect(),
+        None => among.iter().filter(same).collect(),
+    };
+    if entry.collection.is_some() && counted.len() < 2 {
+        return qualified;
+    }
+    let number = counted.iter().position(|e| std::ptr::eq(**e, entry)).map_or(0, |at| at + 1);
+    format!("{qualified}#{number}")
 }
 
 /// The names most like `wanted`, nearest first; none where nothing is like it.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::entry::Entry;
 use super::format::{self, Index, Record};
 use super::import;
-use super::tree::Problems;
+use super::tree::{Kind, Problem, Problems};
 use crate::error::Result;
 
 /// The built-in pages as one index.
@@ -49,11 +49,32 @@ pub fn source(path: &Path) -> Result<Index> {
     let mut whole = Index::default();
     for file in crate::fs::list(path)? {
         let kind = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
-        if matches!(kind, "yaml" | "yml" | "json" | "md" | "mdx") {
-            append(&mut whole, import::read(&file)?);
+        if !matches!(kind, "yaml" | "yml" | "json" | "md" | "mdx") {
+            continue;
+        }
+        match import::read(&file) {
+            Ok(mut page) => {
+                page.problems = of_a_folder(page.problems, matches!(kind, "md" | "mdx"));
+                append(&mut whole, page);
+            }
+            // One page that cannot be read does not cost the others.
+            Err(e) => whole.problems.push(Problem::of(&file.display().to_string(), e.to_string())),
         }
     }
     Ok(whole)
+}
+
+/// A page without metadata, among others in a folder, is nothing to mention; another file without is no error.
+fn of_a_folder(problems: Problems, is_markdown: bool) -> Problems {
+    let mut kept = Problems::new();
+    for problem in &problems {
+        match problem.kind {
+            Kind::NoMetadata if is_markdown => {}
+            Kind::NoMetadata => kept.push(problem.clone().warning()),
+            _ => kept.push(problem.clone()),
+        }
+    }
+    kept
 }
 
 /// What its page says of an entry, all of it: of a built-in one only its own page is read.
@@ -66,7 +87,7 @@ pub fn record(entry: &Entry, extra: &[impl AsRef<Path>]) -> Result<Option<Record
         Some(file) => format::page(&entry.origin, file.contents()).checked()?,
         None => with(extra)?,
     };
-    let same = |m: &Record| m.name() == Some(&entry.name) && *m.own.file == *entry.origin;
+    let same = |m: &Record| entry.is_of(m);
     let in_collection = |m: &Record| m.collections().next() == entry.collection.as_deref();
     let mut found: Vec<_> = index.models.into_iter().filter(same).collect();
     let at = found.iter().position(in_collection).unwrap_or(0);
@@ -91,7 +112,7 @@ pub fn with_corrected(extra: &[impl AsRef<Path>]) -> Result<Index> {
 
 fn shadowed(mut whole: Index, extra: &[impl AsRef<Path>]) -> Result<Index> {
     for path in extra {
-        let added = source(path.as_ref())?.checked()?;
+        let added = source(path.as_ref())?.usable()?;
         whole.models.retain(|old| added.models.iter().all(|new| new.name() != old.name()));
         whole.collections.retain(|old| added.collections.iter().all(|new| new.name() != old.name()));
         append(&mut whole, added);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::dataset::{DatasetEntry, DatasetFile, DatasetSource, Population};
 use super::entry::{Claim, Config, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 use super::format::{Index, Record, reported};
-use super::tree::{Node, Problems, View, same_field};
+use super::tree::{Node, Problems, Value, View};
 use super::values::{Accuracy, ImageSize, Source, count};
 
 /// Takes typed values out of views, and notes what is not as it should be.
@@ -81,9 +81,10 @@ impl Reader<'_> {
     }
 
     /// A model, with what its collections add.
-    pub(super) fn model(&mut self, index: &Index, record: &Record) -> Option<Entry> {
+    /// The `at`th of its index, from 0; one without a name is called by its number, `#1` the first.
+    pub(super) fn model(&mut self, index: &Index, record: &Record, at: usize) -> Entry {
         let full = record.full();
-        let name = self.need(&full, "Name")?;
+        let name = record.name().map_or_else(|| format!("#{}", at + 1), str::to_owned);
         let meta = full.field("Metadata");
         let meta = |key: &str| meta.as_ref().and_then(|m| m.field(key));
         let zoo = full.field("zoo").map(|z| self.facts(&z)).unwrap_or_default();
@@ -95,10 +96,11 @@ impl Reader<'_> {
             let of = |name: &&str| Some(View::root(&index.collection(name)?.own).field("Paper")).flatten();
             collections.iter().find_map(of)
         });
-        Some(Entry {
+        Entry {
             added: false,
-            origin: name.node().file.to_string(),
-            name: self.text(Some(name))?,
+            at: 0,
+            origin: record.own.field("Name").map_or(&record.own, |name| name).file.to_string(),
+            name,
             collection: collections.first().map(|c| (*c).to_owned()),
             params: self.parse(meta("Parameters"), str::parse),
             flops: self.parse(meta("FLOPs"), str::parse),
@@ -115,7 +117,7 @@ impl Reader<'_> {
             zoo,
             corrections: Vec::new(),
             published: None,
-        })
+        }
     }
 
     /// A URL, or a mapping with `Title` and `URL` (of `Code`: only the latter).
@@ -168,11 +170,10 @@ impl Reader<'_> {
     fn results(&mut self, model: &View<'_>) -> Vec<ModelResult> {
         let mut results = Vec::new();
         for result in reported(model) {
-            let metric = |(name, value): (&str, View<'_>)| {
-                Some(Metric { name: name.to_owned(), text: self.text(Some(value))? })
-            };
-            let metrics = result.metrics.into_iter().filter(|(_, v)| !v.node().is_null());
-            let metrics = metrics.filter_map(metric).collect();
+            let mut metrics = Vec::new();
+            for (name, value) in result.metrics {
+                scalars(name, &value, &mut metrics);
+            }
             let (task, dataset) = (self.text(result.task), self.text(result.dataset));
             results.push(ModelResult {
                 task: task.unwrap_or_default(),
@@ -229,29 +230,90 @@ impl Reader<'_> {
     }
 }
 
-/// The names of the best-guess accuracy: timm's pages', the format's examples', Hugging Face's.
-pub const TOP1: &[&str] = &["Top 1 Accuracy", "Top-1 Accuracy (%)", "Accuracy@1"];
-/// The names of the accuracy of the five best guesses.
-pub const TOP5: &[&str] = &["Top 5 Accuracy", "Top-5 Accuracy (%)", "Accuracy@5"];
+/// The values of a metric: itself, or those of a mapping or list, named by their way there (`bbox.AP`, `AUC[0]`).
+fn scalars(name: &str, value: &View<'_>, out: &mut Vec<Metric>) {
+    match &value.node().value {
+        Value::Scalar(_) => {
+            out.extend(value.text().map(|text| Metric { name: name.to_owned(), text: text.to_owned() }));
+        }
+        Value::Mapping(_) => {
+            value.entries().for_each(|(key, part)| scalars(&format!("{name}.{}", key.text()), &part, out));
+        }
+        Value::Sequence(_) => {
+            value.items().enumerate().for_each(|(i, part)| scalars(&format!("{name}[{i}]"), &part, out));
+        }
+    }
+}
 
-/// Whether a dataset is ImageNet's 1000 classes, as the name is commonly written.
+/// A name without case and signs: `Top-1 Accuracy (%)` and `top1_accuracy` are one.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a metric is the accuracy of the best guess, by name: timm's pages', the format's examples', cards'.
+pub fn is_top1(name: &str) -> bool {
+    matches!(
+        letters(name).as_str(),
+        "top1accuracy" | "top1acc" | "top1" | "accuracytop1" | "acctop1" | "accuracy1" | "acc1"
+    )
+}
+
+/// Whether a metric is the accuracy of the five best guesses.
+pub fn is_top5(name: &str) -> bool {
+    matches!(
+        letters(name).as_str(),
+        "top5accuracy" | "top5acc" | "top5" | "accuracytop5" | "acctop5" | "accuracy5" | "acc5"
+    )
+}
+
+/// Whether a metric is the hub's `accuracy`, which its library computes as a fraction.
+fn is_accuracy(name: &str) -> bool {
+    matches!(letters(name).as_str(), "accuracy" | "acc")
+}
+
+/// Whether a task is the classification of images: unnamed, or one of its names.
+fn is_classification(task: &str) -> bool {
+    matches!(
+        letters(task).as_str(),
+        "" | "imageclassification" | "classification" | "imageclassificationtask"
+    )
+}
+
+/// Whether a dataset is ImageNet's 1000 classes, as the name is commonly written; on the hub with its owner before it.
 pub fn is_imagenet(dataset: &str) -> bool {
-    ["imagenet", "imagenet1k"].iter().any(|name| same_field(dataset, name))
+    let name = letters(dataset.rsplit_once('/').map_or(dataset, |(_, name)| name));
+    matches!(name.as_str(), "imagenet" | "imagenet1k" | "imagenet2012" | "ilsvrc2012" | "imagenetilsvrc2012")
 }
 
 /// The ImageNet accuracy among the results.
 pub(super) fn claim(results: &[ModelResult]) -> Option<Claim> {
-    let on_imagenet =
-        |r: &&ModelResult| same_field(&r.task, "Image Classification") && is_imagenet(&r.dataset);
+    let on_imagenet = |r: &&ModelResult| is_classification(&r.task) && is_imagenet(&r.dataset);
     results.iter().filter(on_imagenet).find_map(|r| {
-        let metric = |names: &[&str]| {
-            let named = |m: &&Metric| names.iter().any(|n| same_field(&m.name, n));
-            r.metrics.iter().find(named)?.text.parse::<Accuracy>().ok()
+        let metric = |is: fn(&str) -> bool| r.metrics.iter().find(|m| is(&m.name));
+        let read = |m: &Metric| m.text.parse::<Accuracy>().ok();
+        let top1 = match metric(is_top1) {
+            Some(named) => read(named)?,
+            None => percent(&metric(is_accuracy)?.text)?,
         };
-        let top1 = metric(TOP1)?;
-        let top5 = metric(TOP5);
-        Some(Claim { top1, top5, published_top1: None })
+        Some(Claim { top1, top5: metric(is_top5).and_then(read), published_top1: None })
     })
+}
+
+/// An accuracy as the hub's metric gives it, a fraction, or as people write it there all the same.
+fn percent(text: &str) -> Option<Accuracy> {
+    let accuracy: Accuracy = text.parse().ok()?;
+    let fraction = text.trim();
+    if accuracy.value > 1.0 || !fraction.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Some(accuracy);
+    }
+    // Two places to the right, so that no digit is added or lost.
+    let (whole, places) = fraction.split_once('.').unwrap_or((fraction, ""));
+    let padded = format!("{places:0<2}");
+    let (hundredths, rest) = padded.split_at_checked(2)?;
+    let digits = format!("{whole}{hundredths}");
+    let digits = digits.trim_start_matches('0');
+    let whole = if digits.is_empty() { "0" } else { digits };
+    if rest.is_empty() { whole.parse().ok() } else { format!("{whole}.{rest}").parse().ok() }
 }
 
 fn digest(text: &str) -> Result<crate::hash::Sha256, &'static str> {

@@ -11,7 +11,7 @@ mod convert;
 mod datasets;
 mod examples;
 mod file_names;
-mod forms;
+mod foreign_pages;
 mod fuzz;
 mod fuzz_pages;
 mod goldens;

@@ -107,10 +107,15 @@ impl Files {
         }
     }
 
-    /// Whether a path names a file; `None` when no file may be looked at.
+    /// Whether a path names a file, from the folder of the file that says so or from the root, as OpenMMLab's
+    /// libraries write theirs; `None` when no file may be looked at.
     pub(super) fn is_file(&self, name: &str) -> Option<bool> {
-        self.root.as_ref()?;
-        Some(self.inside(name).is_ok_and(|path| path.is_file()))
+        let root = self.root.as_ref()?;
+        let from_root = || {
+            let path = root.join(name).canonicalize();
+            path.is_ok_and(|path| path.starts_with(root) && path.is_file())
+        };
+        Some(self.inside(name).is_ok_and(|path| path.is_file()) || from_root())
     }
 
     /// The folder of the file being read.

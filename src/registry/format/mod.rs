@@ -47,9 +47,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// Its `Name`.
+    /// Its `Name`, where it has one that is not empty.
     pub fn name(&self) -> Option<&str> {
-        self.own.field("Name")?.text()
+        self.own.field("Name")?.text().filter(|name| !name.is_empty())
     }
 
     /// The names of its collections, one or several.
@@ -95,10 +95,18 @@ impl Index {
     /// # Errors
     /// [`Malformed`], when something cannot be used.
     pub fn checked(self) -> std::result::Result<Self, Malformed> {
-        match self.problems.has_errors() {
-            true => Err(Malformed { problems: self.problems }),
-            false => Ok(self),
+        if self.problems.has_errors() {
+            return Err(Malformed { problems: self.problems });
         }
+        Ok(self)
+    }
+
+    /// The index with whatever is wrong in it, as long as there is something in it.
+    ///
+    /// # Errors
+    /// [`Malformed`], when something cannot be used and there is neither a model nor a collection.
+    pub fn usable(self) -> std::result::Result<Self, Malformed> {
+        if self.models.is_empty() && self.collections.is_empty() { self.checked() } else { Ok(self) }
     }
 }
 
@@ -130,9 +138,9 @@ pub fn page(name: &str, bytes: &[u8]) -> Index {
     finished(read::root_bytes(&mut files, name, bytes))
 }
 
-/// The index that a tree is, as a file with nothing else in it would be read.
-pub fn nodes(root: &Node) -> Index {
-    finished(read::root_node(&mut files::Files::none(), root))
+/// The index of a list of models, whatever fields they have.
+pub fn models(list: &Node) -> Index {
+    finished(read::list(&mut files::Files::none(), list))
 }
 
 /// Inheritance and what only the whole index shows.
@@ -140,7 +148,7 @@ fn finished(mut index: Index) -> Index {
     inherit::apply(&mut index);
     let mut first: HashMap<(String, Vec<String>), String> = HashMap::new();
     for model in &index.models {
-        let Some(name) = model.own.field("Name") else { continue };
+        let Some(name) = model.own.field("Name").filter(|_| model.name().is_some()) else { continue };
         let place = format!("{}:{}", name.file, name.span.line);
         let key =
             (name.text().unwrap_or_default().to_owned(), model.collections().map(str::to_owned).collect());

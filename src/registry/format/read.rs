@@ -34,12 +34,10 @@ pub(super) fn root_bytes(files: &mut Files, name: &str, bytes: &[u8]) -> Index {
     index
 }
 
-/// The same from a tree.
-pub(super) fn root_node(files: &mut Files, node: &Node) -> Index {
+/// The models of a list.
+pub(super) fn list(files: &mut Files, node: &Node) -> Index {
     let mut index = Index::default();
-    let mut problems = Problems::new();
-    root(files, "", File { root: node.clone(), markdown: false }, &mut index, &mut problems);
-    index.problems = problems;
+    models(files, &View::root(node), None, &mut index.models, &mut index.problems);
     index
 }
 
@@ -81,7 +79,7 @@ fn root(files: &mut Files, name: &str, file: File, index: &mut Index, problems: 
             }
             Kind::Result | Kind::Other => no_model(&view, problems),
         },
-        Value::Sequence(items) if items.first().is_some_and(|i| kind(i) == Kind::Model) => {
+        Value::Sequence(items) if items.iter().any(|i| kind(i) == Kind::Model) => {
             models(files, &view, None, &mut index.models, problems);
         }
         _ if problems.has_errors() => {}
@@ -95,7 +93,10 @@ fn base_name(path: &str) -> String {
 
 fn no_model(view: &View<'_>, problems: &mut Problems) {
     let expected = "a mapping with `Models`, `Collections` or `Import`, a model, or a list of models";
-    problems.unexpected(view, "no model-index", expected);
+    let node = view.node();
+    let found = node.scalar().map_or(node.kind(), |s| &s.text);
+    let problem = Problem::here(view, "no model-index here").kind(tree::Kind::NoMetadata);
+    problems.push(problem.expected(found, expected));
 }
 
 /// An index: its models, its collections, its library, then what it imports.
@@ -222,10 +223,16 @@ fn model(
 ) -> Option<Record> {
     let mut own = node.clone();
     normalise(&mut own, &path, problems);
-    let name = own.field("Name").map(|n| (n.text().is_some_and(|t| !t.is_empty()), n.span));
-    if !name.is_some_and(|(named, _)| named) {
-        problems.unexpected(&View::at(&own, path.as_str()), "no name", "a mapping with `Name`");
-        return None;
+    let name = own.field("Name").and_then(Node::text).unwrap_or_default();
+    if name.is_empty() {
+        let view = View::at(&own, path.as_str());
+        let says_more =
+            own.mapping().is_some_and(|m| m.iter().any(|(k, v)| k.text() != "Name" && !v.is_null()));
+        if !says_more {
+            problems.unexpected(&view, "no name", "a mapping with `Name`");
+            return None;
+        }
+        problems.warn(&view, "no name: it can only be addressed by its number");
     }
     if let Some(node) = own.field("Metadata").cloned() {
         let view = View::at(&node, join(&path, "Metadata"));
@@ -250,13 +257,14 @@ fn model(
         let all = Node { value: Value::Sequence(list), ..node.clone() };
         set(&mut own, "Results", all);
     }
+    // Metadata and results of other files have their own spelling.
+    normalise(&mut own, &path, problems);
+    // Only what someone wrote is looked for: the page itself is there.
+    linked_files(files, &View::at(&own, path.as_str()), problems);
     if let Some(readme) = readme {
         let file = own.file.clone();
         set(&mut own, "README", Node { file, ..Node::string(readme) });
     }
-    // Metadata and results of other files have their own spelling.
-    normalise(&mut own, &path, problems);
-    linked_files(files, &View::at(&own, path.as_str()), problems);
     Some(Record { full: own.clone(), own, path })
 }
 

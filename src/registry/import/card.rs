@@ -3,15 +3,14 @@
 //! In: the page. Out: an index in zoo's form, or `None` where the page is no card. A card's `model-index`
 //! is a list of models whose results have `task`, `dataset` and `metrics` as mappings and lists; what the
 //! card says beside it is true of each of them: `license` becomes `zoo.licence`, `datasets` the training
-//! data, `pipeline_tag` the task; the rest (tags, library, language …) is kept under `Card`.
+//! data, `pipeline_tag` the task; the rest (tags, library, language …) is kept under `Card`, and results stay as the
+//! card has them, so that `zoo card` writes the same front matter again.
 //! Source: the Hub's model card metadata specification (`modelcard.md` of huggingface_hub).
 
 use std::sync::Arc;
 
 use crate::registry::format::{self, Index, markdown};
-use crate::registry::tree::{
-    self, Limits, Malformed, Mapping, Node, Problem, Schema, Typed, Value, View, same_field,
-};
+use crate::registry::tree::{self, Limits, Malformed, Mapping, Node, Problem, Schema, Typed, Value, View};
 
 /// Reads a page as a model card.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Option<Index>, Malformed> {
@@ -21,76 +20,29 @@ pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Option<Index>, Malformed>
     let Some(block) = markdown::front_matter(page, &file) else { return Ok(None) };
     let (documents, problems) = tree::yaml(block.text.as_bytes(), block.origin, &Limits::default())?;
     let Some(front) = documents.into_iter().next() else { return Ok(None) };
-    let Some(models) = front.field("model-index").filter(|m| m.sequence().is_some_and(|s| !s.is_empty()))
-    else {
-        return Ok(None);
-    };
-    let models = Node {
-        value: Value::Sequence(models.one_or_many().iter().map(simplified).collect()),
-        ..models.clone()
-    };
-    let mut index = format::nodes(&models);
-    index.problems.extend(problems);
-    let mut warnings = Vec::new();
+    let Some(models) = front.field("model-index").filter(|m| m.sequence().is_some()) else { return Ok(None) };
+    let mut index = format::models(models);
+    let mut warnings = problems;
+    if models.sequence().is_some_and(<[Node]>::is_empty) {
+        warnings.push(Problem::at(&file, models.span, "a `model-index` without models").warning());
+    }
     for model in &mut index.models {
+        if model.own.field("Results").is_none() {
+            warnings.warn(&model.own(), "no `results`, which the hub wants");
+        }
         for result in format::reported(&model.own()) {
-            warnings.extend(result.metrics.iter().filter_map(|(name, value)| fraction(name, value)));
+            result
+                .metrics
+                .iter()
+                .filter_map(|(name, value)| fraction(name, value))
+                .for_each(|w| warnings.push(w));
         }
         beside(&front, &mut model.own);
         model.own = format::ordered(model.own.clone());
         model.full = model.own.clone();
     }
-    warnings.into_iter().for_each(|w| index.problems.push(w));
+    index.problems.extend(warnings);
     Ok(Some(index))
-}
-
-/// A model of a card with its results as model-index writes them, where nothing is lost by it: a task or
-/// dataset of which only name and type are known is its name, and metrics of which only name, type and
-/// value are known are a mapping.
-fn simplified(model: &Node) -> Node {
-    let mut model = model.clone();
-    let Some(results) = model.field("results").cloned() else { return model };
-    let items = results.one_or_many().iter().map(|result| {
-        let mut result = result.clone();
-        for (key, value) in result.mapping_mut().into_iter().flat_map(|m| m.pairs_mut()) {
-            if same_field(key.text(), "Metrics") {
-                metrics(value);
-            } else if let Some(name) = only(value, &["name"]) {
-                *value = name;
-            }
-        }
-        result
-    });
-    let items = items.collect();
-    let key = model.mapping().and_then(|m| m.iter().find(|(k, _)| same_field(k.text(), "results")));
-    if let Some(key) = key.map(|(k, _)| k.text().to_owned())
-        && let Some(mapping) = model.mapping_mut()
-    {
-        mapping.set(&key, Node { value: Value::Sequence(items), ..results });
-    }
-    model
-}
-
-/// The first of a mapping's values when it has no other keys than these.
-fn only(node: &Node, keys: &[&str]) -> Option<Node> {
-    let mapping = node.mapping()?;
-    (mapping.len() == keys.len() && keys.iter().all(|k| mapping.get(k).is_some()))
-        .then(|| keys.first().and_then(|k| mapping.get(k)).cloned())
-        .flatten()
-}
-
-fn metrics(node: &mut Node) {
-    let mut named = Mapping::default();
-    for item in node.sequence().unwrap_or_default() {
-        let plain =
-            item.mapping().is_some_and(|m| m.iter().all(|(k, _)| ["name", "value"].contains(&k.text())));
-        let (name, value) = (item.get("name").and_then(Node::text), item.get("value"));
-        match (plain, name, value) {
-            (true, Some(name), Some(value)) if named.get(name).is_none() => named.set(name, value.clone()),
-            _ => return,
-        }
-    }
-    node.value = Value::Mapping(named);
 }
 
 /// Adds what the card says beside its `model-index`.
@@ -126,14 +78,15 @@ fn beside(front: &Node, model: &mut Node) {
     add("zoo", zoo);
 }
 
-/// Cards often give an accuracy as a fraction, as their metrics library computes it; zoo reads percent.
+/// Cards often give an accuracy as a fraction, as their metrics library computes it; under any other name than the
+/// library's zoo reads percent.
 fn fraction(name: &str, value: &View<'_>) -> Option<Problem> {
     let number = match value.node().scalar()?.typed(Schema::Core) {
         Typed::Float(f) => f,
         _ => return None,
     };
-    let is_accuracy = name.to_lowercase().contains("acc");
-    (is_accuracy && number > 0.0 && number <= 1.0).then(|| {
+    let is_percent = crate::registry::is_top1(name) || crate::registry::is_top5(name);
+    (is_percent && number > 0.0 && number <= 1.0).then(|| {
         let message = format!("`{name}` of {number} looks like a fraction; zoo reads percent");
         Problem::here(value, message).warning()
     })

@@ -28,6 +28,8 @@ pub enum Kind {
     DuplicateName,
     /// A file is named that is not there.
     MissingFile,
+    /// A file has no model-index at all.
+    NoMetadata,
 }
 
 /// One problem of a file.
