@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Context, Status, page};
 use crate::error::{Class, Classify, Result};
 use crate::registry::{Registry, pages};
-use crate::render::{card, safe};
+use crate::render::{card, eval_results, safe};
 
 /// The largest report that is read, unpacked.
 const MAX_REPORT: u64 = 1 << 30;
@@ -19,6 +19,18 @@ pub(super) struct Args {
     /// A report of `zoo verify --report` (.json or .json.gz): its verdicts about the model go onto the card
     #[arg(long, value_name = "R.json")]
     report: Vec<PathBuf>,
+    /// Print the report's verdicts as Hugging Face's `.eval_results/*.yaml` instead of a card
+    #[arg(long, requires = "report", conflicts_with_all = ["template", "json"])]
+    eval_results: bool,
+    /// The benchmark's id on the hub [default: ILSVRC/imagenet-1k for ImageNet's validation set]
+    #[arg(long, value_name = "ORG/NAME", requires = "eval_results")]
+    dataset_id: Option<String>,
+    /// The task within the benchmark
+    #[arg(long, value_name = "ID", default_value = "default", requires = "eval_results")]
+    task_id: String,
+    /// A link to the evaluation, such as the report's address
+    #[arg(long, value_name = "URL", requires = "eval_results")]
+    source_url: Option<String>,
     /// Your own template, in Jinja's language, escaped for what its extension says (.md, .html, .xml, else text)
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -63,10 +75,20 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     for path in &args.report {
         verified.extend(card::verified(&path.display().to_string(), &report(path)?, &entry.name)?);
     }
+    if args.eval_results {
+        let options = eval_results::Options {
+            dataset_id: args.dataset_id.clone(),
+            task_id: args.task_id.clone(),
+            source_url: args.source_url.clone(),
+        };
+        context.print(eval_results::eval_results(&verified, &options))?;
+        return Ok(Status::Success);
+    }
     let values = card::values(record, entry, &verified);
-    match args.json {
-        true => context.println(safe::json(&values.to_string()).as_bytes())?,
-        false => context.print(card::card(&values, args.template.as_deref())?)?,
+    if args.json {
+        context.println(safe::json(&values.to_string()).as_bytes())?;
+    } else {
+        context.print(card::card(&values, args.template.as_deref())?)?;
     }
     Ok(Status::Success)
 }

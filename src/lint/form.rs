@@ -51,7 +51,10 @@ fn tell_absent(of: &View<'_>, keys: &[&str], why: &str, model: &Model<'_>, sink:
 }
 
 pub(super) fn missing_key(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    let keys = absent(&model.view, &["Weights", "Results"]);
+    // A card has its weights in the repository that it stands in.
+    let wanted: &[&str] =
+        if model.view.field("Card").is_some() { &["Results"] } else { &["Weights", "Results"] };
+    let keys = absent(&model.view, wanted);
     tell_absent(
         &model.view,
         &keys,

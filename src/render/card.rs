@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::page::{self, Paper};
 use super::{cite, template};
 use crate::error::{Class, Classify};
-use crate::registry::Entry;
-use crate::registry::format::{Record, Reported, reported};
-use crate::registry::tree::{Mapping, Node, Value as Tree, View, to_yaml};
+use crate::registry::format::{Record, Reported, fields, reported};
+use crate::registry::tree::{Mapping, Node, Value as Tree, View, same_field, to_yaml};
+use crate::registry::{Entry, is_top1, is_top5};
 
 /// A report that has nothing for this card.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,8 @@ pub struct Verified {
     pub claim: Option<f64>,
     /// Of the weights file.
     pub file_sha256: Option<String>,
+    /// When the run began, as ISO 8601 has it.
+    pub date: Option<String>,
 }
 
 /// The verdicts about a model in a report of `zoo verify --report R.json`.
@@ -107,12 +109,13 @@ pub fn verified(file: &str, report: &Value, model: &str) -> Result<Vec<Verified>
             confidence: number("/confidence"),
             claim: number("/claim/value"),
             file_sha256: result.pointer("/weights/file_sha256").and_then(Value::as_str).map(str::to_owned),
+            date: report.pointer("/timing/started").and_then(Value::as_str).map(str::to_owned),
         });
     }
-    match found.is_empty() {
-        true => Err(ReportError::OtherModels { file: file.to_owned(), model: model.to_owned(), others }),
-        false => Ok(found),
+    if found.is_empty() {
+        return Err(ReportError::OtherModels { file: file.to_owned(), model: model.to_owned(), others });
     }
+    Ok(found)
 }
 
 /// The values of a card.
@@ -124,10 +127,12 @@ pub fn values(record: &Record, entry: &Entry, verified: &[Verified]) -> Value {
         "front_matter": to_yaml(&front_matter(record, entry, verified)),
         "model": page::model(record, entry),
         "collection": entry.collection,
-        "kind": match task(&full) {
-            task if task == CLASSIFICATION => "An image classification model".to_owned(),
-            task => format!("A model for {}", task.to_lowercase()),
+        "kind": match task(&full, entry) {
+            Some(task) if same_field(&task, CLASSIFICATION) => "An image classification model".to_owned(),
+            Some(task) => format!("A model for {}", task.replace('-', " ").to_lowercase()),
+            None => "A model".to_owned(),
         },
+        "results": page::results(entry),
         "paper": {"title": title, "url": url},
         "training": page::training(&full),
         "verified": facts,
@@ -160,19 +165,22 @@ fn fact(v: &Verified) -> Value {
 
 /// The metadata of the card: what the Hub reads.
 fn front_matter(record: &Record, entry: &Entry, verified: &[Verified]) -> Node {
+    if let Some(card) = record.own.field("Card").and_then(Node::mapping) {
+        return of_card(record, card, verified);
+    }
     let mut front = Mapping::default();
     // The Hub's own word for a licence that nobody has stated.
     front.set("license", Node::string(entry.zoo.licence.as_deref().unwrap_or("unknown").to_lowercase()));
     let full = record.full();
-    // timm's, where timm has its architecture or its page is of timm's documentation.
-    let of_timm =
-        entry.zoo.arch.is_some() || entry.code.as_deref().is_some_and(|c| c.contains("pytorch-image-models"));
+    let of_timm = page::is_of_timm(entry);
     if of_timm {
         front.set("library_name", Node::string("timm"));
     }
-    let kind = slug(&task(&full));
-    front.set("pipeline_tag", Node::string(&kind));
-    front.set("tags", texts([kind.as_str()].into_iter().chain(of_timm.then_some("timm")).chain(["zoo"])));
+    let kind = task(&full, entry).map(|task| slug(&task));
+    if let Some(kind) = &kind {
+        front.set("pipeline_tag", Node::string(kind));
+    }
+    front.set("tags", texts(kind.as_deref().into_iter().chain(of_timm.then_some("timm")).chain(["zoo"])));
     let data = record.full.field("Metadata").and_then(|m| m.field("Training Data"));
     let data = data.map(Node::one_or_many).unwrap_or_default().iter().filter_map(Node::text);
     let data: Vec<_> = data.map(hub_dataset).collect();
@@ -195,6 +203,55 @@ fn front_matter(record: &Record, entry: &Entry, verified: &[Verified]) -> Node {
     model.set("results", list(results));
     front.set("model-index", list(vec![mapping(model)]));
     mapping(front)
+}
+
+/// The front matter of a card that was imported, as it was: what the card said beside its `model-index`, and the
+/// model's results word for word.
+fn of_card(record: &Record, card: &Mapping, verified: &[Verified]) -> Node {
+    let own = &record.own;
+    let mut front = Mapping::default();
+    let from = |section: &str, key: &str| own.field(section).and_then(|s| s.field(key)).cloned();
+    for (key, value) in [
+        ("license", from("zoo", "licence")),
+        ("datasets", from("Metadata", "Training Data")),
+        ("pipeline_tag", from("Metadata", "Tasks")),
+    ] {
+        if let Some(value) = value {
+            front.set(key, value);
+        }
+    }
+    for (key, value) in card.iter() {
+        front.set(key.text(), value.clone());
+    }
+    let mut model = Mapping::default();
+    for (key, value) in own.mapping().into_iter().flat_map(Mapping::iter) {
+        match key.text() {
+            "Card" | "zoo" | "Metadata" => {}
+            "Name" => model.set("name", value.clone()),
+            "Results" => {
+                let results = value.one_or_many().iter().map(in_lower_case);
+                let measured = verified.iter().map(measured);
+                model.set("results", list(results.chain(measured).collect()));
+            }
+            other => model.set(other, value.clone()),
+        }
+    }
+    if model.get("results").is_none() && !verified.is_empty() {
+        model.set("results", list(verified.iter().map(measured).collect()));
+    }
+    front.set("model-index", list(vec![mapping(model)]));
+    mapping(front)
+}
+
+/// A result with the keys of a card, which are the format's own in lower case.
+fn in_lower_case(result: &Node) -> Node {
+    let mut result = result.clone();
+    for (key, _) in result.mapping_mut().into_iter().flat_map(|m| m.pairs_mut()) {
+        if fields::RESULT.contains(&key.text()) {
+            key.scalar.text.make_ascii_lowercase();
+        }
+    }
+    result
 }
 
 /// A result that the page reports, as the Hub writes it.
@@ -240,12 +297,12 @@ fn measured(v: &Verified) -> Node {
 
 const CLASSIFICATION: &str = "Image Classification";
 
-/// What the model is for: the task of its first result, else of its metadata.
-fn task(model: &View<'_>) -> String {
+/// What the model is for: the task of its first result, else of its metadata; what timm has classifies images.
+fn task(model: &View<'_>, entry: &Entry) -> Option<String> {
     let result = reported(model).into_iter().find_map(|r| r.task?.text().map(str::to_owned));
     let metadata =
         || model.field("Metadata")?.field("Tasks")?.node().one_or_many().first()?.text().map(str::to_owned);
-    result.or_else(metadata).unwrap_or_else(|| CLASSIFICATION.to_owned())
+    result.or_else(metadata).or_else(|| page::is_of_timm(entry).then(|| CLASSIFICATION.to_owned()))
 }
 
 /// The Hub's word for a task.
@@ -274,9 +331,9 @@ fn one(task: &str, dataset: &str, config: Option<&str>, metrics: Vec<Node>) -> M
 
 fn metric(name: &str, value: Node, verified: Option<Node>, args: Option<Mapping>) -> Node {
     let mut metric = Mapping::default();
-    let kind =
-        if name.to_lowercase().contains("accuracy") { "accuracy".to_owned() } else { name.to_lowercase() };
-    metric.set("type", Node::string(kind));
+    // The hub's own id of an accuracy; any other metric keeps its name, in its own case.
+    let is_accuracy = is_top1(name) || is_top5(name) || same_field(name, "accuracy");
+    metric.set("type", Node::string(if is_accuracy { "accuracy" } else { name }));
     metric.set("name", Node::string(name));
     metric.set("value", value);
     if let Some(verified) = verified {
@@ -292,7 +349,7 @@ fn metric(name: &str, value: Node, verified: Option<Node>, args: Option<Mapping>
 fn hub_dataset(name: &str) -> String {
     match name.to_lowercase().as_str() {
         "imagenet" | "imagenet-val" => "imagenet-1k".into(),
-        other => other.replace(' ', "-"),
+        _ => name.replace(' ', "-"),
     }
 }
 

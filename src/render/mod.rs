@@ -3,6 +3,7 @@
 pub mod card;
 pub mod cite;
 pub mod entry;
+pub mod eval_results;
 pub mod fold;
 pub mod golden_script;
 pub mod lint;

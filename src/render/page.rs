@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{cite, entry, template};
 use crate::registry::format::{Index, Record, document};
 use crate::registry::query::Lookups;
-use crate::registry::tree::{View, to_comment};
+use crate::registry::tree::{View, same_field, to_comment};
 use crate::registry::{Entry, Training};
 
 /// The values of a documentation page for some models of one collection, each with its typed entry.
@@ -29,6 +29,8 @@ pub fn values(title: &str, collection: Option<&Record>, models: &[(&Record, &Ent
         "training": first.as_ref().map(training),
         "citation": cite::bibtex(title, paper.title.as_deref(), paper.url.as_deref()),
         "index": to_comment(&document(&index)),
+        // What the page says of timm, ImageNet and `zoo predict` is so of these only.
+        "classifiers": !models.is_empty() && models.iter().all(|(record, entry)| is_timm_classifier(record, entry)),
     })
 }
 
@@ -55,6 +57,29 @@ pub(super) fn paper(model: &View<'_>) -> Paper {
         Some(text) => Paper { title: Some(text.to_owned()), url: None },
         None => Paper { title: field("Title"), url: field("URL") },
     }
+}
+
+/// Whether timm has the model: its architecture, or its code.
+pub(super) fn is_of_timm(entry: &Entry) -> bool {
+    entry.zoo.arch.is_some() || entry.code.as_deref().is_some_and(|c| c.contains("pytorch-image-models"))
+}
+
+/// Whether it is a network of timm's that classifies ImageNet's pictures, as far as its results say.
+fn is_timm_classifier(record: &Record, entry: &Entry) -> bool {
+    let other =
+        |r: &crate::registry::ModelResult| !same_field(&r.task, "Image Classification") && !r.task.is_empty();
+    is_of_timm(entry)
+        && record.own.field("Card").is_none()
+        && (entry.claim.is_some() || !entry.results.iter().any(other))
+}
+
+/// Every result, a metric a row.
+pub(super) fn results(entry: &Entry) -> Vec<serde_json::Value> {
+    let rows = |r: &crate::registry::ModelResult| {
+        let row = |m: &crate::registry::Metric| json!({"task": r.task, "dataset": r.dataset, "metric": m.name, "value": m.text});
+        r.metrics.iter().map(row).collect::<Vec<_>>()
+    };
+    entry.results.iter().flat_map(rows).collect()
 }
 
 /// How the weights were made: names and values, lists joined.
@@ -93,6 +118,8 @@ pub(super) fn model(record: &Record, known: &Entry) -> serde_json::Value {
         "timm": timm,
         "today": today,
         "renamed": renamed,
+        "classifier_of_timm": is_timm_classifier(record, known),
+        "all_results": results(known),
     });
     if let (Some(value), serde_json::Value::Object(more)) = (value.as_object_mut(), more) {
         value.extend(more);

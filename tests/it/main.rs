@@ -5,6 +5,7 @@
 mod allocations;
 mod arch;
 mod bench;
+mod cards;
 mod checkpoints;
 mod compat;
 mod convert;
@@ -12,6 +13,7 @@ mod datasets;
 mod examples;
 mod file_names;
 mod foreign_pages;
+mod forms;
 mod fuzz;
 mod fuzz_pages;
 mod goldens;

@@ -53,10 +53,9 @@ fn beside(front: &Node, model: &mut Node) {
     for (key, value) in front.mapping().into_iter().flat_map(Mapping::iter) {
         match key.text() {
             "model-index" => {}
-            _ if value.is_null() => {}
             "license" if value.text().is_some() => zoo.set("licence", value.clone()),
-            "datasets" => metadata.set("Training Data", value.clone()),
-            "pipeline_tag" => metadata.set("Tasks", value.clone()),
+            "datasets" if !value.is_null() => metadata.set("Training Data", value.clone()),
+            "pipeline_tag" if !value.is_null() => metadata.set("Tasks", value.clone()),
             other => rest.set(other, value.clone()),
         }
     }
@@ -69,7 +68,8 @@ fn beside(front: &Node, model: &mut Node) {
         for (k, v) in mapping.get(key).and_then(Node::mapping).into_iter().flat_map(Mapping::iter) {
             more.set(k.text(), v.clone());
         }
-        if !more.is_empty() {
+        // An empty `Card` says that this is one.
+        if !more.is_empty() || key == "Card" {
             mapping.set(key, Node { value: Value::Mapping(more), ..place.clone() });
         }
     };
