@@ -235,8 +235,8 @@ mod tests {
         let text = "[!a, b!, 'c!,']";
         let prepared = Prepared::new(text).unwrap();
         for (at, c) in text.char_indices().filter(|(_, c)| *c != '!') {
-            let moved = prepared.text().char_indices().map(|(at, _)| at);
-            let there = moved.filter(|&m| prepared.offset(m) == at).last().unwrap();
+            let mut moved = prepared.text().char_indices().map(|(at, _)| at);
+            let there = moved.rfind(|&m| prepared.offset(m) == at).unwrap();
             assert!(prepared.text()[there..].starts_with(c), "{at} {c}");
         }
         assert!(Prepared::new("plain !text, no\n").is_some());
