@@ -26,7 +26,13 @@ pub enum Error {
         /// The first bytes, in hex.
         head: String,
     },
-    /// A format, or a kind of it, whose pixels zoo could not promise to be Pillow's.
+    /// A format that others read.
+    #[error("zoo does not read {format}")]
+    ForeignFormat {
+        /// Such as `AVIF`.
+        format: &'static str,
+    },
+    /// A kind of a format whose pixels zoo could not promise to be Pillow's.
     #[error("{format} with {what} is not supported")]
     Unsupported {
         /// Such as `PNG`.
@@ -132,8 +138,12 @@ impl Classify for Error {
         match self {
             Error::File(e) => e.hint(),
             Error::In { source, .. } => source.hint(),
-            Error::UnknownFormat { .. } => Some("zoo reads JPEG, PNG, BMP, GIF, WebP and TIFF".into()),
-            Error::Unsupported { .. } => Some("save it as PNG with 8 bits a channel".into()),
+            Error::UnknownFormat { .. } => {
+                Some("zoo reads JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, PGM and PBM".into())
+            }
+            Error::Unsupported { .. } | Error::ForeignFormat { .. } => {
+                Some("save it as PNG with 8 bits a channel".into())
+            }
             Error::NotSaid { .. } => Some("add it to the entry's `zoo:` section or its `Metadata`".into()),
             _ => None,
         }

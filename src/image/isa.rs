@@ -1,4 +1,4 @@
-//! Which vector instructions the image code may use. The bits are the same on any.
+//! Which vector instructions the image code may use: none with the feature `portable`. The bits are the same on any.
 
 /// A set of instructions that the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,28 +6,30 @@ pub(super) enum Isa {
     /// What every machine has.
     Portable,
     /// AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     Avx2(Avx2),
 }
 
 /// Proof that the machine has AVX2 and FMA.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Avx2(());
 
 impl Isa {
     /// All that the machine has, the best last.
+    #[cfg(test)]
     pub(super) fn available() -> Vec<Isa> {
         let mut all = vec![Isa::Portable];
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            all.push(Isa::Avx2(Avx2(())));
-        }
+        all.extend(Some(Isa::best()).filter(|best| *best != Isa::Portable));
         all
     }
 
     /// The best that the machine has.
     pub(super) fn best() -> Isa {
-        Isa::available().pop().unwrap_or(Isa::Portable)
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return Isa::Avx2(Avx2(()));
+        }
+        Isa::Portable
     }
 }

@@ -13,7 +13,7 @@ use super::isa::Isa;
 #[derive(Clone, Debug)]
 pub(super) struct Normalizer {
     levels: Box<[[f32; 256]; 3]>,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     vector: Option<avx2::Constants>,
 }
 
@@ -26,16 +26,16 @@ impl Normalizer {
                 *value = (f32::from(level) / 255.0 - mean) / std;
             }
         }
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         let vector = match isa {
             Isa::Avx2(token) => avx2::Constants::new(token, mean, std, &levels),
             Isa::Portable => None,
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
         let Isa::Portable = isa;
         Normalizer {
             levels,
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
             vector,
         }
     }
@@ -51,7 +51,7 @@ impl Normalizer {
 
     /// A run of pixels into the same run of each plane. What is longer than the shortest is left out.
     pub(super) fn run(&self, pixels: &[u8], planes: [&mut [f32]; 3]) {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         if let Some(vector) = &self.vector {
             let [red, green, blue] = planes;
             let done = vector.run(pixels, [&mut *red, &mut *green, &mut *blue]);
@@ -71,7 +71,7 @@ impl Normalizer {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2 {
     use std::arch::x86_64::*;
 
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn usual_settings_need_no_table() {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Portable) {
             for (mean, std) in USUAL {
                 assert!(Normalizer::new(mean, std, isa).vector.is_some(), "{mean:?} {std:?}");

@@ -90,7 +90,7 @@ impl Reader {
 
 /// Where turns of `step` begin that cover `count`, which is at least one of them. The last ends with it, and does some of the
 /// one before again.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 fn turns(count: usize, step: usize) -> impl Iterator<Item = usize> {
     (0..count).step_by(step).map(move |start| start.min(count - step))
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::idct::{self, Block, Quantisation, Quantisers};
+use super::idct::{self, Block, Quantisation};
 use super::layout::Layout;
 use super::{colour, upsample};
 use crate::image::isa::Isa;
@@ -122,9 +122,10 @@ impl Planes {
                 }
             }
         }
-        let [cb, cr] = match layout.is_across || layout.is_down {
-            true => self.rows.each_ref().map(Vec::as_slice),
-            false => chroma.each_ref().map(|plane| plane.row(near, columns.start, columns.len())),
+        let [cb, cr] = if layout.is_across || layout.is_down {
+            self.rows.each_ref().map(Vec::as_slice)
+        } else {
+            chroma.each_ref().map(|plane| plane.row(near, columns.start, columns.len()))
         };
         colour::ycc(isa, [y, cb, cr], line);
     }
@@ -132,9 +133,10 @@ impl Planes {
 
 /// The samples that pixels look at on an axis, where two pixels share one or not.
 fn halved(pixels: &Range<usize>, is_half: bool, samples: usize) -> Range<usize> {
-    match is_half {
-        true => (pixels.start / 2).saturating_sub(1)..(pixels.end.div_ceil(2) + 1).min(samples),
-        false => pixels.clone(),
+    if is_half {
+        (pixels.start / 2).saturating_sub(1)..(pixels.end.div_ceil(2) + 1).min(samples)
+    } else {
+        pixels.clone()
     }
 }
 
@@ -155,7 +157,7 @@ impl Plane {
             (8 * blocks.start, 8 * block_rows.start, size.1.saturating_sub(1));
         // What is left of another band is written over, but for the margins, of which only what is set below is read.
         self.samples.resize(8 * block_rows.len() * self.stride, 0);
-        let by = Quantisers::new(source.quantisation(component));
+        let by = source.quantisation(component);
         for (row, out) in block_rows.zip(self.samples.chunks_exact_mut(8 * self.stride)) {
             let coefficients = source.blocks(component, row).get(blocks.clone()).unwrap_or_default();
             idct::blocks(isa, coefficients, &by, out.get_mut(MARGIN..).unwrap_or_default(), self.stride);
@@ -169,9 +171,9 @@ impl Plane {
                 *before = *first;
             }
             if columns.end == size.0
-                && let Some([last, behind]) = row.get_mut(last..last + 2)
+                && let Some([last, after]) = row.get_mut(last..last + 2)
             {
-                *behind = *last;
+                *after = *last;
             }
         }
     }

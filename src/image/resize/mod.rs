@@ -5,7 +5,7 @@
 //! where the height shrinks by more than twice what the width does (Pillow 12 and before always went
 //! horizontal first; the two can differ by a level in such pictures).
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2;
 mod cache;
 mod scalar;
@@ -44,7 +44,7 @@ pub(super) struct Resizer {
     isa: Isa,
     cache: Cache,
     half: Vec<u8>,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
     spare: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl Resizer {
             isa,
             cache: Cache::default(),
             half: Vec::new(),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
             spare: Vec::new(),
         }
     }
@@ -69,12 +69,12 @@ impl Resizer {
         interpolation: Interpolation,
     ) -> Window {
         let Some(filter) = filter(interpolation) else { return part::all(width, height) };
-        let mut reach = |from, to, window: &Range<usize>| match from == to {
-            true => window.clone(),
-            false => {
-                let axis = Axis { from, to, window: (window.start, window.end), filter };
-                self.cache.weights(axis).reach()
+        let mut reach = |from, to, window: &Range<usize>| {
+            if from == to {
+                return window.clone();
             }
+            let axis = Axis { from, to, window: (window.start, window.end), filter };
+            self.cache.weights(axis).reach()
         };
         let columns = reach(width, target.width, &target.columns);
         Window { rows: reach(height, target.height, &target.rows), columns }
@@ -126,7 +126,7 @@ impl Resizer {
 
     fn horizontal(&mut self, source: Plane<'_>, rows: Range<usize>, weights: &Weights, out: &mut [u8]) {
         match self.isa {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
             Isa::Avx2(avx2) => avx2.horizontal(source, rows, weights, &mut self.spare, out),
             Isa::Portable => scalar::horizontal(source, rows, weights, out),
         }
@@ -134,7 +134,7 @@ impl Resizer {
 
     fn vertical(&self, source: Plane<'_>, columns: Range<usize>, weights: &Weights, out: &mut [u8]) {
         match self.isa {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
             Isa::Avx2(avx2) => avx2.vertical(source, columns, weights, out),
             Isa::Portable => scalar::vertical(source, columns, weights, out),
         }

@@ -22,19 +22,21 @@ const ONE: i32 = 1 << 16;
 impl Avx2 {
     /// As [`scalar::ycc`], of rows of one length.
     pub(super) fn ycc(self, rows: [&[u8]; 3], out: &mut [u8]) {
-        match out.len() / 3 >= STEP {
+        if out.len() / 3 >= STEP {
             // SAFETY: the token says that the machine has the features.
-            true => unsafe { ycc(rows, out) },
-            false => scalar::ycc(rows, out),
+            unsafe { ycc(rows, out) }
+        } else {
+            scalar::ycc(rows, out)
         }
     }
 
     /// As [`scalar::grey`], of rows of one length.
     pub(super) fn grey(self, row: &[u8], out: &mut [u8]) {
-        match out.len() / 3 >= STEP {
+        if out.len() / 3 >= STEP {
             // SAFETY: as above.
-            true => unsafe { grey(row, out) },
-            false => scalar::grey(row, out),
+            unsafe { grey(row, out) }
+        } else {
+            scalar::grey(row, out)
         }
     }
 }

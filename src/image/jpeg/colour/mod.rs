@@ -1,7 +1,7 @@
 //! From luma and chroma to red, green and blue, as libjpeg's tables have it (`jdcolor.c`), and from grey. Called by
 //! [`super::planes`].
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2;
 mod scalar;
 #[cfg(test)]
@@ -15,7 +15,7 @@ pub(super) fn ycc(isa: Isa, [y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
     let (Some(y), Some(cb), Some(cr)) = (y.get(..count), cb.get(..count), cr.get(..count)) else { return };
     let Some(out) = out.get_mut(..3 * count) else { return };
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.ycc([y, cb, cr], out),
         Isa::Portable => scalar::ycc([y, cb, cr], out),
     }
@@ -26,7 +26,7 @@ pub(super) fn grey(isa: Isa, y: &[u8], out: &mut [u8]) {
     let count = y.len().min(out.len() / 3);
     let (Some(y), Some(out)) = (y.get(..count), out.get_mut(..3 * count)) else { return };
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.grey(y, out),
         Isa::Portable => scalar::grey(y, out),
     }

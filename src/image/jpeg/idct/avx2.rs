@@ -1,23 +1,14 @@
 //! The inverse DCT with AVX2, equal to `scalar` in every bit. Called by the dispatch in `mod`.
 //!
-//! Up to the rounding at its end a pass is linear and exact, so its sums may be taken in any way: here each of the
-//! eight is products of two 16-bit inputs by two 16-bit constants, added by `vpmaddwd`, a column (then a row) a lane.
-//!
-//! It is exact where nothing overflows, which [`LARGEST_COLUMN`] makes sure of. With B the most that a column's
-//! absolute products of coefficient and quantiser add up to, and every constant at most 11363 (in units of 2^-13):
-//! the first pass gives at most 11363 B / 2^11 + 1, 22727 for B = 4096, which fits 16 bits; the second adds up eight
-//! of these, at most 8 * 22727 * 11363 = 2,065,975,208, which with its rounding fits 31 bits; a sample before
-//! limiting is that by 2^18, at most 7882. Of a picture of eight bits a column's eight true coefficients have
-//! at most 1024 as the root of their squares' sum, so at most 1024 * sqrt(8) = 2897 as their sum, to which rounding adds
-//! half a quantiser each: with quantisers of a byte at most 3917. What is above is noise of a broken file, or has
-//! 16-bit quantisers, and goes to `scalar`.
+//! It wraps and saturates in 16 bits where libjpeg-turbo's code does, so there is no block that it could not do: `scalar`
+//! says where. `vpmaddwd` adds the products of two inputs by two constants, a column (then a row) a lane.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
 use super::scalar::*;
-use super::{Block, LARGEST_COLUMN, Quantisers, put, scalar};
+use super::{Block, Quantisation};
 use crate::image::isa::Avx2;
 
 /// Registers of an 8×8 block of 16-bit numbers.
@@ -25,30 +16,36 @@ type Registers = [__m256i; 4];
 
 impl Avx2 {
     /// As [`scalar::block`], for blocks side by side.
-    pub(super) fn idct(self, blocks: &[Block], by: &Quantisers, out: &mut [u8], stride: usize) {
+    pub(super) fn idct(self, blocks: &[Block], by: &Quantisation, out: &mut [u8], stride: usize) {
         // SAFETY: the token says that the machine has the features.
         unsafe { row(blocks, by, out, stride) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn row(blocks: &[Block], by: &Quantisers, out: &mut [u8], stride: usize) {
+fn row(blocks: &[Block], by: &Quantisation, out: &mut [u8], stride: usize) {
     let width = 8 * blocks.len();
     assert!(blocks.is_empty() || (width <= stride && 7 * stride + width <= out.len()));
-    let (quantisers, largest) = (load(&by.by), load(&by.largest));
-    // All but the first coefficient.
+    let quantisers = load(by);
+    // All but the first coefficient, and all but the first row.
     let others = _mm256_setr_epi16(0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    let second_row = _mm256_setr_epi64x(0, 0, -1, -1);
     for (i, block) in blocks.iter().enumerate() {
-        let coefficients = load(block);
-        let [a, b, c, d] = coefficients;
+        let [a, b, c, d] = load(block);
         let below = _mm256_or_si256(_mm256_or_si256(b, c), d);
-        let samples = if _mm256_testz_si256(a, others) == 1 && _mm256_testz_si256(below, below) == 1 {
-            [_mm256_set1_epi8(constant(block[0], by.by[0]) as i8); 2]
-        } else if let Some(products) = dequantise(coefficients, quantisers, largest) {
-            transform(products)
+        let is_flat = _mm256_testz_si256(below, below) == 1;
+        let samples = if is_flat && _mm256_testz_si256(a, others) == 1 {
+            [_mm256_set1_epi8(constant(block[0], by[0]) as i8); 2]
+        } else if is_flat && _mm256_testz_si256(a, second_row) == 1 {
+            rows(one_row(_mm256_mullo_epi16(a, quantisers[0])))
         } else {
-            put(&scalar::block(block, &by.by), out.get_mut(8 * i..).unwrap_or_default(), stride);
-            continue;
+            let [e, f, g, h] = quantisers;
+            rows(columns([
+                _mm256_mullo_epi16(a, e),
+                _mm256_mullo_epi16(b, f),
+                _mm256_mullo_epi16(c, g),
+                _mm256_mullo_epi16(d, h),
+            ]))
         };
         // SAFETY: eight bytes in each of eight rows from `8 * i` on, which the assertion above says are in `out`.
         unsafe { store(samples, out.as_mut_ptr().add(8 * i), stride) }
@@ -68,47 +65,42 @@ trait Sixteen {}
 impl Sixteen for i16 {}
 impl Sixteen for u16 {}
 
-/// The products, or `None` where a column is above [`LARGEST_COLUMN`].
+/// The first pass: of each column, ready for the second.
 #[target_feature(enable = "avx2")]
-fn dequantise(coefficients: Registers, quantisers: Registers, largest: Registers) -> Option<Registers> {
-    let mut products = coefficients;
-    let (mut sums, mut above) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-    for ((x, q), most) in products.iter_mut().zip(quantisers).zip(largest) {
-        // Without sign, for which 16 bits suffice also for -32768.
-        let size = _mm256_abs_epi16(*x);
-        above = _mm256_or_si256(above, _mm256_subs_epu16(size, most));
-        let product = _mm256_mullo_epi16(size, q);
-        sums = _mm256_adds_epu16(sums, product);
-        *x = _mm256_sign_epi16(product, *x);
-    }
-    // Of even and of odd rows.
-    let sums = _mm_adds_epu16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
-    let over = _mm_subs_epu16(sums, _mm_set1_epi16(LARGEST_COLUMN as i16));
-    let fits = _mm_testz_si128(over, over) == 1 && _mm256_testz_si256(above, above) == 1;
-    fits.then_some(products)
-}
-
-/// The samples: rows 0, 1, 4 and 5 in the first register, 2, 3, 6 and 7 in the second.
-#[target_feature(enable = "avx2")]
-fn transform(products: Registers) -> [__m256i; 2] {
+fn columns(products: Registers) -> Registers {
     // From row after row to halves: the first half of two rows in one lane, the second in the other.
     let [a, b, c, d] = products.map(|x| _mm256_permute4x64_epi64::<0b11_01_10_00>(x));
     let [e, f, g, h] = quads(pass::<11>([a, b, c, d]));
-    let columns = [
+    [
         _mm256_permute2x128_si256::<0x20>(e, g),
         _mm256_permute2x128_si256::<0x20>(f, h),
         _mm256_permute2x128_si256::<0x31>(e, g),
         _mm256_permute2x128_si256::<0x31>(f, h),
-    ];
-    let [e, f, g, h] = quads(pass::<18>(columns));
-    let [row_04, row_15, row_26, row_37] = [
-        _mm256_unpacklo_epi64(e, g),
-        _mm256_unpackhi_epi64(e, g),
-        _mm256_unpacklo_epi64(f, h),
-        _mm256_unpackhi_epi64(f, h),
     ]
-    // Ten bits with sign.
-    .map(|x| _mm256_srai_epi16::<6>(_mm256_slli_epi16::<6>(x)));
+}
+
+/// What [`columns`] gives of a block whose rows below the first are zero.
+#[target_feature(enable = "avx2")]
+fn one_row(products: __m256i) -> Registers {
+    let row = _mm256_broadcastsi128_si256(_mm256_castsi256_si128(products));
+    let row = _mm256_slli_epi16::<{ PASS1_BITS as i32 }>(row);
+    // Number 2 j four times, then 2 j + 1 four times.
+    std::array::from_fn(|j| {
+        let pair = |number: usize| {
+            let (low, high) = (2 * number as i64, 2 * number as i64 + 1);
+            (low | high << 8) * 0x0001_0001_0001_0001
+        };
+        let (even, odd) = (pair(2 * j), pair(2 * j + 1));
+        _mm256_shuffle_epi8(row, _mm256_setr_epi64x(even, odd, even, odd))
+    })
+}
+
+/// The second pass. Out: rows 0, 1, 4 and 5 of samples in the first register, 2, 3, 6 and 7 in the second.
+#[target_feature(enable = "avx2")]
+fn rows(columns: Registers) -> [__m256i; 2] {
+    let [e, f, g, h] = quads(pass::<18>(columns));
+    let (row_04, row_15) = (_mm256_unpacklo_epi64(e, g), _mm256_unpackhi_epi64(e, g));
+    let (row_26, row_37) = (_mm256_unpacklo_epi64(f, h), _mm256_unpackhi_epi64(f, h));
     let around = _mm256_set1_epi8(-128);
     [
         _mm256_xor_si256(_mm256_packs_epi16(row_04, row_15), around),
@@ -120,38 +112,31 @@ fn transform(products: Registers) -> [__m256i; 2] {
 /// the other. Out: one of the eight outputs a register, in 32 bits.
 #[target_feature(enable = "avx2")]
 fn pass<const BITS: i32>([a, b, c, d]: Registers) -> [__m256i; 8] {
-    let (in_04, in_15) = (_mm256_unpacklo_epi16(a, c), _mm256_unpackhi_epi16(a, c));
-    let (in_26, in_37) = (_mm256_unpacklo_epi16(b, d), _mm256_unpackhi_epi16(b, d));
+    // Sums of 16 bits, which wrap: inputs 0 + 4 beside 1 + 5, 0 - 4, and 3 + 7 in the upper half.
+    let (sum, difference, upper) = (_mm256_add_epi16(a, c), _mm256_sub_epi16(a, c), _mm256_add_epi16(b, d));
     let half = _mm256_set1_epi32(1 << (BITS - 1));
-    // The names are those of `scalar`, with the factors of each input gathered.
-    let tmp0 = _mm256_add_epi32(times(in_04, 8192, 8192), half);
-    let tmp1 = _mm256_add_epi32(times(in_04, 8192, -8192), half);
+    // In the upper 16 bits, and from there to units of 2^-13.
+    let wide = |x| {
+        let high = _mm256_unpacklo_epi16(_mm256_setzero_si256(), x);
+        _mm256_add_epi32(_mm256_srai_epi32::<3>(high), half)
+    };
+    // The names are those of `scalar`.
+    let (tmp0, tmp1) = (wide(sum), wide(difference));
+    let in_26 = _mm256_unpacklo_epi16(b, d);
     let tmp2 = times(in_26, FIX_0_541196100, FIX_0_541196100 - FIX_1_847759065);
     let tmp3 = times(in_26, FIX_0_541196100 + FIX_0_765366865, FIX_0_541196100);
-    let tmp10 = _mm256_add_epi32(tmp0, tmp3);
-    let tmp13 = _mm256_sub_epi32(tmp0, tmp3);
-    let tmp11 = _mm256_add_epi32(tmp1, tmp2);
-    let tmp12 = _mm256_sub_epi32(tmp1, tmp2);
+    let (tmp10, tmp13) = (_mm256_add_epi32(tmp0, tmp3), _mm256_sub_epi32(tmp0, tmp3));
+    let (tmp11, tmp12) = (_mm256_add_epi32(tmp1, tmp2), _mm256_sub_epi32(tmp1, tmp2));
     const Z5: i32 = FIX_1_175875602;
-    let odd = |by_15: (i32, i32), by_37: (i32, i32)| {
-        _mm256_add_epi32(times(in_15, by_15.0, by_15.1), times(in_37, by_37.0, by_37.1))
-    };
-    let tmp0 = odd(
-        (Z5 - FIX_0_899976223, Z5),
-        (Z5 - FIX_1_961570560, Z5 + FIX_0_298631336 - FIX_0_899976223 - FIX_1_961570560),
-    );
-    let tmp1 = odd(
-        (Z5 - FIX_0_390180644, Z5 + FIX_2_053119869 - FIX_2_562915447 - FIX_0_390180644),
-        (Z5 - FIX_2_562915447, Z5),
-    );
-    let tmp2 = odd(
-        (Z5, Z5 - FIX_2_562915447),
-        (Z5 + FIX_3_072711026 - FIX_2_562915447 - FIX_1_961570560, Z5 - FIX_1_961570560),
-    );
-    let tmp3 = odd(
-        (Z5 + FIX_1_501321110 - FIX_0_899976223 - FIX_0_390180644, Z5 - FIX_0_390180644),
-        (Z5, Z5 - FIX_0_899976223),
-    );
+    let z34 = _mm256_unpackhi_epi16(upper, sum);
+    let (z3, z4) = (times(z34, Z5 - FIX_1_961570560, Z5), times(z34, Z5, Z5 - FIX_0_390180644));
+    let (in_71, in_53) = (_mm256_unpackhi_epi16(d, a), _mm256_unpackhi_epi16(c, b));
+    let tmp0 = times(in_71, FIX_0_298631336 - FIX_0_899976223, -FIX_0_899976223);
+    let tmp1 = times(in_53, FIX_2_053119869 - FIX_2_562915447, -FIX_2_562915447);
+    let tmp2 = times(in_53, -FIX_2_562915447, FIX_3_072711026 - FIX_2_562915447);
+    let tmp3 = times(in_71, -FIX_0_899976223, FIX_1_501321110 - FIX_0_899976223);
+    let (tmp0, tmp1) = (_mm256_add_epi32(tmp0, z3), _mm256_add_epi32(tmp1, z4));
+    let (tmp2, tmp3) = (_mm256_add_epi32(tmp2, z3), _mm256_add_epi32(tmp3, z4));
     [
         _mm256_add_epi32(tmp10, tmp3),
         _mm256_add_epi32(tmp11, tmp2),
@@ -188,7 +173,7 @@ fn quads(x: [__m256i; 8]) -> [__m256i; 4] {
     ]
 }
 
-/// Writes what [`transform`] gives.
+/// Writes what [`rows`] gives.
 ///
 /// # Safety
 /// Eight bytes at `to` and at each of seven strides from there may be written.

@@ -1,9 +1,10 @@
-//! Dequantisation and the inverse DCT of blocks: libjpeg's accurate integer one (`jidctint.c`), bit for bit also
-//! on the coefficients of broken files. Called by [`super::planes`].
+//! Dequantisation and the inverse DCT of blocks: libjpeg's accurate integer one, bit for bit as the vector code in
+//! Pillow's wheels does it, also on the coefficients of broken files. Called by [`super::planes`] and, for the files whose
+//! pixels the library makes, by [`super::library`].
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2;
-mod scalar;
+pub(super) mod scalar;
 #[cfg(test)]
 mod tests;
 
@@ -15,37 +16,18 @@ pub(super) type Block = [i16; 64];
 /// What coefficients are multiplied by, in the same order.
 pub(super) type Quantisation = [u16; 64];
 
-/// Of a column, what the absolute products of coefficients and quantisers may add up to for the vector code, which
-/// says why.
-const LARGEST_COLUMN: u16 = 4096;
-
-/// A component's quantisers, and what is made of them once.
-#[derive(Clone, Debug)]
-pub(super) struct Quantisers {
-    by: Quantisation,
-    /// The largest coefficients, without sign, whose products a column may have.
-    largest: Quantisation,
-}
-
-impl Quantisers {
-    /// Of a table as it is in a file.
-    pub(super) fn new(by: Quantisation) -> Self {
-        Quantisers { by, largest: by.map(|q| LARGEST_COLUMN.checked_div(q).unwrap_or(u16::MAX)) }
-    }
-}
-
 /// Transforms blocks that lie side by side. `out` begins at the first block's first sample and has `stride` samples a
 /// row; blocks for which a row has no place are left out.
-pub(super) fn blocks(isa: Isa, blocks: &[Block], by: &Quantisers, out: &mut [u8], stride: usize) {
+pub(super) fn blocks(isa: Isa, blocks: &[Block], by: &Quantisation, out: &mut [u8], stride: usize) {
     // Eight rows, of which the last need not be whole.
     let width = (stride / 8).min(out.len().saturating_sub(7 * stride) / 8);
     let blocks = blocks.get(..width).unwrap_or(blocks);
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.idct(blocks, by, out, stride),
         Isa::Portable => {
             for (i, block) in blocks.iter().enumerate() {
-                put(&scalar::block(block, &by.by), out.get_mut(8 * i..).unwrap_or_default(), stride);
+                put(&scalar::block(block, by), out.get_mut(8 * i..).unwrap_or_default(), stride);
             }
         }
     }

@@ -1,11 +1,17 @@
-//! libjpeg's `jpeg_idct_islow`, line for line, in the widths it has there: 64-bit sums, 32 bits between the passes,
-//! and ten bits of the result. The truth for the vector code, and what does the blocks that are too large for it.
+//! The inverse DCT of libjpeg-turbo's x86-64 vector code (`jidctint-avx2.asm`, `jidctint-sse2.asm`), which is what Pillow's
+//! wheels carry, one number after another: the accurate integer transform of `jidctint.c`, in 16 bits that wrap where
+//! coefficients are multiplied and inputs are added, and saturate between the passes and at the end. On what encoders
+//! write it is the same as the C code, whose numbers are wider. The truth for the vector code.
 
 use super::{Block, Quantisation};
 
 /// Bits behind the point of the constants, and those that the first pass leaves.
 const CONST_BITS: u32 = 13;
-const PASS1_BITS: u32 = 2;
+pub(super) const PASS1_BITS: u32 = 2;
+
+/// What is shifted out at the end of each pass.
+const DESCALE_FIRST: u32 = CONST_BITS - PASS1_BITS;
+const DESCALE_SECOND: u32 = CONST_BITS + PASS1_BITS + 3;
 
 /// The constants of figure 8 of Loeffler, Ligtenberg and Moschytz, in units of 2^-13. The names say the number.
 pub(super) const FIX_0_298631336: i32 = 2446;
@@ -22,65 +28,62 @@ pub(super) const FIX_2_562915447: i32 = 20995;
 pub(super) const FIX_3_072711026: i32 = 25172;
 
 /// The samples of a block.
-pub(super) fn block(block: &Block, by: &Quantisation) -> [[u8; 8]; 8] {
-    let (coefficients, _) = block.as_chunks::<8>();
-    let (by, _) = by.as_chunks::<8>();
-    // Rows of eight columns: the first pass goes down each column.
-    let mut columns = [[0i64; 8]; 8];
-    for (row, (coefficients, by)) in coefficients.iter().zip(by).enumerate() {
-        for ((column, &c), &q) in columns.iter_mut().zip(coefficients).zip(by) {
-            if let Some(to) = column.get_mut(row) {
-                // At most 2^15 (2^16 - 1): within the 32 bits that it is in C.
-                *to = i64::from(c) * i64::from(q);
-            }
+pub(in crate::image::jpeg) fn block(block: &Block, by: &Quantisation) -> [[u8; 8]; 8] {
+    let mut products = [[0_i16; 8]; 8];
+    for (row, (coefficients, by)) in products.iter_mut().zip(block.chunks(8).zip(by.chunks(8))) {
+        for (product, (&c, &q)) in row.iter_mut().zip(coefficients.iter().zip(by)) {
+            *product = c.wrapping_mul(q as i16);
         }
     }
-    let mut between = [[0i64; 8]; 8];
-    for (i, column) in columns.iter().enumerate() {
-        for (row, sum) in between.iter_mut().zip(one_dimension(column)) {
-            if let Some(to) = row.get_mut(i) {
-                *to = i64::from(descale(sum, CONST_BITS - PASS1_BITS) as i32);
-            }
-        }
-    }
-    between.map(|row| one_dimension(&row).map(|sum| limit(descale(sum, CONST_BITS + PASS1_BITS + 3))))
+    // Without a coefficient below the first row every row is the first, shifted in 16 bits.
+    let (first, below) = block.split_at(8);
+    debug_assert_eq!(first.len(), 8);
+    let between = if below.iter().all(|&c| c == 0) {
+        [products[0].map(|product| product << PASS1_BITS); 8]
+    } else {
+        transposed(&transposed(&products).map(|column| one_dimension(column, DESCALE_FIRST)))
+    };
+    between.map(|row| one_dimension(row, DESCALE_SECOND).map(sample))
 }
 
 /// The samples of a block without a coefficient but the first are all this one.
 pub(super) fn constant(first: i16, by: u16) -> u8 {
-    let scaled = ((i64::from(first) * i64::from(by)) << PASS1_BITS) as i32;
-    limit(descale(i64::from(scaled), PASS1_BITS + 3))
+    let between = first.wrapping_mul(by as i16) << PASS1_BITS;
+    let rounding = 1 << (PASS1_BITS + 2);
+    sample(saturated((i32::from(between) + rounding) >> (PASS1_BITS + 3)))
 }
 
-fn descale(x: i64, bits: u32) -> i64 {
-    (x + (1 << (bits - 1))) >> bits
+fn transposed(rows: &[[i16; 8]; 8]) -> [[i16; 8]; 8] {
+    std::array::from_fn(|i| rows.map(|row| row.get(i).copied().unwrap_or(0)))
 }
 
-/// libjpeg's table behind `RANGE_MASK`: ten bits, signed, around 128, into a byte.
-fn limit(x: i64) -> u8 {
-    let wrapped = ((x as i32) << 22) >> 22;
-    (wrapped + 128).clamp(0, 255) as u8
+fn saturated(x: i32) -> i16 {
+    x.clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
-/// Eight sums in units of 2^-13.
-fn one_dimension(x: &[i64; 8]) -> [i64; 8] {
-    let times = |x: i64, by: i32| x * i64::from(by);
+fn sample(x: i16) -> u8 {
+    (x.clamp(-128, 127) + 128) as u8
+}
+
+/// Eight outputs, rounded by `descale` bits. No sum of 32 bits can overflow.
+fn one_dimension(x: [i16; 8], descale: u32) -> [i16; 8] {
+    let wide = |x: i16| i32::from(x) << CONST_BITS;
+    let times = |x: i16, by: i32| i32::from(x) * by;
     // The even part.
-    let (z2, z3) = (x[2], x[6]);
-    let z1 = times(z2 + z3, FIX_0_541196100);
-    let (tmp2, tmp3) = (z1 - times(z3, FIX_1_847759065), z1 + times(z2, FIX_0_765366865));
-    let (tmp0, tmp1) = ((x[0] + x[4]) << CONST_BITS, (x[0] - x[4]) << CONST_BITS);
+    let (tmp0, tmp1) = (wide(x[0].wrapping_add(x[4])), wide(x[0].wrapping_sub(x[4])));
+    let tmp2 = times(x[2], FIX_0_541196100) + times(x[6], FIX_0_541196100 - FIX_1_847759065);
+    let tmp3 = times(x[2], FIX_0_541196100 + FIX_0_765366865) + times(x[6], FIX_0_541196100);
     let (tmp10, tmp13, tmp11, tmp12) = (tmp0 + tmp3, tmp0 - tmp3, tmp1 + tmp2, tmp1 - tmp2);
     // The odd part.
-    let (tmp0, tmp1, tmp2, tmp3) = (x[7], x[5], x[3], x[1]);
-    let (z1, z2, z3, z4) = (tmp0 + tmp3, tmp1 + tmp2, tmp0 + tmp2, tmp1 + tmp3);
-    let z5 = times(z3 + z4, FIX_1_175875602);
-    let (z1, z2) = (times(z1, -FIX_0_899976223), times(z2, -FIX_2_562915447));
-    let (z3, z4) = (times(z3, -FIX_1_961570560) + z5, times(z4, -FIX_0_390180644) + z5);
-    let tmp0 = times(tmp0, FIX_0_298631336) + z1 + z3;
-    let tmp1 = times(tmp1, FIX_2_053119869) + z2 + z4;
-    let tmp2 = times(tmp2, FIX_3_072711026) + z2 + z3;
-    let tmp3 = times(tmp3, FIX_1_501321110) + z1 + z4;
+    let (z3, z4) = (x[7].wrapping_add(x[3]), x[5].wrapping_add(x[1]));
+    let z5 = FIX_1_175875602;
+    let (z3, z4) =
+        (times(z3, z5 - FIX_1_961570560) + times(z4, z5), times(z3, z5) + times(z4, z5 - FIX_0_390180644));
+    let tmp0 = times(x[7], FIX_0_298631336 - FIX_0_899976223) - times(x[1], FIX_0_899976223) + z3;
+    let tmp1 = times(x[5], FIX_2_053119869 - FIX_2_562915447) - times(x[3], FIX_2_562915447) + z4;
+    let tmp2 = times(x[3], FIX_3_072711026 - FIX_2_562915447) - times(x[5], FIX_2_562915447) + z3;
+    let tmp3 = times(x[1], FIX_1_501321110 - FIX_0_899976223) - times(x[7], FIX_0_899976223) + z4;
+    let rounding = 1 << (descale - 1);
     [
         tmp10 + tmp3,
         tmp11 + tmp2,
@@ -91,4 +94,5 @@ fn one_dimension(x: &[i64; 8]) -> [i64; 8] {
         tmp11 - tmp2,
         tmp10 - tmp3,
     ]
+    .map(|sum| saturated((sum + rounding) >> descale))
 }

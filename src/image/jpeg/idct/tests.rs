@@ -1,5 +1,5 @@
-//! The vector code against its plain twin, over blocks of every kind; that one is held against libjpeg by the tests
-//! one module up.
+//! The vector code against the scalar reference, over blocks of every kind; that one is held against Pillow's own pixels
+//! by `tests/it/images.rs`.
 
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn table() -> impl Strategy<Value = Vec<u16>> {
 fn samples(isa: Isa, list: &[Block], by: &Quantisation) -> Vec<u8> {
     let stride = 8 * list.len() + 5;
     let mut out = vec![77; 8 * stride];
-    blocks(isa, list, &Quantisers::new(*by), &mut out, stride);
+    blocks(isa, list, by, &mut out, stride);
     out
 }
 
@@ -74,10 +74,10 @@ proptest! {
         agree(&list, by.as_slice().try_into().unwrap())?;
     }
 
-    /// Columns that add up to just the most that the vector code takes, and to one more, with the signs that make the
-    /// sums of both passes largest, and any.
+    /// Columns that add up to 4,096 or about that, with the signs that make the sums of both passes largest, and any: the
+    /// largest that a picture's own coefficients give.
     #[test]
-    fn at_the_bound(shares in proptest::collection::vec(0..100u32, 64), signs in any::<[u64; 2]>(), over in 0..3usize) {
+    fn at_the_edge_of_what_pictures_have(shares in proptest::collection::vec(0..100u32, 64), signs in any::<[u64; 2]>(), over in 0..3usize) {
         let mut block: Block = [0; 64];
         for column in 0..8 {
             let total: u32 = (0..8).map(|row| shares[8 * row + column]).sum::<u32>().max(1);
@@ -119,7 +119,7 @@ fn what_has_no_place_is_left_out() {
     for isa in Isa::available() {
         for (length, stride) in [(0, 0), (7, 1), (63, 8), (64, 8), (72, 8), (64, 7), (135, 16), (136, 16)] {
             let mut out = vec![1; length];
-            blocks(isa, &[[100; 64]; 3], &Quantisers::new([1; 64]), &mut out, stride);
+            blocks(isa, &[[100; 64]; 3], &[1; 64], &mut out, stride);
         }
     }
 }

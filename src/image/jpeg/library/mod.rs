@@ -2,17 +2,26 @@
 //!
 //! libjpeg reports a fatal error by a callback that must not return; ours unwinds (the library is compiled with unwind
 //! tables) and is caught in [`caught`]. The data source is Pillow's suspending one over the whole file: what would need
-//! more bytes is `Truncated`.
+//! more bytes is `Truncated`. Where the library makes pixels, the inverse DCT is ours (`transform`): its own C code wraps
+//! where the vector code in Pillow's wheels saturates.
 
 #![allow(unsafe_code)]
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "zoo needs `panic = \"unwind\"`: libjpeg's fatal errors unwind through it, and with `abort` a broken JPEG would end the \
+    process"
+);
 
 mod callbacks;
 #[cfg(test)]
 pub(super) mod encode;
+#[cfg(not(feature = "nasm"))]
+mod transform;
 
 use std::ffi::{c_int, c_long};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use mozjpeg_sys as c;
 
@@ -53,20 +62,29 @@ fn truncated(place: String) -> Error {
     Error::Truncated { format: FORMAT, place }
 }
 
-/// libjpeg's objects, which point at each other and so must not move: they live in boxes. Its header has been read.
+/// libjpeg's objects, which point at each other.
+struct Objects {
+    cinfo: c::jpeg_decompress_struct,
+    error: c::jpeg_error_mgr,
+    source: c::jpeg_source_mgr,
+    progress: c::jpeg_progress_mgr,
+}
+
+/// A decompressor whose header has been read.
 pub(super) struct Decoder<'a> {
-    cinfo: Box<c::jpeg_decompress_struct>,
-    _error: Box<c::jpeg_error_mgr>,
-    _source: Box<c::jpeg_source_mgr>,
-    _progress: Box<c::jpeg_progress_mgr>,
+    /// From a box, and held as a pointer: they must not move, and libjpeg has pointers to them that a box would not allow.
+    objects: NonNull<Objects>,
     bytes: &'a [u8],
 }
 
 impl Drop for Decoder<'_> {
     fn drop(&mut self) {
-        // SAFETY: `cinfo` was zeroed at first, which this call takes for 'nothing allocated', and then only
-        // changed by libjpeg.
-        unsafe { c::jpeg_destroy_decompress(&mut self.cinfo) }
+        // SAFETY: the pointer is that of a box, given up here. `cinfo` was zeroed at first, which the first call takes
+        // for 'nothing allocated', and then only changed by libjpeg.
+        unsafe {
+            c::jpeg_destroy_decompress(&mut (*self.objects.as_ptr()).cinfo);
+            drop(Box::from_raw(self.objects.as_ptr()));
+        }
     }
 }
 
@@ -79,14 +97,14 @@ impl<'a> Decoder<'a> {
         let mut decoder = Decoder::new(bytes);
         loop {
             // SAFETY: a live decompressor with a source.
-            match unsafe { c::jpeg_read_header(&mut decoder.cinfo, 0) } {
+            match unsafe { c::jpeg_read_header(decoder.cinfo_mut(), 0) } {
                 JPEG_SUSPENDED => return Err(truncated("in its header".into())),
                 JPEG_HEADER_OK => break,
                 // Tables only: the picture follows. Each turn consumes bytes, so it ends.
                 _ => {}
             }
         }
-        let cinfo = &mut decoder.cinfo;
+        let cinfo = decoder.cinfo_mut();
         check_size(FORMAT, cinfo.image_width.into(), cinfo.image_height.into())?;
         cinfo.out_color_space = match cinfo.num_components {
             1 | 3 => c::J_COLOR_SPACE::JCS_RGB,
@@ -100,31 +118,39 @@ impl<'a> Decoder<'a> {
     }
 
     fn new(bytes: &'a [u8]) -> Self {
-        // SAFETY: all four are plain C structs of integers, pointers and nullable function pointers, for
-        // which zeros are valid and mean 'none'.
-        let (cinfo, error, progress): (c::jpeg_decompress_struct, c::jpeg_error_mgr, c::jpeg_progress_mgr) =
+        // SAFETY: all are plain C structs of integers, pointers and nullable function pointers, for which zeros are valid
+        // and mean 'none'.
+        let (cinfo, error, progress) =
             unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
-        let mut decoder = Decoder {
-            cinfo: Box::new(cinfo),
-            _error: Box::new(error),
-            _source: Box::new(callbacks::source(bytes)),
-            _progress: Box::new(progress),
-            bytes,
-        };
-        // SAFETY: the boxes stay where they are until `drop`, after libjpeg's last use of them; the version
+        let objects = Box::new(Objects { cinfo, error, source: callbacks::source(bytes), progress });
+        let decoder = Decoder { objects: NonNull::from(Box::leak(objects)), bytes };
+        // SAFETY: the objects stay where they are until `drop`, after libjpeg's last use of them; the version
         // and size that `jpeg_create_decompress` passes are those the library was built with.
         unsafe {
-            c::jpeg_std_error(&mut decoder._error);
-            decoder._error.error_exit = Some(callbacks::fatal);
-            decoder._error.emit_message = Some(callbacks::ignore);
-            decoder._progress.progress_monitor = Some(callbacks::watch);
-            decoder.cinfo.common.err = ptr::from_mut(&mut *decoder._error);
-            c::jpeg_create_decompress(&mut *decoder.cinfo);
-            decoder.cinfo.common.progress = ptr::from_mut(&mut *decoder._progress);
-            decoder.cinfo.src = ptr::from_mut(&mut *decoder._source);
-            (*decoder.cinfo.common.mem).max_memory_to_use = MAX_MEMORY;
+            let objects = decoder.objects.as_ptr();
+            c::jpeg_std_error(&mut (*objects).error);
+            (*objects).error.error_exit = Some(callbacks::fatal);
+            (*objects).error.emit_message = Some(callbacks::ignore);
+            (*objects).progress.progress_monitor = Some(callbacks::watch);
+            (*objects).cinfo.common.err = &raw mut (*objects).error;
+            c::jpeg_create_decompress(&mut (*objects).cinfo);
+            (*objects).cinfo.common.progress = &raw mut (*objects).progress;
+            (*objects).cinfo.src = &raw mut (*objects).source;
+            (*(*objects).cinfo.common.mem).max_memory_to_use = MAX_MEMORY;
+            #[cfg(not(feature = "nasm"))]
+            transform::install(&mut (*objects).cinfo);
         }
         decoder
+    }
+
+    fn cinfo(&self) -> &c::jpeg_decompress_struct {
+        // SAFETY: a live object that nothing else touches outside of calls that take this decoder.
+        unsafe { &(*self.objects.as_ptr()).cinfo }
+    }
+
+    fn cinfo_mut(&mut self) -> &mut c::jpeg_decompress_struct {
+        // SAFETY: as in `cinfo`, and the decoder is borrowed alone.
+        unsafe { &mut (*self.objects.as_ptr()).cinfo }
     }
 
     /// What the header says.
@@ -135,9 +161,9 @@ impl<'a> Decoder<'a> {
             blocks: (component.width_in_blocks as usize, component.height_in_blocks as usize),
         });
         Frame {
-            width: self.cinfo.image_width as usize,
-            height: self.cinfo.image_height as usize,
-            colours: match self.cinfo.jpeg_color_space {
+            width: self.cinfo().image_width as usize,
+            height: self.cinfo().image_height as usize,
+            colours: match self.cinfo().jpeg_color_space {
                 c::J_COLOR_SPACE::JCS_GRAYSCALE => Colours::Grey,
                 c::J_COLOR_SPACE::JCS_YCbCr => Colours::Ycc,
                 _ => Colours::Other,
@@ -148,16 +174,16 @@ impl<'a> Decoder<'a> {
     }
 
     fn components(&self) -> &[c::jpeg_component_info] {
-        let count = usize::try_from(self.cinfo.num_components).unwrap_or(0);
+        let count = usize::try_from(self.cinfo().num_components).unwrap_or(0);
         // SAFETY: the header has been read, so there are as many, which live as long as the decompressor.
-        unsafe { std::slice::from_raw_parts(self.cinfo.comp_info, count) }
+        unsafe { std::slice::from_raw_parts(self.cinfo().comp_info, count) }
     }
 
     /// Decodes the whole file to coefficients. `None` where the file ends before it says so, or has nothing of a
     /// component: this decoder is of no more use then.
     pub(super) fn coefficients(&mut self) -> Option<Coefficients<'_, 'a>> {
         // SAFETY: the header has been read, and nothing else done.
-        let arrays = unsafe { c::jpeg_read_coefficients(&mut self.cinfo) };
+        let arrays = unsafe { c::jpeg_read_coefficients(self.cinfo_mut()) };
         let components = self.components();
         if arrays.is_null() || components.iter().any(|component| component.quant_table.is_null()) {
             return None;
@@ -173,16 +199,16 @@ impl<'a> Decoder<'a> {
     /// [`Error::Truncated`].
     pub(super) fn whole(mut self, mut pixels: Vec<u8>) -> Result<Part, Error> {
         // SAFETY: the header has been read.
-        if unsafe { c::jpeg_start_decompress(&mut self.cinfo) } == 0 {
+        if unsafe { c::jpeg_start_decompress(self.cinfo_mut()) } == 0 {
             return Err(truncated("before its first row".into()));
         }
-        let (width, height) = (self.cinfo.output_width as usize, self.cinfo.output_height as usize);
-        let channels = if self.cinfo.num_components == 4 { 4 } else { 3 };
+        let (width, height) = (self.cinfo().output_width as usize, self.cinfo().output_height as usize);
+        let channels = if self.cinfo().num_components == 4 { 4 } else { 3 };
         pixels.resize(width * height * channels, 0);
         self.rows(&mut pixels, width * channels)?;
         // Pillow looks for the end of the image too: a broken marker there fails, a missing one does not.
         // SAFETY: all rows have been read.
-        unsafe { c::jpeg_finish_decompress(&mut self.cinfo) };
+        unsafe { c::jpeg_finish_decompress(self.cinfo_mut()) };
         if channels == 4 {
             pixels = rgb_of_inverted_cmyk(&pixels);
         }
@@ -201,9 +227,9 @@ impl<'a> Decoder<'a> {
             }
             // SAFETY: `lines` pointers to disjoint rows of `output_width * output_components` bytes each: no
             // scaling is asked for, and the colour space that was set has as many components as `stride` allows for.
-            let read = unsafe { c::jpeg_read_scanlines(&mut self.cinfo, rows.as_mut_ptr(), lines) };
+            let read = unsafe { c::jpeg_read_scanlines(self.cinfo_mut(), rows.as_mut_ptr(), lines) };
             if read == 0 {
-                let (row, height) = (self.cinfo.output_scanline, self.cinfo.output_height);
+                let (row, height) = (self.cinfo().output_scanline, self.cinfo().output_height);
                 return Err(truncated(format!("before row {row} of {height}")));
             }
             at += read as usize * stride;
@@ -223,7 +249,7 @@ impl planes::Source for Coefficients<'_, '_> {
     fn blocks(&mut self, component: usize, row: usize) -> &[Block] {
         let width = self.decoder.components().get(component).map(|c| c.width_in_blocks as usize);
         let (Some(&array), Some(width)) = (self.arrays.get(component), width) else { return &[] };
-        let common = &mut self.decoder.cinfo.common;
+        let common = &mut self.decoder.cinfo_mut().common;
         // SAFETY: the memory manager is the decompressor's own.
         let Some(access) = (unsafe { (*common.mem).access_virt_barray }) else { return &[] };
         // SAFETY: an array of this decompressor and one row of it: another than it has is a fatal error of libjpeg's,

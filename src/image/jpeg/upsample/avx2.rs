@@ -17,10 +17,11 @@ const STEP: usize = 16;
 impl Avx2 {
     /// As [`scalar::across`], of at least one sample.
     pub(super) fn across(self, row: &[u8], out: &mut [u8]) {
-        match out.len() / 2 >= STEP {
+        if out.len() / 2 >= STEP {
             // SAFETY: the token says that the machine has the features.
-            true => unsafe { across(row, out) },
-            false => scalar::across(row, out),
+            unsafe { across(row, out) }
+        } else {
+            scalar::across(row, out)
         }
     }
 
@@ -32,10 +33,11 @@ impl Avx2 {
 
     /// As [`scalar::both`], of at least one sample.
     pub(super) fn both(self, near: &[u8], far: &[u8], out: &mut [u8]) {
-        match out.len() / 2 >= STEP {
+        if out.len() / 2 >= STEP {
             // SAFETY: as above.
-            true => unsafe { both(near, far, out) },
-            false => scalar::both(near, far, out),
+            unsafe { both(near, far, out) }
+        } else {
+            scalar::both(near, far, out)
         }
     }
 }
@@ -46,10 +48,10 @@ fn across(row: &[u8], out: &mut [u8]) {
     assert!(count >= STEP && row.len() >= count + 2);
     for i in turns(count, STEP) {
         // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
-        let [before, this, behind] = std::array::from_fn(|k| unsafe { samples(row.as_ptr().add(i + k)) });
+        let [before, this, after] = std::array::from_fn(|k| unsafe { samples(row.as_ptr().add(i + k)) });
         let this = thrice(this);
         let even = _mm256_add_epi16(_mm256_add_epi16(this, before), _mm256_set1_epi16(1));
-        let odd = _mm256_add_epi16(_mm256_add_epi16(this, behind), _mm256_set1_epi16(2));
+        let odd = _mm256_add_epi16(_mm256_add_epi16(this, after), _mm256_set1_epi16(2));
         let both = pairs(_mm256_srli_epi16::<2>(even), _mm256_srli_epi16::<2>(odd));
         // SAFETY: 32 bytes from `2 i` on are within the first `2 count`.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(2 * i).cast(), both) }
@@ -67,7 +69,7 @@ fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
     let count = out.len() / 2;
     assert!(count >= STEP && near.len() >= count + 2 && far.len() >= count + 2);
     for i in turns(count, STEP) {
-        let [before, this, behind] = std::array::from_fn(|k| {
+        let [before, this, after] = std::array::from_fn(|k| {
             // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
             let (near, far) =
                 unsafe { (samples(near.as_ptr().add(i + k)), samples(far.as_ptr().add(i + k))) };
@@ -75,7 +77,7 @@ fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
         });
         let this = thrice(this);
         let even = _mm256_add_epi16(_mm256_add_epi16(this, before), _mm256_set1_epi16(8));
-        let odd = _mm256_add_epi16(_mm256_add_epi16(this, behind), _mm256_set1_epi16(7));
+        let odd = _mm256_add_epi16(_mm256_add_epi16(this, after), _mm256_set1_epi16(7));
         let both = pairs(_mm256_srli_epi16::<4>(even), _mm256_srli_epi16::<4>(odd));
         // SAFETY: 32 bytes from `2 i` on are within the first `2 count`.
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().add(2 * i).cast(), both) }

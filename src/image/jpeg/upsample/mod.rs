@@ -4,7 +4,7 @@
 //!
 //! Halves are rounded up and down in turns from pixel to pixel, as libjpeg does.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
 mod avx2;
 mod scalar;
 #[cfg(test)]
@@ -12,7 +12,7 @@ mod tests;
 
 use crate::image::isa::Isa;
 
-/// Twice as many samples in a row. `row` begins with the sample before the first and ends with the one behind the last.
+/// Twice as many samples in a row. `row` begins with the sample before the first and ends with the one after the last.
 pub(super) fn across(isa: Isa, row: &[u8], out: &mut [u8]) {
     let count = row.len().saturating_sub(2).min(out.len() / 2);
     if count == 0 {
@@ -20,7 +20,7 @@ pub(super) fn across(isa: Isa, row: &[u8], out: &mut [u8]) {
     }
     let (Some(row), Some(out)) = (row.get(..count + 2), out.get_mut(..2 * count)) else { return };
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.across(row, out),
         Isa::Portable => scalar::across(row, out),
     }
@@ -29,7 +29,7 @@ pub(super) fn across(isa: Isa, row: &[u8], out: &mut [u8]) {
 /// A row of twice as many rows: of the `near`est and the next.
 pub(super) fn down(isa: Isa, near: &[u8], far: &[u8], is_upper: bool, out: &mut [u8]) {
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.down(near, far, is_upper, out),
         Isa::Portable => scalar::down(near, far, is_upper, out),
     }
@@ -44,7 +44,7 @@ pub(super) fn both(isa: Isa, near: &[u8], far: &[u8], out: &mut [u8]) {
     let (Some(near), Some(far)) = (near.get(..count + 2), far.get(..count + 2)) else { return };
     let Some(out) = out.get_mut(..2 * count) else { return };
     match isa {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         Isa::Avx2(avx2) => avx2.both(near, far, out),
         Isa::Portable => scalar::both(near, far, out),
     }

@@ -3,8 +3,8 @@
 /// As [`super::across`].
 pub(super) fn across(row: &[u8], out: &mut [u8]) {
     for (x, out) in row.array_windows::<3>().zip(out.as_chunks_mut::<2>().0) {
-        let [before, this, behind] = x.map(u16::from);
-        *out = [((3 * this + before + 1) >> 2) as u8, ((3 * this + behind + 2) >> 2) as u8];
+        let [before, this, after] = x.map(u16::from);
+        *out = [((3 * this + before + 1) >> 2) as u8, ((3 * this + after + 2) >> 2) as u8];
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
     let columns = near.array_windows::<3>().zip(far.array_windows::<3>());
     for ((near, far), out) in columns.zip(out.as_chunks_mut::<2>().0) {
         let sum = |i: usize| 3 * u16::from(near[i]) + u16::from(far[i]);
-        let (before, this, behind) = (sum(0), sum(1), sum(2));
-        *out = [((3 * this + before + 8) >> 4) as u8, ((3 * this + behind + 7) >> 4) as u8];
+        let (before, this, after) = (sum(0), sum(1), sum(2));
+        *out = [((3 * this + before + 8) >> 4) as u8, ((3 * this + after + 7) >> 4) as u8];
     }
 }
