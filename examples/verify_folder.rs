@@ -24,8 +24,8 @@ pub fn verify(store: &Store, name: &str, folder: &Path, weights: Option<&Path>) 
     if let Some(path) = weights {
         spec = spec.with_weights(path);
     }
-    let homes = dataset::Homes::open(store.home())?;
-    let places = Places { given: Some(folder), homes: &homes, store };
+    let paths = dataset::DatasetPaths::open(store.home())?;
+    let places = Places { given: Some(folder), paths: &paths, store };
     let images = dataset::open(registry.dataset("folder")?, &places, &Classes::imagenet())?;
     let options = SessionOptions {
         run: RunOptions {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Status};
-use crate::dataset::{self, Classes, Dataset, Homes, Places, check};
+use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places, check};
 use crate::error::Result;
 use crate::registry::{DatasetEntry, Registry};
 use crate::render::safe;
@@ -67,25 +67,25 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         Verb::Add { name, dir } => {
             let entry = registry.dataset(name)?;
             let store = context.store()?;
-            let mut homes = Homes::open(store.home())?;
+            let mut paths = DatasetPaths::open(store.home())?;
             // What cannot be read now would not be read later.
-            let found = open(entry, Some(dir), &homes, &store)?;
-            let at = homes.add(name, dir)?;
+            let found = open(entry, Some(dir), &paths, &store)?;
+            let at = paths.add(name, dir)?;
             let (images, layout) = (found.items.len(), found.layout);
+            found.notes.iter().for_each(|note| context.note(note));
             context.note(&format!("{name}: {images} images, {layout}, remembered at `{}`", at.display()));
             Ok(Status::Success)
         }
         Verb::Check { name, data_dir, json } => {
             let entry = registry.dataset(name)?;
             let store = context.store()?;
-            let homes = Homes::open(store.home())?;
-            let report = check::check(&open(entry, data_dir.as_deref(), &homes, &store)?)?;
-            match json {
-                true => context.print_json(&report)?,
-                false => {
-                    for line in report.lines() {
-                        context.println(safe::terminal(&line).as_ref())?;
-                    }
+            let paths = DatasetPaths::open(store.home())?;
+            let report = check::check(&open(entry, data_dir.as_deref(), &paths, &store)?)?;
+            if *json {
+                context.print_json(&report)?;
+            } else {
+                for line in report.lines() {
+                    context.println(safe::terminal(&line).as_ref())?;
                 }
             }
             Ok(if report.is_the_dataset() { Status::Success } else { Status::No })
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         Verb::Fetch { name } => {
             let entry = registry.dataset(name)?;
             let store = context.store()?;
-            let found = open(entry, None, &Homes::default(), &store)?;
+            let found = open(entry, None, &DatasetPaths::default(), &store)?;
             for item in &found.items {
                 context.println(safe::terminal(&item.path).as_ref())?;
             }
@@ -102,14 +102,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
 }
 
-fn open(entry: &DatasetEntry, given: Option<&Path>, homes: &Homes, store: &Store) -> Result<Dataset> {
-    Ok(dataset::open(entry, &Places { given, homes, store }, &Classes::imagenet())?)
+fn open(entry: &DatasetEntry, given: Option<&Path>, paths: &DatasetPaths, store: &Store) -> Result<Dataset> {
+    Ok(dataset::open(entry, &Places { given, paths, store }, &Classes::imagenet())?)
 }
 
 fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status> {
     let store = context.store()?;
-    let homes = Homes::open(store.home())?;
-    let place = |entry: &DatasetEntry| match (homes.get(&entry.name), entry.sources.is_empty()) {
+    let paths = DatasetPaths::open(store.home())?;
+    let place = |entry: &DatasetEntry| match (paths.get(&entry.name), entry.sources.is_empty()) {
         (Some(place), _) => place.display().to_string(),
         (None, false) => "fetched by zoo".into(),
         (None, true) => "not known: `zoo dataset show` says how to get it".into(),
@@ -119,7 +119,7 @@ fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status
             .datasets()
             .iter()
             .map(|d| {
-                let (relation, at) = (d.relation.name(), homes.get(&d.name));
+                let (relation, at) = (d.relation.name(), paths.get(&d.name));
                 serde_json::json!({"name": d.name, "task": d.task, "classes": d.classes,
                     "population": d.population, "relation": relation, "licence": d.licence, "place": at})
             })

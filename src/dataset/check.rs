@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::hash::Sha256;
 use crate::registry::{Relation, labels};
 
-/// Images that are named one by one.
-const NAMED: usize = 20;
+/// Images of a kind that are named one by one.
+const MAX_LISTED: usize = 20;
 
 /// Bytes of `ILSVRC2012_img_val.tar`, by tensorflow-datasets 4.9.10: `datasets/imagenet2012/checksums.tsv`.
 const OFFICIAL_TAR: u64 = 6_744_924_160;
@@ -37,17 +37,17 @@ pub enum Bytes {
 
 /// Some images, the first few by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Some20 {
+pub struct Listed {
     /// How many.
     pub count: u64,
     /// The first few.
     pub first: Vec<String>,
 }
 
-impl Some20 {
+impl Listed {
     fn add(&mut self, name: impl FnOnce() -> String) {
         self.count += 1;
-        if self.first.len() < NAMED {
+        if self.first.len() < MAX_LISTED {
             self.first.push(name());
         }
     }
@@ -73,11 +73,15 @@ pub struct Check {
     /// Whether ids are numbers of the population at all: files under other names cannot be told.
     pub numbered: bool,
     /// Numbers of the population that are not there.
-    pub missing: Some20,
+    pub missing: Listed,
     /// Images that are not of the population.
-    pub extra: Some20,
+    pub extra: Listed,
     /// Images whose label is not the published one.
-    pub mislabelled: Some20,
+    pub mislabelled: Listed,
+    /// Images without a label, and files that are not there.
+    pub unusable: Listed,
+    /// What is missing, and what was left out, while it was read.
+    pub notes: Vec<String>,
     /// What can be said of their bytes.
     pub bytes: Bytes,
 }
@@ -100,11 +104,26 @@ pub fn check(dataset: &Dataset) -> Result<Check> {
         relation: dataset.relation,
         labels_sha256: dataset.labels_sha256(),
         numbered,
-        missing: Some20::default(),
-        extra: Some20::default(),
-        mislabelled: Some20::default(),
+        missing: Listed::default(),
+        extra: Listed::default(),
+        mislabelled: Listed::default(),
+        unusable: Listed::default(),
+        notes: dataset.notes.clone(),
         bytes: Bytes::Unknown,
     };
+    let mut sizes = Vec::with_capacity(dataset.items.len());
+    for item in &dataset.items {
+        let reason = match (&item.defect, dataset.size(item)) {
+            (Some(reason), _) => reason.clone(),
+            (None, Ok(size)) => {
+                sizes.push(size);
+                continue;
+            }
+            (None, Err(error)) if error.is_of_one_image() => error.to_string(),
+            (None, Err(error)) => return Err(error.into()),
+        };
+        check.unusable.add(|| format!("{}: {reason}", item.path));
+    }
     if !numbered {
         return Ok(check);
     }
@@ -117,20 +136,36 @@ pub fn check(dataset: &Dataset) -> Result<Check> {
             check.extra.add(|| item.path.clone());
             continue;
         };
-        if dataset.claims.as_deref() == Some("ImageNet") && item.labels != [*label] {
+        if of_published_labels(dataset) && item.defect.is_none() && item.labels != [*label] {
             let found: Vec<_> = item.labels.iter().map(usize::to_string).collect();
             check.mislabelled.add(|| format!("{} is {}, published {label}", item.id, found.join(",")));
         }
     }
-    if check.missing.count == 0 && check.extra.count == 0 {
-        let mut packed = 2 * BLOCK;
-        for item in &dataset.items {
-            packed += BLOCK + dataset.size(item)?.next_multiple_of(BLOCK);
-        }
+    if check.missing.count == 0 && check.extra.count == 0 && sizes.len() == dataset.items.len() {
+        let packed: u64 =
+            2 * BLOCK + sizes.iter().map(|size| BLOCK + size.next_multiple_of(BLOCK)).sum::<u64>();
         let official = packed.next_multiple_of(RECORD) == OFFICIAL_TAR;
         check.bytes = if official { Bytes::Official } else { Bytes::Wrong };
     }
     Ok(check)
+}
+
+/// Whether the labels of a dataset are ImageNet's own, so that the published ones can be held against them.
+fn of_published_labels(dataset: &Dataset) -> bool {
+    dataset.claims.as_deref() == Some("ImageNet")
+}
+
+/// Of images that are numbered as ImageNet's validation images are: how many there are, and those whose label is not
+/// the published one, with it.
+pub fn against_published(dataset: &Dataset) -> (usize, Vec<(&Item, usize)>) {
+    if !of_published_labels(dataset) {
+        return (0, Vec::new());
+    }
+    let published = labels::validation();
+    let known = |item: &'_ Item| number(item).and_then(|n| published.get(n.checked_sub(1)?)).copied();
+    let numbered = dataset.items.iter().filter(|i| i.defect.is_none()).filter_map(|i| Some((i, known(i)?)));
+    let wrong = numbered.clone().filter(|(item, label)| item.labels != [*label]).collect();
+    (numbered.count(), wrong)
 }
 
 /// The number of a validation image.
@@ -142,7 +177,8 @@ fn number(item: &Item) -> Option<usize> {
 impl Check {
     /// Whether nothing speaks against it. A part of the population is legitimate, and said to be one.
     pub fn is_the_dataset(&self) -> bool {
-        self.extra.count == 0 && self.mislabelled.count == 0 && self.bytes != Bytes::Wrong
+        let wrong = self.extra.count + self.mislabelled.count + self.unusable.count;
+        wrong == 0 && self.bytes != Bytes::Wrong
     }
 
     /// For people.
@@ -151,7 +187,7 @@ impl Check {
             format!("{}: {} images, {}", self.name, self.images, self.layout),
             format!("labels_sha256 {}", self.labels_sha256),
         ];
-        let mut list = |what: &str, some: &Some20| {
+        let mut list = |what: &str, some: &Listed| {
             if some.count > 0 {
                 let more = if some.count > some.first.len() as u64 { ", …" } else { "" };
                 lines.push(format!("{what}: {} ({}{more})", some.count, some.first.join(", ")));
@@ -160,6 +196,8 @@ impl Check {
         list("not here", &self.missing);
         list("not of the dataset", &self.extra);
         list("labels that are not the published ones", &self.mislabelled);
+        list("cannot be used", &self.unusable);
+        lines.extend(self.notes.iter().cloned());
         lines.push(match (self.numbered, self.missing.count, self.bytes) {
             (false, ..) => "the names do not number the images: which are missing or extra cannot be told".into(),
             (true, 0, Bytes::Official) => "complete; names and sizes are those of the official archive".into(),

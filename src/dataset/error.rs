@@ -34,8 +34,8 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A label that means no class.
-    #[error("`{path}`: {found} is no class of {of}")]
+    /// A label that names no class.
+    #[error("`{path}`: {found} is not a class of {of}{}", listed("; near it: ", near))]
     UnknownClass {
         /// The image or folder.
         path: String,
@@ -43,6 +43,36 @@ pub enum Error {
         found: String,
         /// What it should be one of.
         of: String,
+        /// Classes that are called nearly so.
+        near: Vec<String>,
+    },
+    /// A label that names several classes.
+    #[error("`{path}`: {found} names several classes{}", listed(": ", of))]
+    AmbiguousClass {
+        /// The image or folder.
+        path: String,
+        /// The label, as found.
+        found: String,
+        /// The classes.
+        of: Vec<String>,
+    },
+    /// No image has a label.
+    #[error("none of the {images} images in `{place}` has a label: {reason}")]
+    NoLabels {
+        /// The folder or archive.
+        place: String,
+        /// How many.
+        images: usize,
+        /// Why the first has none.
+        reason: String,
+    },
+    /// One image that is not there: no reason to give up the others.
+    #[error("`{path}` cannot be read: {reason}")]
+    NoImage {
+        /// The image.
+        path: String,
+        /// What is wrong.
+        reason: String,
     },
     /// Labels that cannot be read.
     #[error("labels in `{path}`, line {line}: found {found}, expected {expected}")]
@@ -92,7 +122,7 @@ pub enum Error {
         /// The id.
         id: String,
     },
-    /// Some classes have no image, which is no random sample's doing.
+    /// Labels of another number of classes than the model has.
     #[error("`{name}` has {there} classes and the model has {expected}")]
     WrongClasses {
         /// The dataset.
@@ -118,9 +148,9 @@ pub enum Error {
         /// The file's; none where it is missing.
         found: String,
     },
-    /// A broken file of remembered folders.
+    /// The file of remembered folders is broken.
     #[error("`{path}` does not say where datasets are: {reason}")]
-    BadHomes {
+    BadPaths {
         /// The file.
         path: String,
         /// What is wrong.
@@ -132,6 +162,37 @@ pub enum Error {
     /// Fetching failed.
     #[error(transparent)]
     Store(Box<crate::store::Error>),
+}
+
+impl Error {
+    /// Whether it is about one image, which the others do not depend on: `--on-bad-image` says what becomes of it.
+    pub fn is_of_one_image(&self) -> bool {
+        match self {
+            Error::NoImage { .. } => true,
+            Error::File(error) => Error::is_absence(error),
+            _ => false,
+        }
+    }
+
+    /// Whether a file is not there for us, rather than a disk or network in trouble.
+    pub(super) fn is_absence(error: &crate::fs::Error) -> bool {
+        use std::io::ErrorKind;
+        // A loop of links has a kind of its own only in later versions of Rust.
+        const LOOP: i32 = 40;
+        matches!(
+            error.source.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::IsADirectory
+                | ErrorKind::NotADirectory
+                | ErrorKind::InvalidData
+        ) || error.source.raw_os_error() == Some(LOOP)
+    }
+}
+
+/// Some names after a word, or nothing.
+fn listed(before: &str, names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("{before}{}", names.join(", ")) }
 }
 
 impl From<crate::store::Error> for Error {
@@ -153,15 +214,28 @@ impl Classify for Error {
         Some(match self {
             Error::File(e) => return e.hint(),
             Error::Store(e) => return e.hint(),
-            Error::NoLayout { .. } => "known are: one folder a class (named by synset, class index or class \
+            Error::NoLayout { .. } => {
+                "zoo reads one folder per class (named by synset, class index or class \
                 name), the official tar, flat `ILSVRC2012_val_*.JPEG` with the devkit, parquet, WebDataset \
                 tars, and a CSV of path,label"
-                .into(),
-            Error::UnknownClass { .. } => "class folders are named by synset (`n01440764`), by class index \
-                (`0`) or as the model's classes are"
-                .into(),
+                    .into()
+            }
+            Error::UnknownClass { .. } => {
+                "labels are matched by synset (`n01440764`), by the class's name or names \
+                (`tench, Tinca tinca`), or by class index (`0`)"
+                    .into()
+            }
+            Error::AmbiguousClass { .. } => "name it by its synset".into(),
+            Error::NoLabels { .. } => {
+                "the labels of test sets are not published: take the validation split".into()
+            }
+            Error::NoImage { .. } => {
+                "`--on-bad-image wrong` counts it as wrong, `--on-bad-image skip` leaves it out".into()
+            }
             Error::Duplicate { .. } => "remove one of them, or name them apart".into(),
-            Error::Empty { .. } => "images are .jpg, .jpeg, .png and the like, in one folder a class".into(),
+            Error::Empty { .. } => {
+                "images are .jpg, .jpeg, .png and the like, in one folder per class".into()
+            }
             _ => return None,
         })
     }

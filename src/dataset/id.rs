@@ -6,18 +6,8 @@ use sha2::{Digest, Sha256 as Hasher};
 
 use super::Item;
 use super::classes::Classes;
+use super::label::validation_number;
 use crate::hash::Sha256;
-
-/// What the names of ImageNet's validation images begin with.
-const VALIDATION: &str = "ILSVRC2012_val_";
-
-/// The eight digits of a validation image's name, whatever follows them: Hugging Face appends the synset.
-pub(super) fn validation_number(file_name: &str) -> Option<&str> {
-    let digits = file_name.strip_prefix(VALIDATION)?.get(..8)?;
-    let rest = file_name.get(VALIDATION.len() + 8..)?;
-    let ends = !rest.starts_with(|c: char| c.is_ascii_digit());
-    (ends && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
-}
 
 /// The id: the eight digits, else `SYNSET/STEM` by the label.
 pub(super) fn of(path: &str, labels: &[usize], classes: &Classes) -> String {

@@ -8,30 +8,34 @@
 //! | --- | --- |
 //! | `open` | from a name to a dataset: configured, given, fetched |
 //! | `layout` | what a folder or archive holds, before anything is known of its classes |
-//! | `classes` | from a folder's name to a class index |
+//! | `label` | what a layout says of a class |
+//! | `classes` | from that to a class index |
 //! | `id` | ids, their order, the digest of labels |
 //! | `check` | whether what is there is the dataset |
 //! | `subset` | the first N of the order, or the ids of a file |
-//! | `homes` | the folders that the user told us of |
+//! | `paths` | the folders that the user told us of |
 
 pub mod check;
 mod classes;
 mod error;
-mod homes;
 mod id;
+mod label;
 pub mod layout;
 mod open;
+mod paths;
 mod subset;
 
 pub use classes::Classes;
 pub use error::{Error, Result};
-pub use homes::Homes;
 pub use id::{digest_of_labels, order};
+pub use label::{NameList, RawLabel};
 pub use open::{Places, open};
+pub use paths::DatasetPaths;
 pub use subset::Subset;
 
 use crate::hash::Sha256;
 use crate::registry::{DatasetEntry, Relation, labels};
+use classes::Matcher;
 use layout::Images;
 
 /// One labelled image.
@@ -43,8 +47,17 @@ pub struct Item {
     pub labels: Vec<usize>,
     /// Where it was found, for messages.
     pub path: String,
+    /// Why it cannot count, though it should: there is no label.
+    pub defect: Option<String>,
     /// Its number in the layout it came from.
     source: usize,
+}
+
+impl Item {
+    /// Whether nobody labelled it, so that it does not count. (One whose label is missing does: as a bad image.)
+    pub fn is_unlabelled(&self) -> bool {
+        self.labels.is_empty() && self.defect.is_none()
+    }
 }
 
 /// Images with labels, sorted by id.
@@ -65,6 +78,8 @@ pub struct Dataset {
     pub mask: Option<Vec<usize>>,
     /// Sorted by id.
     pub items: Vec<Item>,
+    /// What a user should know of how it was read: what is missing, what was left out.
+    pub notes: Vec<String>,
     images: Box<dyn Images>,
 }
 
@@ -72,22 +87,32 @@ impl Dataset {
     /// Puts ids and labels to what a layout holds.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::UnknownClass`], [`Error::Duplicate`].
+    /// [`Error::Empty`], [`Error::NoLabels`], [`Error::UnknownClass`], [`Error::AmbiguousClass`], [`Error::Duplicate`].
     pub fn new(entry: &DatasetEntry, listing: layout::Listing, classes: &Classes) -> Result<Self> {
-        let layout::Listing { layout, found, images, place } = listing;
+        let layout::Listing { layout, found, images, place, notes } = listing;
         if found.is_empty() {
             return Err(Error::Empty { place, layout });
         }
         let mut items = Vec::with_capacity(found.len());
+        let mut matcher = Matcher::new(classes);
         for (source, file) in found.into_iter().enumerate() {
-            let mut labels = classes.indices(&file.label, &file.path)?;
+            let mut labels = matcher.indices(&file.label, &file.path)?;
             let id = id::of(&file.path, &labels, classes);
+            let mut defect = match file.label {
+                RawLabel::Missing(reason) => Some(format!("it has no label: {reason}")),
+                _ => None,
+            };
             if entry.label_set.as_deref() == Some("real") {
                 // Known for validation images only, by their number.
                 let known = id.parse().ok().and_then(labels::real);
                 labels = known.ok_or_else(|| Error::NoLabelSet { path: file.path.clone() })?;
+                defect = None;
             }
-            items.push(Item { id, labels, path: file.path, source });
+            items.push(Item { id, labels, path: file.path, defect, source });
+        }
+        let first = items.first().and_then(|item| item.defect.clone());
+        if let Some(reason) = first.filter(|_| items.iter().all(|item| item.defect.is_some())) {
+            return Err(Error::NoLabels { place, images: items.len(), reason });
         }
         items.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
         if let Some([first, second]) = items.array_windows().find(|[a, b]| a.id == b.id) {
@@ -102,7 +127,8 @@ impl Dataset {
             })
         {
             let (path, found) = (item.path.clone(), format!("class {}", classes.id_name(class)));
-            return Err(Error::UnknownClass { path, found, of: format!("the classes of `{}`", entry.name) });
+            let of = format!("`{}`, which has {} of them", entry.name, mask.len());
+            return Err(Error::UnknownClass { path, found, of, near: Vec::new() });
         }
         let population = entry.population.as_ref().map_or(items.len() as u64, |p| p.n);
         let relation = match entry.relation {
@@ -120,6 +146,7 @@ impl Dataset {
             classes: classes.len(),
             mask,
             items,
+            notes,
             images,
         })
     }
@@ -127,8 +154,9 @@ impl Dataset {
     /// The file's bytes.
     ///
     /// # Errors
-    /// What the file system or the archive says, naming the file.
-    pub fn bytes(&self, item: &Item) -> crate::Result<Vec<u8>> {
+    /// What the file system or the archive says, naming the file; [`Error::is_of_one_image`] tells whether it matters to
+    /// the others.
+    pub fn bytes(&self, item: &Item) -> Result<Vec<u8>> {
         self.images.bytes(item.source)
     }
 
@@ -136,7 +164,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::bytes`].
-    pub fn size(&self, item: &Item) -> crate::Result<u64> {
+    pub fn size(&self, item: &Item) -> Result<u64> {
         self.images.size(item.source)
     }
 
@@ -146,7 +174,7 @@ impl Dataset {
     }
 
     /// A digest of the images as far as it can be had without reading them: changes when a file does.
-    pub fn fingerprint(&self) -> crate::Result<Sha256> {
+    pub fn fingerprint(&self) -> Result<Sha256> {
         self.images.fingerprint()
     }
 

@@ -3,10 +3,11 @@
 //!
 //! Called by every verb that reads a dataset.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
-use super::{Classes, Dataset, Homes, layout};
+use super::label::RawLabel;
+use super::{Classes, Dataset, DatasetPaths, layout};
 use crate::registry::{DatasetEntry, LabelRule};
 use crate::store::{Request, Store};
 
@@ -15,7 +16,7 @@ pub struct Places<'a> {
     /// `--data-dir`.
     pub given: Option<&'a Path>,
     /// What was remembered.
-    pub homes: &'a Homes,
+    pub paths: &'a DatasetPaths,
     /// Where it can be fetched from and kept.
     pub store: &'a Store,
 }
@@ -25,7 +26,7 @@ pub struct Places<'a> {
 /// # Errors
 /// [`Error::NotConfigured`] when nobody knows where it is; what is wrong with it otherwise.
 pub fn open(entry: &DatasetEntry, places: &Places<'_>, classes: &Classes) -> Result<Dataset> {
-    let listing = match places.given.or_else(|| places.homes.get(&entry.name)) {
+    let listing = match places.given.or_else(|| places.paths.get(&entry.name)) {
         Some(place) => layout::list(place, entry)?,
         None if !entry.sources.is_empty() => fetch(entry, places.store)?,
         None => {
@@ -54,12 +55,15 @@ fn fetch(entry: &DatasetEntry, store: &Store) -> Result<layout::Listing> {
     if let Some((path, expected)) = expected.pop_first() {
         return Err(Error::WrongFile { path, expected, found: "nothing: it is missing".into() });
     }
-    let label = |path: &Path| match entry.labels {
-        LabelRule::NumberInFileName => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            LabelRule::number(&name).map_or(layout::RawLabel::Unlabelled, layout::RawLabel::Index)
-        }
-        LabelRule::Synset => layout::RawLabel::Unlabelled,
+    let label = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let label = match entry.labels {
+            LabelRule::NumberInFileName => LabelRule::number(&name).map(RawLabel::Index),
+            LabelRule::Synset => None,
+        };
+        let label = label.unwrap_or_else(|| RawLabel::Missing("its name does not tell its class".into()));
+        (path, label)
     };
-    Ok(layout::files("files of a package", entry.name.clone(), paths, label))
+    let files = paths.into_iter().map(label).collect();
+    Ok(layout::files::listing("files of a package", entry.name.clone(), files))
 }

@@ -8,10 +8,14 @@ use std::path::Path;
 use super::Item;
 use super::error::{Error, Result};
 use super::id::order;
+use super::label::clean;
 use crate::hash::Sha256;
 
 /// The largest file of ids that is read.
 const MAX_LIST: u64 = 64 << 20;
+
+/// What such a file should have.
+const ONE_PER_LINE: &str = "one id per line";
 
 /// Which images of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ impl Subset {
     /// Reads ids, one a line; `#` begins a comment.
     ///
     /// # Errors
-    /// A file that cannot be read, is no text, or names nothing.
+    /// A file that cannot be read, is not text, or names nothing.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = crate::fs::read(path, MAX_LIST)?;
         let place = || path.display().to_string();
@@ -41,14 +45,13 @@ impl Subset {
             found: found.into(),
             expected: expected.into(),
         };
-        let text =
-            String::from_utf8(bytes).map_err(|_| bad(1, "bytes that are no UTF-8", "one id a line"))?;
-        let ids = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let text = String::from_utf8(bytes).map_err(|_| bad(1, "bytes that are not UTF-8", ONE_PER_LINE))?;
+        let ids = text.lines().map(|l| clean(l).to_owned()).filter(|l| !l.is_empty() && !l.starts_with('#'));
         let ids: Vec<_> = ids.collect();
-        match ids.is_empty() {
-            true => Err(bad(1, "no id", "one id a line")),
-            false => Ok(Subset::Listed(ids)),
+        if ids.is_empty() {
+            return Err(bad(1, "no id", ONE_PER_LINE));
         }
+        Ok(Subset::Listed(ids))
     }
 
     /// Keeps only the subset's images, in the order of their ids.

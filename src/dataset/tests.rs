@@ -115,23 +115,13 @@ fn a_complete_set_is_a_census_and_a_draw_from_it_random() {
 }
 
 #[test]
-fn names_that_look_like_validation_images() {
-    let number = id::validation_number;
-    assert_eq!(number("ILSVRC2012_val_00000293.JPEG"), Some("00000293"));
-    assert_eq!(number("ILSVRC2012_val_00000293_n01440764.JPEG"), Some("00000293"));
-    assert_eq!(number("ILSVRC2012_val_000002931.JPEG"), None);
-    assert_eq!(number("ILSVRC2012_val_0000029.JPEG"), None);
-    assert_eq!(number("ILSVRC2010_val_00000293.JPEG"), None);
-}
-
-#[test]
 fn remembered_places_read_back() {
     let dir = tempfile::tempdir().unwrap();
-    let mut homes = Homes::open(dir.path()).unwrap();
-    assert!(homes.get("imagenet-val").is_none());
-    let place = homes.add("imagenet-val", dir.path()).unwrap();
-    assert_eq!(Homes::open(dir.path()).unwrap().get("imagenet-val"), Some(place.as_path()));
-    assert!(homes.add("imagenet-val", &dir.path().join("nowhere")).is_err());
+    let mut paths = DatasetPaths::open(dir.path()).unwrap();
+    assert!(paths.get("imagenet-val").is_none());
+    let place = paths.add("imagenet-val", dir.path()).unwrap();
+    assert_eq!(DatasetPaths::open(dir.path()).unwrap().get("imagenet-val"), Some(place.as_path()));
+    assert!(paths.add("imagenet-val", &dir.path().join("nowhere")).is_err());
     crate::fs::write_atomic(&dir.path().join("datasets.json"), b"[").unwrap();
-    assert!(Homes::open(dir.path()).is_err());
+    assert!(DatasetPaths::open(dir.path()).is_err());
 }

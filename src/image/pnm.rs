@@ -55,8 +55,7 @@ impl Header<'_> {
     /// Up to and with the white space after it. A comment goes to the end of its line, and ends no number.
     fn number(&mut self) -> Result<u64, Error> {
         let mut token = Vec::new();
-        loop {
-            let Some((&byte, rest)) = self.rest.split_first() else { break };
+        while let Some((&byte, rest)) = self.rest.split_first() {
             self.rest = rest;
             match byte {
                 b'#' => {

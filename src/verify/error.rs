@@ -19,8 +19,8 @@ pub enum Error {
         /// Images of the run.
         total: usize,
     },
-    /// An image that cannot be decoded, where that is an error.
-    #[error("`{path}` cannot be read as an image: {reason}")]
+    /// An image that cannot be decoded, or has no label, where that is an error.
+    #[error("bad image `{path}`: {reason}")]
     BadImage {
         /// Where it is.
         path: String,

@@ -169,6 +169,8 @@ impl Journal {
             Measured::Unreadable(reason) => {
                 Line { id, classes: Vec::new(), probs: Vec::new(), unreadable: Some(reason.clone()) }
             }
+            // Whether a file or label is there is asked anew each time: what is on record is of the image's own bytes.
+            Measured::Absent(_) => return Ok(()),
         };
         let text = serde_json::to_string(&line).unwrap_or_default();
         self.write(&format!("{} {text}", digits(&text)))?;

@@ -37,6 +37,18 @@ pub(super) enum Measured {
     Guessed { classes: Vec<usize>, probs: Vec<f64> },
     /// Why it cannot be decoded.
     Unreadable(String),
+    /// Why there is nothing to decode or to compare with: no file, no bytes, no label. It may be there another time.
+    Absent(String),
+}
+
+impl Measured {
+    /// What is wrong with a bad image.
+    pub(super) fn defect(&self) -> Option<&str> {
+        match self {
+            Measured::Guessed { .. } => None,
+            Measured::Unreadable(reason) | Measured::Absent(reason) => Some(reason),
+        }
+    }
 }
 
 /// What is measured, and by how many.
@@ -279,7 +291,13 @@ impl Worker<'_> {
         at: usize,
         item: &Item,
     ) -> Result<Option<Measured>> {
-        let bytes = self.job.dataset.bytes(item).map_err(|e| Error::Source(Box::new(e)))?;
+        let bytes = match (&item.defect, self.job.dataset.bytes(item)) {
+            (Some(reason), _) => return Ok(Some(Measured::Absent(reason.clone()))),
+            (None, Err(error)) if error.is_of_one_image() => {
+                return Ok(Some(Measured::Absent(error.to_string())));
+            }
+            (None, bytes) => bytes?,
+        };
         let prepared = batch.write(at, |tensor| preparer.file(&bytes, tensor))?;
         Ok(prepared.err().map(|error| Measured::Unreadable(error.to_string())))
     }

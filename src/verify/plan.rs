@@ -80,7 +80,7 @@ impl RunPlan {
     ) -> Self {
         let mut run = Run::of(settings, &dataset.name);
         run.plan_sha256 = None;
-        let n = dataset.items.iter().filter(|i| !i.labels.is_empty()).count() as u64;
+        let n = dataset.items.iter().filter(|i| !i.is_unlabelled()).count() as u64;
         let (relation, population) = (dataset.relation, dataset.population);
         let planned = |(model, tensors_sha256, claimed): (String, Sha256, Option<Claimed>)| {
             let claim = claimed.map(|c| c.claim);

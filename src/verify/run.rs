@@ -38,7 +38,7 @@ impl<'a> Images<'a> {
     /// # Errors
     /// A file that is gone.
     pub fn of(dataset: &'a Dataset, labels: Arc<Labels>) -> Result<Self> {
-        let fingerprint = dataset.fingerprint().map_err(|e| Error::Source(Box::new(e)))?;
+        let fingerprint = dataset.fingerprint()?;
         Ok(Images { dataset, labels, labels_sha256: dataset.labels_sha256(), fingerprint })
     }
 }
@@ -232,10 +232,16 @@ impl<'a> State<'a> {
         settings: &'a Settings,
         evaluation: &'a Evaluation,
         order: &'a [usize],
-        known: HashMap<String, Measured>,
+        mut known: HashMap<String, Measured>,
         journal: Option<Journal>,
     ) -> Self {
         let end = order.len();
+        // One whose label is missing is bad whatever is on record of its pixels.
+        for item in order.iter().filter_map(|&place| dataset.items.get(place)) {
+            if let Some(reason) = &item.defect {
+                known.insert(item.id.clone(), Measured::Absent(reason.clone()));
+            }
+        }
         let (counts, at_head) = (Counts::default(), Counts::default());
         let mut state =
             State { dataset, settings, evaluation, order, journal, known, counts, head: 0, at_head, end };
@@ -254,11 +260,11 @@ impl<'a> State<'a> {
         let (id, labels) = (item.id.clone(), item.labels.clone());
         let none =
             |status| Row { id: id.clone(), labels: labels.clone(), classes: vec![], probs: vec![], status };
-        if labels.is_empty() {
+        if item.is_unlabelled() {
             return Some(none(Status::Unlabelled));
         }
         Some(match self.known.get(&item.id)? {
-            Measured::Unreadable(_) => none(Status::Unreadable),
+            Measured::Unreadable(_) | Measured::Absent(_) => none(Status::Unreadable),
             Measured::Guessed { classes, probs } => {
                 let (classes, probs) = (classes.clone(), probs.clone());
                 Row { id, labels, classes, probs, status: Status::Ok }
@@ -269,7 +275,7 @@ impl<'a> State<'a> {
     /// Whether nothing has to be measured for an image.
     fn is_known(&self, place: usize) -> bool {
         let item = self.dataset.items.get(place);
-        item.is_none_or(|i| i.labels.is_empty() || self.known.contains_key(&i.id))
+        item.is_none_or(|i| i.is_unlabelled() || self.known.contains_key(&i.id))
     }
 
     /// Moves the head on, and stops at the first look that decides.
@@ -293,12 +299,8 @@ impl<'a> State<'a> {
         }
         self.order.iter().take(self.end).find_map(|&place| {
             let item = self.dataset.items.get(place)?;
-            match self.known.get(&item.id)? {
-                Measured::Unreadable(reason) => {
-                    Some(Error::BadImage { path: item.path.clone(), reason: reason.clone() })
-                }
-                Measured::Guessed { .. } => None,
-            }
+            let reason = self.known.get(&item.id)?.defect()?;
+            Some(Error::BadImage { path: item.path.clone(), reason: reason.to_owned() })
         })
     }
 
@@ -335,8 +337,7 @@ impl<'a> State<'a> {
         let mut failed = None;
         let measured = measure(&job, runners, &|| progress.cancelled(), &mut |place, found| {
             computed += 1;
-            let fatal =
-                matches!(found, Measured::Unreadable(_)) && self.settings.on_bad_image == OnBadImage::Fail;
+            let fatal = found.defect().is_some() && self.settings.on_bad_image == OnBadImage::Fail;
             if let Err(error) = self.take(place, found) {
                 failed = Some(error);
                 return ControlFlow::Break(());
@@ -382,10 +383,9 @@ impl<'a> State<'a> {
         let mut rows = Vec::with_capacity(self.end);
         for &place in self.order.iter().take(self.end) {
             let (Some(item), Some(row)) = (self.dataset.items.get(place), self.row(place)) else { continue };
-            if let Some(Measured::Unreadable(reason)) =
-                self.known.get(&item.id).filter(|_| !item.labels.is_empty())
-            {
-                skipped.push(Skipped { id: item.id.clone(), reason: reason.clone() });
+            let found = self.known.get(&item.id).filter(|_| !item.is_unlabelled());
+            if let Some(reason) = found.and_then(Measured::defect) {
+                skipped.push(Skipped { id: item.id.clone(), reason: reason.to_owned() });
             }
             rows.push(row);
         }

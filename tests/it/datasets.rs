@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::lite0::golden;
 use crate::support::Home;
+use crate::verify::Case;
 
 /// The smallest real JPEG there is among the pictures.
 fn pixel() -> Vec<u8> {
@@ -101,5 +102,87 @@ fn sets_beside_the_validation_images_have_their_own_labels_and_classes() {
     // A tench is not among ImageNet-A's classes.
     let ran = home.run(&["dataset", "check", "imagenet-a", "--data-dir", "other"]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.err.contains("n01440764") && ran.err.contains("classes of `imagenet-a`"), "{}", ran.err);
+    assert!(ran.err.contains("n01440764") && ran.err.contains("not a class of `imagenet-a`"), "{}", ran.err);
+}
+
+/// Labels by the ClassLabel of the file itself, and a row without one: one bad image, which `--on-bad-image` decides on.
+#[test]
+fn a_table_of_hugging_faces_is_measured_by_its_own_names() {
+    let case = Case::new();
+    let table = |name: &str| {
+        std::fs::read(format!("{}/tests/golden/parquet/{name}.parquet", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    case.home.write("names/validation-00000-of-00002.parquet", table("class-label"));
+    case.home.write("plain/validation-00000-of-00001.parquet", table("small-ints"));
+    let run = |data: &str, report: &str, more: &[&str]| {
+        let args = [&["--data-dir", data, "--report", report], more].concat();
+        let ran = case.verify(&args);
+        (ran.code, ran.err + &ran.out)
+    };
+    let (code, text) = run("names", "names.json", &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("`validation-00001-of-00002.parquet` is missing"), "{text}");
+    assert_eq!(run("plain", "plain.json", &[]).0, Some(0));
+    let of = |name: &str| case.json(name)["results"][0].clone();
+    for key in ["n", "per_image"] {
+        assert_eq!(of("names.json")[key], of("plain.json")[key], "{key}");
+    }
+    for (name, reason) in
+        [("no-label", "label is null"), ("no-bytes", "neither bytes"), ("floats", "label is null")]
+    {
+        let reason = if name == "no-bytes" { "no bytes" } else { reason };
+        case.home.write(&format!("{name}/validation.parquet"), table(name));
+        let (code, text) = run(name, "bad.json", &[]);
+        assert_eq!(code, Some(3), "{name}: {text}");
+        assert!(text.contains(reason) && text.contains("--on-bad-image"), "{name}: {text}");
+        for (what, n) in [("wrong", 6), ("skip", 5)] {
+            let (code, text) = run(name, "bad.json", &["--on-bad-image", what]);
+            assert_eq!(code, Some(0), "{name}: {text}");
+            assert!(text.contains(reason), "{name}: {text}");
+            let result = of("bad.json");
+            assert_eq!((&result["n"], result["skipped"].as_array().unwrap().len()), (&n.into(), 1), "{name}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_one_bad_image_until_it_leads_somewhere() {
+    let case = Case::new();
+    let link = case.path("val/n01440764/link.jpg");
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(case.path("later.jpg"), &link).unwrap();
+    let failed = case.verify(&[]);
+    assert_eq!(failed.code, Some(3), "{}", failed.err);
+    assert!(failed.err.contains("link.jpg"), "{}", failed.err);
+    let check = case.home.run(&["dataset", "check", "imagenet-val", "--data-dir", "val", "--json"]);
+    let checked: Value = serde_json::from_str(&check.out).unwrap();
+    assert_eq!((check.code, &checked["unusable"]["count"]), (Some(1), &1.into()), "{}", check.err);
+    let n = || {
+        let ran = case.verify(&["--on-bad-image", "skip", "--report", "r.json"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        let result = case.json("r.json")["results"][0].clone();
+        (result["n"].as_u64().unwrap(), result["skipped"].as_array().unwrap().len())
+    };
+    assert_eq!(n(), (36, 1));
+    std::fs::copy(golden("photo.jpg"), case.path("later.jpg")).unwrap();
+    assert_eq!(n(), (37, 0));
+}
+
+#[test]
+fn folders_that_are_not_those_of_the_numbers_are_told() {
+    let case = Case::new();
+    let labels = zoo::registry::labels::imagenet();
+    for (at, name) in ["photo.jpg", "square.jpg", "grey.jpg"].iter().enumerate() {
+        // The next image's class instead of its own.
+        let class = labels[zoo::registry::labels::validation()[at + 1]].wnid;
+        let path = format!("shifted/{class}/ILSVRC2012_val_{:08}.JPEG", at + 1);
+        case.home.write(&path, std::fs::read(golden(name)).unwrap());
+    }
+    let ran = case.verify(&["--data-dir", "shifted", "--diagnose", "--report", "r.json"]);
+    let text = ran.err + &ran.out;
+    assert!(
+        text.contains("3 of the 3 numbered images") && text.contains("ILSVRC2012_val_00000001"),
+        "{text}"
+    );
 }

@@ -11,7 +11,7 @@ use super::existing::refuse_existing;
 use super::reports::{print, status};
 use super::verify_progress::Shown;
 use super::{Context, Status, golden};
-use crate::dataset::{self, Classes, Dataset, Homes, Places};
+use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::model::{self, Labels, macs};
@@ -45,6 +45,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let entry = registry.dataset(&invocation.dataset)?;
     let labels = labels(entry, &named);
     let dataset = open(entry, &labels, invocation.data_dir.as_deref(), &settings, &store)?;
+    dataset.notes.iter().for_each(|note| context.note(note));
     let models = chosen(&invocation, named, &registry, &store, context)?;
     if models.is_empty() {
         return Err(Error::usage("no model is left by `--where`"));
@@ -174,12 +175,16 @@ fn open(
     settings: &Settings,
     store: &Store,
 ) -> Result<Dataset> {
-    let homes = Homes::open(store.home())?;
-    let places = Places { given: data_dir, homes: &homes, store };
+    let paths = DatasetPaths::open(store.home())?;
+    let places = Places { given: data_dir, paths: &paths, store };
     let classes = if labels.is_imagenet() {
         Classes::imagenet()
     } else {
-        Classes::named(&(0..labels.len()).map(|class| labels.name(class)).collect::<Vec<_>>())
+        let class = |class| match labels.get(class) {
+            Some(label) => (label.id.clone(), label.text.clone()),
+            None => (None, class.to_string()),
+        };
+        Classes::new("the model's classes", (0..labels.len()).map(class))
     };
     let mut dataset = dataset::open(entry, &places, &classes)?;
     if let Some(subset) = &settings.subset {

@@ -3,17 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::validation::Truth;
-use super::{Found, Listing, files};
+use super::names::name_of;
+use super::truth::Truth;
+use super::{Listing, files};
 use crate::dataset::error::Result;
 
 /// Reads such a folder.
-pub(super) fn list(place: &Path, images: Vec<PathBuf>) -> Result<Listing> {
-    let shown = place.display().to_string();
-    let truth = Truth::near(place)?.ok_or_else(|| Truth::missing(&shown))?;
-    let mut listing = files("flat, with the devkit's labels", shown, images, |_| super::RawLabel::Unlabelled);
-    for Found { path, label } in &mut listing.found {
-        *label = truth.label(path.rsplit(['/', '\\']).next().unwrap_or(path))?;
-    }
-    Ok(listing)
+pub(super) fn list(place: &Path, images: Vec<PathBuf>, truth: &Truth) -> Result<Listing> {
+    let label = |path: PathBuf| truth.label(&name_of(&path)).map(|label| (path, label));
+    let images = images.into_iter().map(label).collect::<Result<_>>()?;
+    Ok(files::listing("flat, with the devkit's labels", place.display().to_string(), images))
 }

@@ -204,3 +204,315 @@ fn damaged_archives_do_no_harm() {
         }
     }
 }
+
+fn labels(dataset: &Dataset) -> Vec<(&str, &[usize])> {
+    dataset.items.iter().map(|i| (i.id.as_str(), i.labels.as_slice())).collect()
+}
+
+/// The six images' names, labels and words.
+fn six() -> Vec<(String, usize, &'static crate::registry::labels::Label)> {
+    let golden: serde_json::Value = serde_json::from_slice(&golden("golden.json")).unwrap();
+    let of = |i: &serde_json::Value| {
+        let label = i["label"].as_u64().unwrap() as usize;
+        (i["name"].as_str().unwrap().to_owned(), label, &crate::registry::labels::imagenet()[label])
+    };
+    golden["images"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// A tar of some files.
+fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn whole_texts_of_classes_are_names_in_every_layout() {
+    let row = |(name, _, label): &(String, usize, &crate::registry::labels::Label)| {
+        (name.clone(), label.words.to_owned())
+    };
+    let rows: Vec<_> = six().iter().map(row).collect();
+    for quoted in [true, false] {
+        let text: String = rows
+            .iter()
+            .map(
+                |(name, words)| {
+                    if quoted { format!("{name},\"{words}\"\r\n") } else { format!("{name},{words}\n") }
+                },
+            )
+            .collect();
+        let flat = folder(&[], &[("labels.csv", &format!("\u{feff}file_name,label\n{text}\n"))]);
+        unpack(flat.path());
+        assert_same(flat.path(), "a table of paths and labels");
+    }
+    let lines: String =
+        rows.iter().map(|(n, w)| format!("{}\n", serde_json::json!({"file_name": n, "label": w}))).collect();
+    let flat = folder(&[], &[("metadata.jsonl", &lines)]);
+    unpack(flat.path());
+    assert_same(flat.path(), "a table of paths and labels");
+    let by_name = tempfile::tempdir().unwrap();
+    let files = tempfile::tempdir().unwrap();
+    unpack(files.path());
+    let mut members = Vec::new();
+    for (name, words) in &rows {
+        let bytes = crate::fs::read(&files.path().join(name), 1 << 20).unwrap();
+        let class = by_name.path().join(words);
+        crate::fs::create_dir_all(&class).unwrap();
+        write(&class.join(name), &bytes);
+        let stem = name.trim_end_matches(".JPEG");
+        members.push((format!("{stem}.jpg"), bytes));
+        members.push((format!("{stem}.cls"), format!("{words}\n").into_bytes()));
+    }
+    assert_same(by_name.path(), "folders by class name");
+    let members: Vec<_> = members.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    let shard = tempfile::tempdir().unwrap();
+    write(&shard.path().join("shard.tar"), &tar_of(&members));
+    assert_same(shard.path(), "WebDataset shards");
+}
+
+#[test]
+fn every_layout_may_lie_in_a_folder_of_its_split() {
+    for split in ["val", "validation", "imagenet/val", "data", "ILSVRC/Data/CLS-LOC/val"] {
+        let within = |name: &str| format!("{split}/{name}");
+        let tar =
+            folder(&[(TAR, &within(TAR)), (DEVKIT, DEVKIT)], &[("train/n01440764/x.JPEG", "never read")]);
+        assert_same(tar.path(), "the official tar");
+        let shards = [("shard-000000.tar", within("a-0.tar")), ("shard-000001.tar", within("a-1.tar"))];
+        let shards: Vec<_> = shards.iter().map(|(from, to)| (*from, to.as_str())).collect();
+        assert_same(folder(&shards, &[]).path(), "WebDataset shards");
+        let parquet = ["validation-00000-of-00002.parquet", "validation-00001-of-00002.parquet"];
+        let parquet: Vec<_> = parquet.iter().map(|n| (*n, within(n))).collect();
+        let parquet: Vec<_> = parquet.iter().map(|(from, to)| (*from, to.as_str())).collect();
+        assert_same(folder(&parquet, &[]).path(), "parquet");
+        let flat = folder(&[(DEVKIT, DEVKIT)], &[(&within(".keep"), ""), ("train/n01440764/x.JPEG", "")]);
+        unpack(&flat.path().join(split));
+        assert_same(flat.path(), "flat, with the devkit's labels");
+        let rows: String =
+            six().iter().map(|(n, l, _)| format!("{},{l}\n", n.trim_end_matches(".JPEG"))).collect();
+        let texts =
+            [("LOC_val_solution.csv", &*format!("ImageId,PredictionString\n{rows}")), (&within(".keep"), "")];
+        let table = folder(&[], &texts);
+        unpack(&table.path().join(split));
+        assert_same(table.path(), "a table of paths and labels");
+        // A table is looked for beside the folder that was given, not further up.
+        if !split.contains('/') {
+            assert_same(&table.path().join(split), "a table of paths and labels");
+        }
+    }
+}
+
+#[test]
+fn what_systems_leave_is_skipped_in_every_layout() {
+    let junk = [
+        "._ILSVRC2012_val_00000001.JPEG",
+        ".DS_Store",
+        "Thumbs.db",
+        "__MACOSX/._x.JPEG",
+        "lost+found/x.JPEG",
+    ];
+    let texts: Vec<_> = junk.iter().map(|name| (*name, "not an image")).collect();
+    let flat = folder(&[(DEVKIT, DEVKIT)], &texts);
+    unpack(flat.path());
+    assert_same(flat.path(), "flat, with the devkit's labels");
+
+    let files = tempfile::tempdir().unwrap();
+    unpack(files.path());
+    let (mut members, mut classes) = (Vec::new(), folder(&[], &texts));
+    for (name, _, label) in six() {
+        let bytes = crate::fs::read(&files.path().join(&name), 1 << 20).unwrap();
+        let class = classes.path().join(label.wnid);
+        crate::fs::create_dir_all(&class).unwrap();
+        write(&class.join(&name), &bytes);
+        write(&class.join(format!("._{name}")), b"not an image");
+        write(&class.join("Thumbs.db"), b"not an image");
+        members.push((format!("./._{}", label.wnid), Vec::new()));
+        members.push((format!("{}/._{name}", label.wnid), b"not an image".to_vec()));
+        members.push((format!("__MACOSX/{}/._{name}", label.wnid), b"not an image".to_vec()));
+        members.push((format!("{}/{name}", label.wnid), bytes));
+    }
+    assert_same(classes.path(), "folders by synset");
+    let members: Vec<_> = members.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    write(&files.path().join("all.tar"), &tar_of(&members));
+    assert_same(&files.path().join("all.tar"), "class folders in a tar");
+    classes = folder(&[(TAR, TAR), (DEVKIT, DEVKIT)], &[("._ILSVRC2012_img_val.tar", "not a tar")]);
+    assert_same(classes.path(), "the official tar");
+    let parquet = ["validation-00000-of-00002.parquet", "validation-00001-of-00002.parquet"].map(|n| (n, n));
+    assert_same(folder(&parquet, &[("._validation-00000-of-00002.parquet", "no table")]).path(), "parquet");
+}
+
+#[test]
+fn packed_tars_are_unpacked_and_said_to_be() {
+    use std::io::Write;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&golden("folders.tar")).unwrap();
+    let packed = gzip.finish().unwrap();
+    for name in ["val.tar.gz", "val.tgz", "val.tar"] {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join(name), &packed);
+        for place in [dir.path().to_owned(), dir.path().join(name)] {
+            assert_same(&place, "class folders in a tar");
+            let notes = open(&place).unwrap().notes.join("\n");
+            assert!(notes.contains(name) && notes.contains("unpacked"), "{notes}");
+        }
+        write(&dir.path().join(name), &packed[..packed.len() / 2]);
+        let text = open(dir.path()).unwrap_err().to_string();
+        assert!(text.contains("damaged or cut short") && text.contains(name), "{text}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("val.tar.xz"), b"\xfd7zXZ\0 and so on");
+    let text = open(dir.path()).unwrap_err().to_string();
+    assert!(text.contains("xz") && text.contains("unpack it first"), "{text}");
+}
+
+#[test]
+fn texts_with_marks_and_blank_lines_are_read() {
+    let synsets: String = six().iter().map(|(_, _, label)| format!("{}\r\n", label.wnid)).collect();
+    let flat = folder(&[], &[("validation_labels.txt", &format!("\u{feff}{synsets}\r\n\n"))]);
+    unpack(flat.path());
+    assert_same(flat.path(), "flat, with the devkit's labels");
+    let truth = String::from_utf8(golden("ground-truth.txt")).unwrap().replace('\n', "\r\n");
+    let data = "ILSVRC2012_devkit_t12/data";
+    let kit = folder(
+        &[("meta.mat", &format!("{data}/meta.mat"))],
+        &[(&format!("{data}/{TRUTH}"), &format!("\u{feff}{truth}\n"))],
+    );
+    unpack(kit.path());
+    assert_same(kit.path(), "flat, with the devkit's labels");
+    // The list that Caffe and mmpretrain pass around, and one with tabs and boxes as Tiny ImageNet has it.
+    let rows: String = six().iter().map(|(n, l, _)| format!("{n} {l}\n")).collect();
+    let list = folder(&[], &[("meta/unused", ""), ("val/.keep", ""), ("val.txt", &rows)]);
+    unpack(&list.path().join("val"));
+    assert_same(list.path(), "a table of paths and labels");
+    let rows: String = six().iter().map(|(n, _, l)| format!("{n}\t{}\t0\t32\t44\t62\n", l.wnid)).collect();
+    let tiny = folder(
+        &[],
+        &[("val/images/.keep", ""), ("val/val_annotations.txt", &rows), ("wnids.txt", "n01440764\n")],
+    );
+    unpack(&tiny.path().join("val/images"));
+    assert_same(tiny.path(), "a table of paths and labels");
+    // pandas writes its own index, and floats where a column has gaps.
+    let rows: String = six().iter().enumerate().map(|(i, (n, l, _))| format!("{i};{l}.0;{n}\n")).collect();
+    let pandas = folder(&[], &[("labels.csv", &format!(";target;filename\n{rows}"))]);
+    unpack(pandas.path());
+    assert_same(pandas.path(), "a table of paths and labels");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_without_a_file_or_a_label_is_one_bad_image() {
+    let bad = |dataset: &Dataset| -> Vec<String> {
+        let reason =
+            |i: &crate::dataset::Item| i.defect.clone().or_else(|| Some(dataset.bytes(i).err()?.to_string()));
+        dataset.items.iter().filter_map(|i| Some(format!("{}: {}", i.id, reason(i)?))).collect()
+    };
+    let only = |place: &Path, words: &[&str]| {
+        let dataset = open(place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
+        let bad = bad(&dataset);
+        assert_eq!((dataset.items.len(), bad.len()), (6, 1), "{bad:?}");
+        assert!(words.iter().all(|word| bad[0].contains(word)), "{} in {bad:?}", words.join(", "));
+        dataset.fingerprint().unwrap();
+    };
+    // A link that leads nowhere, in class folders and flat.
+    let files = tempfile::tempdir().unwrap();
+    unpack(files.path());
+    let classes = tempfile::tempdir().unwrap();
+    for (i, (name, _, label)) in six().iter().enumerate() {
+        let class = classes.path().join(label.wnid);
+        crate::fs::create_dir_all(&class).unwrap();
+        let target = if i == 3 { "/no/such/file".into() } else { files.path().join(name) };
+        crate::fs::symlink(&target, &class.join(name)).unwrap();
+    }
+    only(classes.path(), &["00000004", "No such file"]);
+    let flat = folder(&[(DEVKIT, DEVKIT)], &[]);
+    unpack(flat.path());
+    let third = flat.path().join("ILSVRC2012_val_00000003.JPEG");
+    crate::fs::remove_file(&third).unwrap();
+    crate::fs::symlink(&third, &third).unwrap();
+    only(flat.path(), &["00000003"]);
+    // A row without an image, an image without a row, a row without a label.
+    let table = |rows: &dyn Fn(usize, &str, usize) -> String, without: Option<usize>| {
+        let rows: String = six().iter().enumerate().map(|(i, (n, l, _))| rows(i, n, *l)).collect();
+        let dir = folder(&[], &[("labels.csv", &format!("path,label\n{rows}"))]);
+        unpack(dir.path());
+        if let Some(i) = without {
+            crate::fs::remove_file(&dir.path().join(&six()[i].0)).unwrap();
+        }
+        dir
+    };
+    only(table(&|_, n, l| format!("{n},{l}\n"), Some(2)).path(), &["00000003", "No such file"]);
+    let missing = |i, n: &str, l| if i == 2 { String::new() } else { format!("{n},{l}\n") };
+    only(table(&missing, None).path(), &["00000003", "no row"]);
+    let blank = |i, n: &str, l| if i == 2 { format!("{n},\n") } else { format!("{n},{l}\n") };
+    only(table(&blank, None).path(), &["00000003", "label is empty"]);
+    // A sample without a label, and one whose label is empty.
+    let shard = |cls: Option<&[u8]>| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut members = Vec::new();
+        for (i, (name, label, _)) in six().iter().enumerate() {
+            let stem = name.trim_end_matches(".JPEG");
+            let bytes = crate::fs::read(&files.path().join(name), 1 << 20).unwrap();
+            members.push((format!("{stem}.jpg"), bytes));
+            let text = if i == 4 { cls.map(<[u8]>::to_vec) } else { Some(label.to_string().into_bytes()) };
+            members.extend(text.map(|text| (format!("{stem}.cls"), text)));
+        }
+        let members: Vec<_> = members.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+        write(&dir.path().join("shard.tar"), &tar_of(&members));
+        dir
+    };
+    only(shard(None).path(), &["00000005", "no `.cls`"]);
+    only(shard(Some(b"\n")).path(), &["00000005", "label is empty"]);
+}
+
+#[test]
+fn links_in_tars_are_followed() {
+    let mut builder = ::tar::Builder::new(Vec::new());
+    let add = |builder: &mut ::tar::Builder<Vec<u8>>, path: &str, to: Option<(&str, ::tar::EntryType)>| {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(if to.is_some() { 0 } else { 4 });
+        if let Some((target, kind)) = to {
+            header.set_entry_type(kind);
+            return builder.append_link(&mut header, path, target).unwrap();
+        }
+        builder.append_data(&mut header, path, &b"data"[..]).unwrap();
+    };
+    use ::tar::EntryType::{Link, Symlink};
+    add(&mut builder, "n01440764/a.jpg", None);
+    add(&mut builder, "n01443537/b.jpg", Some(("n01440764/a.jpg", Link)));
+    add(&mut builder, "n01484850/c.jpg", Some(("../n01443537/b.jpg", Symlink)));
+    add(&mut builder, "n01491361/d.jpg", Some(("gone.jpg", Symlink)));
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("all.tar"), &builder.into_inner().unwrap());
+    let dataset = open(dir.path()).unwrap();
+    assert_eq!(labels(&dataset).len(), 4);
+    for item in &dataset.items[..3] {
+        assert_eq!(dataset.bytes(item).unwrap(), b"data", "{}", item.path);
+    }
+    let error = dataset.bytes(&dataset.items[3]).unwrap_err();
+    assert!(error.is_of_one_image() && error.to_string().contains("gone.jpg"), "{error}");
+}
+
+#[test]
+fn only_validation_images_are_taken_of_a_tar_of_several_splits() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [("imagenette/train/n01440764/a.jpg", &b"x"[..]), ("imagenette/val/n01440764/b.jpg", b"y")];
+    write(&dir.path().join("imagenette.tar"), &tar_of(&files));
+    let dataset = open(dir.path()).unwrap();
+    assert_eq!(labels(&dataset), [("n01440764/b", &[0][..])]);
+    assert!(dataset.notes.join("").contains("1 images of other splits"), "{:?}", dataset.notes);
+}
+
+#[test]
+fn a_table_of_a_larger_set_is_said_to_be_one() {
+    let known: String = six().iter().map(|(n, l, _)| format!("{n},{l}\n")).collect();
+    let more: String = (100..120).map(|i| format!("ILSVRC2012_val_{i:08}.JPEG,0\n")).collect();
+    let dir = folder(&[], &[("labels.csv", &format!("{known}{more}"))]);
+    unpack(dir.path());
+    let dataset = open(dir.path()).unwrap();
+    assert_eq!(dataset.items.len(), 6);
+    assert!(dataset.notes.join("").contains("20 of the 26 images"), "{:?}", dataset.notes);
+}

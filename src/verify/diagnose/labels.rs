@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Finding;
 use super::probe::Seen;
+use crate::dataset::{Dataset, check};
 use crate::model::Labels;
 
 /// A reading of labels must explain so much of what the given one does not.
@@ -25,6 +26,32 @@ pub(super) fn explain(seen: &[Seen], labels: &Labels) -> Option<Finding> {
     one_class(seen, as_given)
         .or_else(|| known_order(&right, as_given, labels))
         .or_else(|| some_order(seen, as_given, labels))
+}
+
+/// Images whose names number them as ImageNet's validation images are, under other labels than those that were published
+/// for their numbers. No guess is needed for that.
+pub(super) fn against_published(dataset: &Dataset, labels: &Labels) -> Option<Finding> {
+    let (numbered, wrong) = check::against_published(dataset);
+    let (item, published) = wrong.first()?;
+    let name = |class: usize| format!("{class}, {}", labels.name(class));
+    let found: Vec<String> = item.labels.iter().map(|&class| name(class)).collect();
+    Some(Finding {
+        hypothesis: "labels-published".into(),
+        says: format!(
+            "{} of the {numbered} numbered images have another label than the one published for their number",
+            wrong.len()
+        ),
+        evidence: format!(
+            "`{}` is labelled {}; published: {}",
+            item.path,
+            found.join("; "),
+            name(*published)
+        ),
+        fix: format!(
+            "put the images under their published labels, which the devkit has; `zoo dataset check {}` lists them",
+            dataset.name
+        ),
+    })
 }
 
 /// All images in one folder that is not a class.

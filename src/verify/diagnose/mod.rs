@@ -111,7 +111,8 @@ pub fn diagnose(input: &DiagnosisInput<'_>) -> Result<Diagnosis> {
         diagnosis.finding = weights::other_keys(input, &probe, &seen, &mut diagnosis.tried)?;
     }
     if diagnosis.finding.is_none() {
-        diagnosis.finding = labels::explain(&seen, model.labels());
+        let published = labels::against_published(input.dataset, model.labels());
+        diagnosis.finding = published.or_else(|| labels::explain(&seen, model.labels()));
     }
     if diagnosis.finding.is_none() {
         diagnosis.finding = settings::explain(input, &probe, &preprocess, &seen, &mut diagnosis.tried)?;

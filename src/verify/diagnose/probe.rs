@@ -2,7 +2,7 @@
 
 use candle_core::Module;
 
-use super::super::{Error, Result};
+use super::super::Result;
 use super::Tried;
 use crate::dataset::{Dataset, Item};
 use crate::image::{Preparer, Preprocess, Rgb, decode};
@@ -61,7 +61,10 @@ impl Probe<'_> {
         preparer: &mut Preparer,
         batch: &mut Batch,
     ) -> Result<Option<Seen>> {
-        let bytes = self.dataset.bytes(item).map_err(|e| Error::Source(Box::new(e)))?;
+        let bytes = match self.dataset.bytes(item) {
+            Err(error) if error.is_of_one_image() => return Ok(None),
+            bytes => bytes?,
+        };
         let Ok(image) = decode(&bytes) else { return Ok(None) };
         let image = if swapped { swap(image) } else { Some(image) };
         let Some(image) = image else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The folders that `zoo dataset add` was told of: `datasets.json` in the store's home.
+//! Where datasets are on this machine, as `zoo dataset add` was told: `datasets.json` in the store's home.
 //!
 //! In: a name and a folder. Out: the folder, next time. Called by `open` and `zoo dataset`.
 
@@ -9,12 +9,12 @@ use super::error::{Error, Result};
 
 /// Where datasets are on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Homes {
+pub struct DatasetPaths {
     file: PathBuf,
     places: BTreeMap<String, PathBuf>,
 }
 
-impl Homes {
+impl DatasetPaths {
     /// Reads what was remembered in a home; nothing yet is no error.
     ///
     /// # Errors
@@ -22,12 +22,12 @@ impl Homes {
     pub fn open(home: &Path) -> Result<Self> {
         let file = home.join("datasets.json");
         if !file.exists() {
-            return Ok(Homes { file, places: BTreeMap::new() });
+            return Ok(DatasetPaths { file, places: BTreeMap::new() });
         }
         let bytes = crate::fs::read(&file, 1 << 20)?;
         let places = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::BadHomes { path: file.display().to_string(), reason: e.to_string() })?;
-        Ok(Homes { file, places })
+            .map_err(|e| Error::BadPaths { path: file.display().to_string(), reason: e.to_string() })?;
+        Ok(DatasetPaths { file, places })
     }
 
     /// Where a dataset is.
@@ -44,7 +44,7 @@ impl Homes {
         let place = std::path::absolute(place).map_err(crate::fs::at("find", place))?;
         self.places.insert(name.to_owned(), place.clone());
         let text = serde_json::to_vec_pretty(&self.places)
-            .map_err(|e| Error::BadHomes { path: self.file.display().to_string(), reason: e.to_string() })?;
+            .map_err(|e| Error::BadPaths { path: self.file.display().to_string(), reason: e.to_string() })?;
         if let Some(folder) = self.file.parent() {
             crate::fs::create_dir_all(folder)?;
         }

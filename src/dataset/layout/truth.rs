@@ -1,5 +1,5 @@
 //! Which class each of ImageNet's validation images has, from what people have beside them: the devkit
-//! (packed or unpacked), or a text of one synset a line.
+//! (packed or unpacked), or a text of one synset a line. Called by the flat and the tar layouts.
 //!
 //! The devkit's `ILSVRC2012_validation_ground_truth.txt` has a number from 1 to 1000 a line, image by image.
 //! These are ILSVRC's own numbers, *not* positions among the sorted synsets: `meta.mat`, in the same devkit,
@@ -9,10 +9,9 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::RawLabel;
 use super::matlab;
 use crate::dataset::error::{Error, Result};
-use crate::dataset::id::validation_number;
+use crate::dataset::label::{RawLabel, clean, is_synset, validation_number};
 
 const DEVKIT: &str = "ILSVRC2012_devkit_t12";
 const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
@@ -20,8 +19,16 @@ const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
 /// Texts of a synset a line, by the names they are passed around under: TensorFlow Datasets', TensorFlow's.
 const SYNSET_TEXTS: [&str; 2] = ["validation_labels.txt", "imagenet_2012_validation_synset_labels.txt"];
 
+/// Images in the validation set.
+const IMAGES: usize = 50_000;
+
 /// The largest of these files that is read, unpacked; the real ones are under 3 MB.
 const MAX_FILE: u64 = 64 << 20;
+
+/// Whether a file is a devkit, whose tar holds no images.
+pub(super) fn is_devkit(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_lowercase().contains("devkit"))
+}
 
 /// The label of each image, by its number less one.
 pub(super) struct Truth {
@@ -30,9 +37,22 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    /// Looks in a folder and the one above it. `None` where there is nothing.
-    pub(super) fn near(folder: &Path) -> Result<Option<Self>> {
-        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+    /// Looks in a folder and those above it, up to the one above `top`. `None` where there is nothing.
+    pub(super) fn near(folder: &Path, top: &Path) -> Result<Option<Self>> {
+        let last = top.parent();
+        let above = folder.ancestors().skip_while(|f| f.as_os_str().is_empty());
+        let mut folders: Vec<&Path> = Vec::new();
+        for folder in above {
+            folders.push(folder);
+            if Some(folder) == last {
+                break;
+            }
+        }
+        if folders.last().copied() != last {
+            // It is not below `top`: only what is next to it.
+            folders.truncate(2);
+        }
+        for folder in folders {
             let packed = folder.join(format!("{DEVKIT}.tar.gz"));
             if packed.is_file() {
                 return packed_devkit(&packed).map(Some);
@@ -61,8 +81,8 @@ impl Truth {
         Error::NoLayout {
             place: place.to_owned(),
             found: format!(
-                "validation images without labels: put `{DEVKIT}.tar.gz` (or a `{}` of one synset a line) \
-                beside them",
+                "validation images without labels: put `{DEVKIT}.tar.gz` (or a `{}` of one synset a line, or a \
+                `labels.csv` of name and label) beside them",
                 SYNSET_TEXTS[0]
             ),
         }
@@ -73,7 +93,10 @@ impl Truth {
         let number = validation_number(file_name).and_then(|digits| digits.parse::<usize>().ok());
         let synset = number.and_then(|n| self.synsets.get(n.checked_sub(1)?));
         match synset {
-            Some(synset) => Ok(RawLabel::Name(synset.clone())),
+            Some(synset) => Ok(RawLabel::Text(synset.clone())),
+            None if self.synsets.len() == IMAGES => {
+                Ok(RawLabel::Missing(format!("`{}` has {IMAGES} lines and none for it", self.path)))
+            }
             None => Err(Error::BadLabels {
                 path: self.path.clone(),
                 line: self.synsets.len() + 1,
@@ -125,10 +148,7 @@ fn numbered(bytes: &[u8], path: &Path, names: &HashMap<u32, String>) -> Result<T
 /// One synset a line.
 fn synset_lines(bytes: &[u8], path: &Path) -> Result<Truth> {
     let expected = "a synset such as `n01440764` (numbers mean nothing without the devkit's `meta.mat`)";
-    lines(bytes, path, expected, |line| {
-        let digits = line.strip_prefix('n')?;
-        (digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| line.to_owned())
-    })
+    lines(bytes, path, expected, |line| is_synset(line).then(|| line.to_owned()))
 }
 
 fn lines(bytes: &[u8], path: &Path, expected: &str, read: impl Fn(&str) -> Option<String>) -> Result<Truth> {
@@ -139,9 +159,11 @@ fn lines(bytes: &[u8], path: &Path, expected: &str, read: impl Fn(&str) -> Optio
         found,
         expected: expected.to_owned(),
     };
-    let text = std::str::from_utf8(bytes).map_err(|_| bad(1, "bytes that are no UTF-8".into()))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| bad(1, "bytes that are not UTF-8".into()))?;
+    // Editors leave a byte-order mark before the first line and blank lines after the last.
+    let text = text.trim_start_matches('\u{feff}').trim_end();
     let mut synsets = Vec::new();
-    for (i, line) in text.lines().map(str::trim).enumerate() {
+    for (i, line) in text.lines().map(clean).enumerate() {
         synsets.push(read(line).ok_or_else(|| bad(i + 1, format!("`{line}`")))?);
     }
     Ok(Truth { synsets, path: place })
