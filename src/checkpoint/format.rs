@@ -24,6 +24,8 @@ pub enum Format {
     Safetensors,
     /// safetensors in several files, by their index.
     ShardedSafetensors,
+    /// torch's in several files, by their index.
+    ShardedTorch,
     /// A zip archive that is none of the above; it can be scanned.
     Zip,
     /// A tar archive that is none of the above; it can be scanned.
@@ -43,6 +45,7 @@ impl Format {
             Format::Npz => "npz",
             Format::Safetensors => "safetensors",
             Format::ShardedSafetensors => "safetensors-sharded",
+            Format::ShardedTorch => "torch-sharded",
             Format::Zip => "zip",
             Format::Tar => "tar",
         }

@@ -43,7 +43,21 @@ pub(super) struct Opened {
     pub(super) details: Details,
 }
 
+impl Default for Opened {
+    fn default() -> Self {
+        let (tensors, storages, details) = (Vec::new(), Vec::new(), Details::default());
+        Opened { format: Format::Safetensors, tensors, storages, details }
+    }
+}
+
 pub(super) fn path(path: &Path, options: &Options) -> Result<Checkpoint> {
+    let index;
+    let path = if path.is_dir() {
+        index = shards::in_folder(path)?;
+        &index
+    } else {
+        path
+    };
     source(path, Box::new(LocalFile::open(path, options.mmap)?), options)
 }
 
@@ -62,7 +76,7 @@ pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) ->
     };
     // The shards of an index are files of their own.
     let judged = match checkpoint.format {
-        Format::ShardedSafetensors => {
+        Format::ShardedSafetensors | Format::ShardedTorch => {
             judge::sources(&checkpoint.sources, options.allow_opaque).map_err(io)?
         }
         _ => judged,
@@ -156,7 +170,11 @@ fn finish(
 const EXPANSION: u64 = 16;
 const ALWAYS: u64 = 64 << 20;
 
-fn read(source: &dyn Source, content: &Content, options: &Options) -> std::result::Result<Opened, ReadError> {
+pub(super) fn read(
+    source: &dyn Source,
+    content: &Content,
+    options: &Options,
+) -> std::result::Result<Opened, ReadError> {
     match content {
         Content::Zip => zip(source, options),
         Content::Safetensors => safetensors(source),
@@ -245,8 +263,10 @@ fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'
 fn zip(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     let archive = Archive::open(source)??;
     if archive.members.iter().all(|m| m.name.ends_with(".npy")) && !archive.members.is_empty() {
-        let (tensors, storages) = numpy::files::npz(source, &archive)?;
-        return Ok(Opened { format: Format::Npz, tensors, storages, details: Details::default() });
+        let numpy::files::Contents { tensors, storages, refused, left_out } =
+            numpy::files::npz(source, &archive)?;
+        let details = Details { refused, left_out, ..Details::default() };
+        return Ok(Opened { format: Format::Npz, tensors, storages, details });
     }
     if let Some(found) = sniff::archive(archive.members.iter().map(|m| m.name.as_str())) {
         return Err(ReadError::NotACheckpoint(found.what.to_owned(), found.hint.map(str::to_owned)));

@@ -1,18 +1,22 @@
-//! safetensors in several files: an index that says which file has which tensor. Called by [`super::open`].
+//! A checkpoint in several files: an index that says which file has which tensor, safetensors or torch's. Also the
+//! folder that they lie in. Called by [`super::open`].
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::error::{Error, Fault, Place, ReadError, Result};
+use super::error::{Error, Fault, Place, ReadError, Result, shortened};
 use super::format::Format;
-use super::open::{Opened, Options};
+use super::open::{self, Opened, Options};
 use super::source::{LocalFile, Source};
-use super::{Details, safe};
+use super::tensor::At;
+use super::{safe, sniff};
 
 /// The largest index that is read.
-const LARGEST: u64 = 100_000_000;
+const MAX_INDEX: u64 = 100_000_000;
 /// The most files that are opened.
-const FILES: usize = 10_000;
+const MAX_FILES: usize = 10_000;
+/// The most names of a folder that are looked at.
+const MAX_ENTRIES: usize = 100_000;
 
 #[derive(serde::Deserialize)]
 struct Index {
@@ -27,18 +31,16 @@ pub(super) fn open(
 ) -> Result<(Vec<Box<dyn Source>>, Opened)> {
     let fault = |fault: Fault| Error::Fault { path: path.to_owned(), fault };
     let malformed = |problem: String| fault(Fault::malformed(Place::whole(), problem));
-    if source.len() > LARGEST {
-        return Err(malformed(format!(
-            "an index of {} bytes, where at most {LARGEST} are read",
-            source.len()
-        )));
+    if source.len() > MAX_INDEX {
+        let problem = format!("an index of {} bytes, where at most {MAX_INDEX} are read", source.len());
+        return Err(malformed(problem));
     }
     let bytes = source.bytes(0, source.len() as usize).map_err(|e| ReadError::Io(e).at(path))?;
     let index: Index = match serde_json::from_slice(&bytes) {
         Ok(index) => index,
         Err(e) => {
             let what =
-                format!("it is JSON, but no safetensors index: {}", super::error::shortened(&e.to_string()));
+                format!("it is JSON, but not the index of a checkpoint: {}", shortened(&e.to_string()));
             return Err(Error::NotACheckpoint { path: path.to_owned(), what, hint: None });
         }
     };
@@ -46,20 +48,19 @@ pub(super) fn open(
     let mut files: Vec<&str> = map.values().map(String::as_str).collect();
     files.sort_unstable();
     files.dedup();
-    if files.len() > FILES {
-        return Err(malformed(format!("{} files, where at most {FILES} are opened", files.len())));
+    if files.len() > MAX_FILES {
+        return Err(malformed(format!("{} files, where at most {MAX_FILES} are opened", files.len())));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut sources: Vec<Box<dyn Source>> = Vec::new();
-    let (mut tensors, mut storages) = (Vec::new(), Vec::new());
+    let mut all = Opened { format: Format::ShardedSafetensors, ..Opened::default() };
     let mut seen = HashSet::new();
     for file in files {
         let plain = !file.is_empty() && !file.contains(['/', '\\', '\0', ':']) && file != "." && file != "..";
-        if !plain || !file.ends_with(".safetensors") {
-            return Err(fault(Fault::malformed(
-                Place::member(file),
-                "a file name that is not one beside the index",
-            )));
+        let is_torch = [".bin", ".pth", ".pt"].iter().any(|ending| file.ends_with(ending));
+        if !plain || !(is_torch || file.ends_with(".safetensors")) {
+            let problem = "a file name that is not one of a shard beside the index";
+            return Err(fault(Fault::malformed(Place::member(file), problem)));
         }
         let shard = folder.join(file);
         let source = LocalFile::open(&shard, options.mmap).map_err(|e| match e.source.kind() {
@@ -68,11 +69,17 @@ pub(super) fn open(
             }
             _ => e.into(),
         })?;
-        let contents = safe::read(&source, sources.len())
-            .map_err(|e| ReadError::Io(e).at(&shard))?
-            .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;
-        let base = storages.len();
-        for mut tensor in contents.tensors {
+        let opened = if is_torch {
+            all.format = Format::ShardedTorch;
+            torch(&source, sources.len(), options).map_err(|e| e.at(&shard))?
+        } else {
+            let contents = safe::read(&source, sources.len())
+                .map_err(|e| ReadError::Io(e).at(&shard))?
+                .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;
+            Opened { tensors: contents.tensors, storages: contents.storages, ..Opened::default() }
+        };
+        let base = all.storages.len();
+        for mut tensor in opened.tensors {
             if map.get(&tensor.name).map(String::as_str) != Some(file) {
                 let problem = "a tensor that the index does not place in this file";
                 let fault = Fault::ambiguous(Place::tensor(&tensor.name), problem);
@@ -80,9 +87,14 @@ pub(super) fn open(
             }
             seen.insert(tensor.name.clone());
             tensor.storage += base;
-            tensors.push(tensor);
+            all.tensors.push(tensor);
         }
-        storages.extend(contents.storages);
+        all.storages.extend(opened.storages);
+        seen.extend(opened.details.refused.iter().map(|(name, _)| name.clone()));
+        all.details.refused.extend(opened.details.refused);
+        all.details.left_out.extend(opened.details.left_out);
+        all.details.left_out_tensors.extend(opened.details.left_out_tensors);
+        all.details.opaque.extend(opened.details.opaque);
         sources.push(Box::new(source));
     }
     if let Some((name, file)) = map.iter().find(|(name, _)| !seen.contains(name.as_str())) {
@@ -92,7 +104,62 @@ pub(super) fn open(
         )));
     }
     let order: HashMap<&str, usize> = map.keys().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
-    tensors.sort_by_key(|t| order.get(t.name.as_str()).copied());
-    let details = Details::default();
-    Ok((sources, Opened { format: Format::ShardedSafetensors, tensors, storages, details }))
+    all.tensors.sort_by_key(|t| order.get(t.name.as_str()).copied());
+    Ok((sources, all))
+}
+
+/// A shard that torch wrote: a state dict at its top level, whose names are the index's. It is file `number` of the
+/// checkpoint.
+fn torch(source: &dyn Source, number: usize, options: &Options) -> std::result::Result<Opened, ReadError> {
+    let options = Options { key: Some(".".to_owned()), ..options.clone() };
+    let mut opened = open::read(source, &sniff::sniff(source)?, &options)?;
+    for storage in &mut opened.storages {
+        if let At::File { file, .. } | At::Deflated { file, .. } = &mut storage.at {
+            *file = number;
+        }
+    }
+    if let Some(prefix) = opened.details.stripped.take() {
+        return Err(Fault::ambiguous(
+            Place::whole(),
+            format!("every name begins with `{prefix}`, which a shard of an index has not"),
+        )
+        .into());
+    }
+    Ok(opened)
+}
+
+/// The index of a checkpoint in a folder.
+///
+/// # Errors
+/// None, several, or a folder of torch.distributed.checkpoint.
+pub(super) fn in_folder(folder: &Path) -> Result<PathBuf> {
+    let unreadable = crate::fs::at("list", folder);
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .take(MAX_ENTRIES)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let not = |what: String, hint: Option<String>| {
+        Err(Error::NotACheckpoint { path: folder.to_owned(), what, hint })
+    };
+    if names.iter().any(|name| name.ends_with(".distcp") || name == ".metadata") {
+        let what = "it is a folder of torch.distributed.checkpoint, one part a process";
+        let hint = "join the parts with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER OUT.pth`";
+        return not(what.to_owned(), Some(hint.to_owned()));
+    }
+    let indexes: Vec<&String> = names.iter().filter(|name| name.ends_with(".index.json")).collect();
+    match indexes.as_slice() {
+        [one] => Ok(folder.join(one)),
+        [] => not(
+            "it is a folder without the index of a checkpoint".to_owned(),
+            Some("name a file in it".to_owned()),
+        ),
+        several => {
+            let shown =
+                several.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            not(format!("it is a folder with several indexes: {shown}"), Some("name one of them".to_owned()))
+        }
+    }
 }

@@ -34,7 +34,7 @@ OUT = HERE.parent.parent / "golden" / "checkpoints"
 @dataclasses.dataclass
 class Form:
     name: str
-    # Writes the file.
+    # Writes the file (or the folder) at a path.
     write: typing.Callable[[str], None]
     # Name -> tensor or array, as the output has it.
     tensors: dict = None
@@ -307,6 +307,9 @@ class Pair:
 def tools():
     """Pickles of other tools."""
     plain = small(1, layers=2)
+    for protocol in range(6):
+        # Its storages go through torch.storage._load_from_bytes.
+        form(f"pickle-dump-protocol{protocol}.pkl", pickle_file(plain, protocol), plain)
     arrays = {"conv1_w": np.random.rand(2, 3).astype("f4"), "conv1_b": np.arange(2, dtype="f4"), "order": np.array(3)}
     for protocol in range(3):
         form(f"python2-caffe2-protocol{protocol}.pkl", pickle_file({"blobs": arrays}, protocol, Python2), arrays)
@@ -316,6 +319,9 @@ def tools():
     form("paddle-old.pdparams", pickle_file({**arrays, "StructuredToParameterName@@": {"conv1_w": "w_0"}}, 2), arrays)
     pairs = {name: Pair(f"p_{name}", value) for name, value in arrays.items()}
     form("paddle-new.pdparams", pickle_file({**pairs, "StructuredToParameterName@@": {"conv1_w": "w_0"}}, 4), arrays)
+    split = {"UnpackBigParamInfor@@": {"a": {"OriginShape": [4], "slices": ["a@@.0", "a@@.1"]}},
+             "a@@.0": np.zeros(2, "f4"), "a@@.1": np.ones(2, "f4")}
+    form("paddle-split.pdparams", pickle_file(split, 2), refused=["a@@.0", "Paddle"])
     form("libtorch-pickle-save.pt", torch_file(Tagged({k: v for k, v in plain.items()}, "Dict[str, Tensor]")), plain)
     form("libtorch-list.pt", torch_file({"state_dict": Tagged(dict(plain), "Dict[str, Tensor]"),
                                          "lr": Tagged([0.1], "List[float]")}), plain)
@@ -363,6 +369,45 @@ def constants_of(module):
         return list(Unpickler(io.BytesIO(reader.get_record("constants.pkl"))).load())
 
 
+def folders():
+    """Arrays of numpy, and files that belong together."""
+    arrays = {"W": np.ones(2, "f4"), "w": np.zeros(3, "f4"), "B": np.ones(1), "b": np.arange(2)}
+    form("case-names.npz", lambda path: np.savez(path, **arrays), arrays)
+    strings = {"weight": np.ones(3, "f4"), "names": np.array(["a", "bc"]), "raw": np.array([b"x", b"yz"])}
+    form("strings.npz", lambda path: np.savez(path, **strings), {"weight": strings["weight"]},
+         says=["`names`", "`raw`"])
+    dates = {"weight": np.ones(3, "f4"), "when": np.array(["2020-01-01"], "M8[D]")}
+    form("dates.npz", lambda path: np.savez(path, **dates), refused=["M8"])
+
+
+    first, second = small(1), small(2, "head.")
+    files = {"pytorch_model-00001-of-00002.bin": first, "pytorch_model-00002-of-00002.bin": second}
+    def shards(path, change=lambda index, folder: None):
+        folder = pathlib.Path(path)
+        folder.mkdir()
+        for name, tensors in files.items():
+            torch.save(tensors, folder / name)
+        index = {"metadata": {"total_size": 1}, "weight_map": {k: n for n, sd in files.items() for k in sd}}
+        change(index, folder)
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2))
+    form("shards", shards, {**first, **second})
+    def missing(index, folder):
+        (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    form("shards-missing", lambda path: shards(path, missing), refused=["pytorch_model-00002-of-00002.bin", "not beside it"])
+    def extra(index, folder):
+        index["weight_map"]["gone.weight"] = "pytorch_model-00001-of-00002.bin"
+    form("shards-incomplete", lambda path: shards(path, extra), refused=["gone.weight"])
+    def unlisted(index, folder):
+        del index["weight_map"]["conv0.bias"]
+    form("shards-unlisted", lambda path: shards(path, unlisted), refused=["conv0.bias"])
+    def distributed(path):
+        folder = pathlib.Path(path)
+        folder.mkdir()
+        (folder / ".metadata").write_bytes(pickle.dumps({"state_dict_metadata": {}}))
+        torch.save(torch.ones(2), folder / "__0_0.distcp")
+    form("distributed", distributed, refused=["torch.distributed.checkpoint", "dcp_to_torch"])
+
+
 def dense(value):
     if isinstance(value, (np.ndarray, np.generic)):
         value = torch.from_numpy(np.array(value, order="C"))
@@ -381,7 +426,7 @@ def main():
     torch.manual_seed(0)
     np.random.seed(0)
     torch.set_num_threads(1)
-    for group in [choices, containers, modules, wrappers, tools]:
+    for group in [choices, containers, modules, wrappers, tools, folders]:
         group()
     assert len({f.name for f in FORMS}) == len(FORMS)
     rows, packed = [], io.BytesIO()

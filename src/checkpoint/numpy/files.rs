@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::npy;
 use crate::checkpoint::archive::{Archive, start_of};
-use crate::checkpoint::error::{Fault, Place, ReadError};
+use crate::checkpoint::error::{Fault, Kind, Place, ReadError};
 use crate::checkpoint::inflate::inflated_front;
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::{At, Storage, Tensor};
@@ -30,9 +30,20 @@ pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, ReadErro
     Ok((vec![tensor("arr_0", &header, 0, 0)], vec![storage]))
 }
 
+/// What is in an archive.
+#[derive(Default)]
+pub(in crate::checkpoint) struct Contents {
+    pub(in crate::checkpoint) tensors: Vec<Tensor>,
+    pub(in crate::checkpoint) storages: Vec<Storage>,
+    /// Arrays of types that no tensor has: name and type.
+    pub(in crate::checkpoint) refused: Vec<(String, String)>,
+    /// Arrays of text, likewise.
+    pub(in crate::checkpoint) left_out: Vec<(String, String)>,
+}
+
 /// An archive of arrays.
-pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Result<Arrays, ReadError> {
-    let (mut tensors, mut storages) = (Vec::new(), Vec::new());
+pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Result<Contents, ReadError> {
+    let mut contents = Contents::default();
     for member in &archive.members {
         let name = member.name.strip_suffix(".npy").unwrap_or(&member.name);
         let start = start_of(source, member)??;
@@ -41,7 +52,18 @@ pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Resu
             false => source.bytes(start, member.size.min(longest) as usize)?.into_owned(),
             true => inflated_front(source, start, member.compressed, longest)?,
         };
-        let header = npy::header(&head, member.size).map_err(|f| f.within(&member.name))?;
+        if let Some(kind) = npy::text_type(&head) {
+            contents.left_out.push((name.to_owned(), format!("text of numpy type `{kind}`")));
+            continue;
+        }
+        let header = match npy::header(&head, member.size) {
+            Ok(header) => header,
+            Err(fault) if fault.kind == Kind::Unsupported => {
+                contents.refused.push((name.to_owned(), fault.problem));
+                continue;
+            }
+            Err(fault) => return Err(fault.within(&member.name).into()),
+        };
         let (at, len, offset, crc) = match member.deflated {
             // The checksum is of the whole member, header included, so the storage is the whole member
             // where the elements are aligned in it, as numpy makes them; else what follows the header.
@@ -71,10 +93,10 @@ pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Resu
                 (at, member.size, header.len / header.dtype.unit(), None)
             }
         };
-        tensors.push(tensor(name, &header, storages.len(), offset));
-        storages.push(Storage { len, swap: header.swap, crc, at });
+        contents.tensors.push(tensor(name, &header, contents.storages.len(), offset));
+        contents.storages.push(Storage { len, swap: header.swap, crc, at });
     }
-    Ok((tensors, storages))
+    Ok(contents)
 }
 
 fn tensor(name: &str, header: &npy::Header, storage: usize, offset: usize) -> Tensor {

@@ -59,6 +59,15 @@ pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, 
     Ok(Header { len, dtype, swap, shape, strides })
 }
 
+/// The type of an array of text, `<U3`: labels beside the weights, no tensor.
+pub(in crate::checkpoint) fn text_type(bytes: &[u8]) -> Option<String> {
+    let (_, header) = header_text(bytes).ok()?;
+    let Literal::Text(name) = facts(header)?.descr else { return None };
+    let kind = name.strip_prefix(['<', '>', '|', '=']).unwrap_or(&name);
+    let digits = kind.strip_prefix(['S', 'U', 'a'])?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(name)
+}
+
 /// Where the header's text begins, and the text.
 fn header_text(bytes: &[u8]) -> Result<(usize, &str), Fault> {
     let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);

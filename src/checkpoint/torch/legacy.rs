@@ -9,12 +9,8 @@ use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Chain, Limits, Machine, Ref, Value};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::At;
+pub(in crate::checkpoint) use crate::checkpoint::torch::loaded::is_magic;
 use crate::checkpoint::torch::rebuild::{self, Storages};
-
-/// `0x1950a86a20f9469cfc6c`, little-endian.
-const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The same in decimal, as protocol 0 writes it.
-const MAGIC_DIGITS: &[u8] = b"119547037146038801333356";
 
 /// The first read of a file that is not mapped; doubled while a pickle goes on.
 const FIRST_READ: u64 = 256 << 10;
@@ -214,15 +210,6 @@ pub(in crate::checkpoint) fn place(
         )));
     }
     Ok(Ok(()))
-}
-
-/// Whether a value is the number every legacy file begins with.
-pub(in crate::checkpoint) fn is_magic(arena: &Arena<'_>, at: Ref) -> bool {
-    match arena.get(at) {
-        Value::Long(span) => arena.bytes(span) == MAGIC,
-        Value::Digits(span) => arena.bytes(span) == MAGIC_DIGITS,
-        _ => false,
-    }
 }
 
 fn trailing(at: usize) -> Fault {

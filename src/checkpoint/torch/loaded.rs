@@ -1,82 +1,55 @@
 //! Storages inside a pickle: `pickle.dump(state_dict)` writes each as `torch.storage._load_from_bytes(bytes)`, and the
-//! bytes are a legacy file of one storage. In: such a call. Out: where in the bytes the elements lie. Called by
-//! [`super::rebuild`]; what the inner pickles name is for `scan` to judge.
+//! bytes are a legacy file of one storage. In: such bytes. Out: where in them the elements lie. Called by
+//! [`super::rebuild`], and for what zoo thinks of the call.
 
-use super::rebuild::{Inline, Storages};
 use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
-use crate::checkpoint::numpy::pickled::buffer;
-use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Object, Ref, Value};
-use crate::checkpoint::tensor::{At, Storage};
+use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Ref, Value, Verdict};
 
-/// A storage that was found.
-pub(super) struct Loaded {
-    pub(super) storage: usize,
-    /// `None` for an untyped one, which counts bytes.
-    pub(super) dtype: Option<Dtype>,
-    pub(super) units: usize,
-}
+/// `0x1950a86a20f9469cfc6c`, little-endian.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// The same in decimal, as protocol 0 writes it.
+const MAGIC_DIGITS: &[u8] = b"119547037146038801333356";
 
-/// What the bytes of one file say.
-struct Inner {
+/// What the file says of its storage.
+pub(in crate::checkpoint) struct Loaded {
     /// First byte of the elements.
-    start: usize,
-    dtype: Dtype,
-    is_typed: bool,
-    units: usize,
+    pub(in crate::checkpoint) start: usize,
+    pub(in crate::checkpoint) dtype: Dtype,
+    /// An untyped storage counts bytes.
+    pub(in crate::checkpoint) is_typed: bool,
+    pub(in crate::checkpoint) units: usize,
 }
 
-/// The storage that a call would load.
+/// Whether a value is the number every legacy file begins with.
+pub(in crate::checkpoint) fn is_magic(arena: &Arena<'_>, at: Ref) -> bool {
+    match arena.get(at) {
+        Value::Long(span) => arena.bytes(span) == MAGIC,
+        Value::Digits(span) => arena.bytes(span) == MAGIC_DIGITS,
+        _ => false,
+    }
+}
+
+/// Reads a legacy file of one storage, which may name nothing but storages.
 ///
 /// # Errors
-/// Bytes that are no legacy file of one storage.
-pub(super) fn storage(arena: &Arena<'_>, object: &Object, storages: &mut Storages) -> Result<Loaded, Fault> {
-    let arguments = arena.arguments(object.args).unwrap_or_default();
-    let [argument] = arguments.as_slice() else {
-        return Err(malformed("a storage loaded from something else than bytes"));
-    };
-    let bytes = buffer(arena, *argument)?;
-    let inner = read(match &bytes {
-        Inline::Input(_, bytes) => bytes,
-        Inline::Decoded(bytes) => bytes,
-    })?;
-    let storage = match storages.inline.get(argument) {
-        Some(&storage) => storage,
-        None => {
-            let len = (inner.units * inner.dtype.unit()) as u64;
-            let at = match (bytes, storages.pickle_at) {
-                (Inline::Input(range, _), Some((file, base))) => {
-                    At::File { file, start: base + range.start + inner.start as u64 }
-                }
-                (Inline::Input(_, bytes), None) => {
-                    At::Memory(bytes.get(inner.start..).unwrap_or_default().into())
-                }
-                (Inline::Decoded(bytes), _) => {
-                    At::Memory(bytes.get(inner.start..).unwrap_or_default().into())
-                }
-            };
-            let storage = storages.add(Storage { len, swap: None, crc: None, at })?;
-            storages.inline.insert(*argument, storage);
-            storage
-        }
-    };
-    Ok(Loaded { storage, dtype: inner.is_typed.then_some(inner.dtype), units: inner.units })
-}
-
-/// Reads a legacy file of one storage.
-fn read(bytes: &[u8]) -> Result<Inner, Fault> {
+/// Bytes that are anything else.
+pub(in crate::checkpoint) fn read(bytes: &[u8]) -> Result<Loaded, Fault> {
     let mut at = 0;
     let mut pickles = Vec::with_capacity(5);
     for _ in 0..5 {
         let mut machine = Machine::new(bytes, at, Limits::default());
         let root = machine.run()?;
         at = machine.position();
+        if machine.arena().imports().iter().any(|i| i.verdict != Verdict::Known) {
+            return Err(malformed("a storage loaded from a file that names code"));
+        }
         pickles.push((machine.into_arena(), root));
     }
     let [(magic, number), _, _, (object, root), (keys, list)] = pickles.as_slice() else {
         return Err(malformed("a storage file without its pickles"));
     };
-    if !super::legacy::is_magic(magic, *number) {
+    if !is_magic(magic, *number) {
         return Err(malformed("a storage loaded from bytes that are no legacy file of torch's"));
     }
     let (dtype, is_typed, units) = persistent(object, *root)
@@ -87,10 +60,10 @@ fn read(bytes: &[u8]) -> Result<Inner, Fault> {
     let count = bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
     let start = at + 8;
     let len = units.checked_mul(dtype.unit());
-    if count != Some(units as u64) || len != bytes.len().checked_sub(start) {
+    if count != Some(units as u64) || len.is_none() || len != bytes.len().checked_sub(start) {
         return Err(malformed(format!("a storage of {units} {dtype} in a file of {} bytes", bytes.len())));
     }
-    Ok(Inner { start, dtype, is_typed, units })
+    Ok(Loaded { start, dtype, is_typed, units })
 }
 
 /// `('storage', class, key, location, count)`, of the whole storage.

@@ -3,7 +3,7 @@
 
 pub(super) mod jit;
 pub(super) mod legacy;
-mod loaded;
+pub(super) mod loaded;
 pub(super) mod rebuild;
 pub(super) mod tar;
 pub(super) mod zipped;

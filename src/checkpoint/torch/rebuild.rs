@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::loaded::{self, Loaded};
 use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::numpy;
@@ -289,9 +290,7 @@ pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages
 fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<View>, Fault> {
     // `TypedStorage` objects of torch 1.13 wrap the id.
     if let Some((Known::LoadFromBytes, object)) = arena.call(at) {
-        let super::loaded::Loaded { storage, dtype, units } =
-            super::loaded::storage(arena, object, storages)?;
-        return Ok(Some(View { storage, dtype, base: 0, units }));
+        return inside(arena, object, storages).map(Some);
     }
     let Value::Persistent(id) = arena.get(at) else { return Ok(None) };
     if let Some(number) = arena.int(id).or_else(|| arena.word(id)?.parse().ok()) {
@@ -356,6 +355,35 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
     // The tag untyped storages carry is a byte, whatever the tensor's type is.
     let typed = arena.import(*class).is_none_or(|i| !i.name.ends_with("UntypedStorage"));
     Ok(Some(View { storage, dtype: typed.then_some(dtype), base, units }))
+}
+
+/// The storage in the file that `_load_from_bytes` is given.
+fn inside(arena: &Arena<'_>, object: &Object, storages: &mut Storages) -> Result<View, Fault> {
+    let arguments = arena.arguments(object.args).unwrap_or_default();
+    let [argument] = arguments.as_slice() else {
+        return Err(malformed("a storage loaded from something else than bytes"));
+    };
+    let bytes = numpy::pickled::buffer(arena, *argument)?;
+    let Loaded { start, dtype, is_typed, units } = match &bytes {
+        Inline::Input(_, bytes) => loaded::read(bytes),
+        Inline::Decoded(bytes) => loaded::read(bytes),
+    }?;
+    let storage = match storages.inline.get(argument) {
+        Some(&storage) => storage,
+        None => {
+            let elements = match bytes {
+                Inline::Input(range, bytes) => {
+                    let elements = bytes.get(start..).unwrap_or_default();
+                    Inline::Input(range.start + start as u64..range.end, elements)
+                }
+                Inline::Decoded(mut bytes) => Inline::Decoded(bytes.split_off(start.min(bytes.len()))),
+            };
+            let storage = storages.add_inline(elements)?;
+            storages.inline.insert(*argument, storage);
+            storage
+        }
+    };
+    Ok(View { storage, dtype: is_typed.then_some(dtype), base: 0, units })
 }
 
 /// A tensor of consecutive elements, for the formats that say so themselves.

@@ -314,7 +314,7 @@ fn indexes() -> Vec<Case> {
         index("beside the index", &to("/etc/passwd")),
         index("beside the index", &to("C:x.safetensors")),
         index("beside the index", &to("a/x.safetensors")),
-        index("beside the index", &to("x.pth")),
+        index("beside the index", &to("x.sh")),
         index("missing.safetensors", &to("missing.safetensors")),
         index("index", "{\"weight_map\": {\"w\": 1}}"),
         index("index", "{\"weight_map\": [\"w\"]}"),
