@@ -16,6 +16,9 @@ grep -m1 'model name' /proc/cpuinfo
 grep -qw avx512f /proc/cpuinfo && echo "isa: avx512" || echo "isa: avx2; not run here: avx512"
 cargo build --release
 
+echo "== every float32 as float16 and bfloat16: the nearest, ties to even"
+cargo test --release -p zoo-formats --lib every_float32_is_rounded_to_the_nearest -- --ignored | grep "test result"
+
 echo "== two thousand variants: every image's top-5 is timm's"
 [ -s "$work/variants/timm.json" ] || PYTHONPATH=tests/oracle "$python" tests/oracle/variants.py "$work/variants"
 # A contradiction would be diagnosed each time; the claim is about ImageNet, not about variants of twenty photographs.

@@ -122,7 +122,7 @@ fn numpy() -> Vec<Case> {
         npz("w.npy", &[member("w.npy", &good[..90])]),
         npz("w.npy", &[bad]),
         npz(
-            "w.npy",
+            "which are pickled objects",
             &[member("w.npy", &npy("{'descr': '|O', 'fortran_order': False, 'shape': (6,), }", 24))],
         ),
         npz("two members", &[member("w.npy", &good), member("w.npy", &good)]),
