@@ -133,14 +133,9 @@ fn torch(source: &dyn Source, number: usize, options: &Options) -> std::result::
 /// # Errors
 /// None, several, or a folder of torch.distributed.checkpoint.
 pub(super) fn in_folder(folder: &Path) -> Result<PathBuf> {
-    let unreadable = crate::fs::at("list", folder);
-    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .take(MAX_ENTRIES)
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
+    let entries = crate::fs::list(folder)?;
+    let name = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+    let names: Vec<String> = entries.iter().take(MAX_ENTRIES).filter_map(name).collect();
     let not = |what: String, hint: Option<String>| {
         Err(Error::NotACheckpoint { path: folder.to_owned(), what, hint })
     };
