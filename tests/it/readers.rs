@@ -23,6 +23,7 @@ fn every_reader_of_an_operation_is_named_by_the_compiler() {
         .current_dir(root)
         .args([
             "check",
+            "--release",
             "--offline",
             "--color",
             "never",
