@@ -292,6 +292,7 @@ fn archives_in_archives_are_looked_into() {
         ("a/config.json", b"{\"a\": 1}\n"),
         ("a/preview.png", b"\x89PNG\r\n\x1a\n"),
         ("a/data/7", b"\x80\x02\x9d\xc2\x11\x3f\x00\x00"),
+        ("a/data/8", b"\x84\x01\x02\x03\x04.\x11\x3f"),
         ("a/x.safetensors", &safe("{}      ", 0)),
     ] {
         is_known(name, &with(vec![member(name, bytes)]));
