@@ -86,10 +86,15 @@ fn no_command(text: &str, what: &dyn std::fmt::Debug) {
 }
 
 /// One page with every hostile string in every field that takes text.
+/// A text in double quotes, as JSON and YAML write it; of control characters YAML takes no other form.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap().replace('\u{9b}', "\\u009b").replace('\u{7f}', "\\u007f")
+}
+
 fn page() -> String {
     let mut text = String::from("Models:\n");
     for (i, hostile) in HOSTILE.iter().enumerate() {
-        let quoted = serde_json::to_string(hostile).unwrap();
+        let quoted = quoted(hostile);
         text += &format!(
             "- Name: {quoted}\n  In Collection: {quoted}\n  Code: {quoted}\n  {quoted}: {quoted}\n  Weights: [{quoted}, 'https://example.org/x-012345{i:02}.pth']\n  \
              Metadata: {{Parameters: 5290000, FLOPs: 9{i}, Training Data: [{quoted}], Training Techniques: [{quoted}], {quoted}: {quoted}}}\n  \
@@ -100,7 +105,7 @@ fn page() -> String {
     }
     text += "Collections:\n";
     for hostile in HOSTILE {
-        let quoted = serde_json::to_string(hostile).unwrap();
+        let quoted = quoted(hostile);
         text += &format!("- {{Name: {quoted}, Paper: {{Title: {quoted}, URL: {quoted}}}}}\n");
     }
     text
