@@ -177,6 +177,7 @@ pub fn names() -> Vec<&'static str> {
 /// The graph of timm's architecture `name` with a classifier of `classes` outputs, for RGB images.
 ///
 /// ```
+/// # use zoo_library as zoo;
 /// let graph = zoo::arch::build("tf_efficientnet_b0", 1000)?;
 /// assert_eq!(graph.params(), 5_288_548);
 /// # Ok::<(), zoo::Error>(())

@@ -4,6 +4,7 @@
 //! 1.0.31's `create_transform` gives on what Pillow 13 decodes. Called by `model` and `dataset`.
 //!
 //! ```
+//! # use zoo_formats as zoo;
 //! # fn main() -> zoo::Result<()> {
 //! use zoo::image::{self, Preprocess};
 //! use zoo::registry::{CropMode, ImageSize, Interpolation};

@@ -57,7 +57,8 @@ fn each_rule_finds_what_it_is_for() {
     let today = "  zoo:\n    today: {name: tf_efficientnet_b0.ns_jft_in1k}\n";
     let cases: &[(&str, &str, &[&str])] = &[
         ("Type: model-index", "Type: model-index", &[]),
-        ("- Name: m\n", "- Nom: m\n", &["Z001"]),
+        ("488688572", "[", &["Z001"]),
+        ("- Name: m\n", "- Nom: m\n", &["Z003", "Z006", "Z033"]),
         ("488688572", "many", &["Z002"]),
         ("    ID: m\n", "    ID: x\n    ID: m\n", &["Z003"]),
         ("- Name: C\n", "- Name: D\n", &["Z003"]),

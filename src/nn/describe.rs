@@ -68,9 +68,9 @@ pub struct Module {
 /// let (mut builder, image) = Builder::new("one", 3, 0);
 /// let window = Window::square(3, 1, Padding::all(1));
 /// builder.conv("conv", image, ConvSpec { out: 8, groups: 1, bias: false, window });
-/// let described = zoo_nn::describe::describe(&builder.finish("", "conv"), [1, 3, 32, 32])?;
+/// let described = zoo_nn::describe::describe(&builder.finish("", "conv")?, [1, 3, 32, 32])?;
 /// assert_eq!((described.params, described.macs), (8 * 3 * 9, 8 * 3 * 9 * 32 * 32));
-/// # Ok::<(), zoo_nn::graph::ShapeError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
