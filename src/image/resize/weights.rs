@@ -2,6 +2,9 @@
 //! pixel of an axis, the first input pixel and the fixed-point weight of each. Made once per pair of sizes,
 //! used by the passes.
 
+// What only vector code reads.
+#![cfg_attr(any(not(target_arch = "x86_64"), feature = "portable"), allow(dead_code))]
+
 use std::f64::consts::PI;
 use std::ops::Range;
 

@@ -3,6 +3,9 @@
 //! coefficients are multiplied and inputs are added, and saturate between the passes and at the end. On what encoders
 //! write it is the same as the C code, whose numbers are wider. The truth for the vector code.
 
+// What only vector code reads.
+#![cfg_attr(any(not(target_arch = "x86_64"), feature = "portable"), allow(dead_code))]
+
 use super::{Block, Quantisation};
 
 /// Bits behind the point of the constants, and those that the first pass leaves.
