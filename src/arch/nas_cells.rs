@@ -1,13 +1,37 @@
 //! What the cells of NASNet and PNASNet are made of: ReLU in front of convolutions, pairs of separable convolutions, a
-//! reduction of two paths, one of them shifted by a pixel.
+//! reduction of two paths, one of them shifted by a pixel; and what stands before and after the cells.
 //!
 //! In: a builder and a name. Out: nodes. Called by the nasnet and pnasnet files.
 
-use super::layers::{average, conv};
+use super::layers::{ConvNormAct, average, classify, conv};
 use crate::nn::graph::{Activation, Builder, ConvSpec, NodeId, PadMode, Padding, PoolKind, Window};
 
 /// Added to every variance.
 pub(super) const EPS: f32 = 1e-3;
+
+/// What an architecture of either file is made to.
+pub(super) struct Config {
+    /// Channels of the stem.
+    pub(super) stem: usize,
+    /// Channels of the first stage's cells.
+    pub(super) channels: usize,
+}
+
+/// The first convolution, without padding, and its norm; tapped as the stem.
+pub(super) fn stem(b: &mut Builder, image: NodeId, name: &str, config: &Config) -> NodeId {
+    let window = Window::square(3, 2, Padding::all(0));
+    let first = ConvNormAct { window, ..ConvNormAct::new(config.stem, 3, 2) };
+    let x = first.eps(EPS).act(None).add(b, image, name);
+    b.tap(x, "stem");
+    x
+}
+
+/// ReLU, the last stage's tap, and the classifier.
+pub(super) fn head(b: &mut Builder, x: NodeId, classes: usize) {
+    let x = b.activation("act", x, Activation::Relu);
+    b.tap(x, "stage4");
+    classify(b, x, "last_linear", classes);
+}
 
 /// ReLU, a 1×1 convolution, norm: `NAME.conv`, `NAME.bn`.
 pub(super) fn act_conv_norm(b: &mut Builder, x: NodeId, name: &str, out: usize, stride: usize) -> NodeId {

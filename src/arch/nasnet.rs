@@ -2,17 +2,9 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/nasnet.py`.
 
-use super::layers::{ConvNormAct, classify};
-use super::nas_cells::{EPS, act_conv_norm, factorized, maximum, mean, separables};
+use super::nas_cells::{Config, act_conv_norm, factorized, head, maximum, mean, separables, stem};
 use super::{Error, Family};
-use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, Window};
-
-pub(super) struct Config {
-    /// Channels of the stem.
-    stem: usize,
-    /// Channels of the first stage's cells.
-    channels: usize,
-}
+use crate::nn::graph::{Builder, Graph, NodeId};
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> = Family {
@@ -25,10 +17,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);
     let b = &mut builder;
     let c = config.channels;
-    let stem =
-        ConvNormAct { window: Window::square(3, 2, Padding::all(0)), ..ConvNormAct::new(config.stem, 3, 2) };
-    let conv0 = stem.eps(EPS).act(None).add(b, x, "conv0");
-    b.tap(conv0, "stem");
+    let conv0 = stem(b, x, "conv0", config);
     let stem0 = stem_cell(b, "cell_stem_0", [conv0, conv0], c / 4, true);
     let stem1 = stem_cell(b, "cell_stem_1", [conv0, stem0], c / 2, false);
     // Each cell reads the two before it; the one behind a reduction skips what the reduction skipped.
@@ -51,9 +40,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     {
         b.tap_named(&format!("{at}.conv_1x1.act"), tap);
     }
-    let x = b.activation("act", x, Activation::Relu);
-    b.tap(x, "stage4");
-    classify(b, x, "last_linear", classes);
+    head(b, x, classes);
     Ok(builder.finish("last_linear", "conv0.conv")?)
 }
 

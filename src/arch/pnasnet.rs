@@ -2,17 +2,10 @@
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/pnasnet.py`.
 
-use super::layers::{ConvNormAct, classify, conv};
-use super::nas_cells::{EPS, act_conv_norm, factorized, maximum, separables};
+use super::layers::conv;
+use super::nas_cells::{Config, EPS, act_conv_norm, factorized, head, maximum, separables, stem};
 use super::{Error, Family};
-use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, Window};
-
-pub(super) struct Config {
-    /// Channels of the stem.
-    stem: usize,
-    /// Channels of the first stage's cells.
-    channels: usize,
-}
+use crate::nn::graph::{Builder, Graph, NodeId};
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> = Family {
@@ -25,10 +18,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);
     let b = &mut builder;
     let c = config.channels;
-    let stem =
-        ConvNormAct { window: Window::square(3, 2, Padding::all(0)), ..ConvNormAct::new(config.stem, 3, 2) };
-    let conv0 = stem.eps(EPS).act(None).add(b, x, "conv_0");
-    b.tap(conv0, "stem");
+    let conv0 = stem(b, x, "conv_0", config);
     let right = act_conv_norm(b, conv0, "cell_stem_0.conv_1x1", c / 4, 1);
     let stem0 = combine(b, "cell_stem_0", [conv0, right], c / 4, 2, true);
     let stem1 = cell(b, "cell_stem_1", [conv0, stem0], c / 2, [true, true]);
@@ -45,9 +35,7 @@ fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     for (at, tap) in [("cell_stem_1", "stage1"), ("cell_4", "stage2"), ("cell_8", "stage3")] {
         b.tap_named(&format!("{at}.conv_1x1.act"), tap);
     }
-    let x = b.activation("act", x, Activation::Relu);
-    b.tap(x, "stage4");
-    classify(b, x, "last_linear", classes);
+    head(b, x, classes);
     Ok(builder.finish("last_linear", "conv_0.conv")?)
 }
 

@@ -2,7 +2,7 @@
 //! byte, what safetensors' own `save_file` made of the same tensors.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -28,16 +28,7 @@ fn golden(name: &str) -> Value {
 
 /// The files of a packed golden.
 pub(crate) fn unpacked(name: &str) -> BTreeMap<String, Vec<u8>> {
-    let file = std::fs::File::open(root().join("golden/checkpoints").join(name)).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().to_str().unwrap().to_owned();
-        let mut bytes = Vec::new();
-        Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        (name, bytes)
-    };
-    archive.entries().unwrap().map(read).collect()
+    crate::support::unpacked(&root().join("golden/checkpoints").join(name))
 }
 
 /// The whole corpus in a folder.

@@ -3,7 +3,6 @@
 //! here.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,23 +11,14 @@ use zoo::checkpoint::{Checkpoint, Options};
 
 use crate::hostile::build::*;
 use crate::schemas::Schemas;
-use crate::support::Home;
+use crate::support::{Home, unpacked};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scans")
 }
 
 pub(crate) fn golden_files() -> BTreeMap<String, Vec<u8>> {
-    let file = std::fs::File::open(root().join("files.tar.gz")).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().to_str().unwrap().to_owned();
-        let mut bytes = Vec::new();
-        Read::read_to_end(&mut entry, &mut bytes).unwrap();
-        (name, bytes)
-    };
-    archive.entries().unwrap().map(read).collect()
+    unpacked(&root().join("files.tar.gz"))
 }
 
 /// `posix.system("touch executed")`, as a whole pickle.

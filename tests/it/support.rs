@@ -1,12 +1,27 @@
 //! What integration tests share: an isolated home to run the real binary in, and an HTTP server on the
 //! loopback whose faults are exact.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// The files of a packed golden, by name.
+pub(crate) fn unpacked(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let file = std::fs::File::open(path).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut bytes = Vec::new();
+        Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        (name, bytes)
+    };
+    archive.entries().unwrap().map(read).collect()
+}
 
 /// A user's machine: an empty working folder and an empty `ZOO_HOME`.
 pub(crate) struct Home {
