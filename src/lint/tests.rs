@@ -85,6 +85,7 @@ fn each_rule_finds_what_it_is_for() {
         ("77.1%", "771%", &["Z016"]),
         ("Dataset: ImageNet", "Dataset: Streets of Paris", &["Z017"]),
         ("m-0123abcd.pth", "m.pth", &["Z022"]),
+        ("m-0123abcd.pth", "m-0123abcd_v2.pth", &["Z022"]),
         ("m-0123abcd.pth", "tf_efficientnet_b7_ns-0123abcd.pth", &["Z023"]),
         ("21385973", "42771946", &["Z024"]),
         ("https://example.org", "http://example.org", &["Z025"]),

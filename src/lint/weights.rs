@@ -90,11 +90,16 @@ fn digits(entry: &Entry) -> Option<String> {
     entry.hash_prefix().map(|prefix| prefix.as_str().chars().take(8).collect())
 }
 
+/// The first source, where it is the address of a file: `-` and the like are the same text, not the same file.
+fn address(entry: &Entry) -> Option<&Source> {
+    entry.sources.first().filter(|s| s.is_address() && !s.file_name().is_empty())
+}
+
 /// Everybody who names a file, by address and by the digits of its hash.
 fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
     let mut groups: HashMap<String, Group<'a>> = HashMap::new();
     let mut add = |entry: &Entry, user: User<'a>| {
-        let Some(source) = entry.sources.first() else { return };
+        let Some(source) = address(entry) else { return };
         for key in [Some(source.0.clone()), digits(entry)].into_iter().flatten() {
             groups.entry(key).or_default().add(user);
         }
@@ -115,7 +120,7 @@ fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
 fn shared(subject: &Subject<'_>, other_arch: bool, mut tell: impl FnMut(&Model<'_>, &[User<'_>], &str)) {
     let groups = groups(subject);
     for model in &subject.models {
-        let Some(source) = model.entry.sources.first() else { continue };
+        let Some(source) = address(&model.entry) else { continue };
         let Some(by_address) = groups.get(&source.0) else { continue };
         let by_hash = digits(&model.entry).and_then(|d| groups.get(&d)).unwrap_or(by_address);
         let (group, what) = match by_hash.users > by_address.users {
@@ -160,11 +165,31 @@ pub(super) fn shared_by_design(subject: &Subject<'_>, sink: &mut Sink) {
 pub(super) fn no_hash(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     let Some(view) = model.weights() else { return };
     if model.entry.hash_prefix().is_none() && model.facts.sha256.is_none() {
-        let name = model.entry.sources.first().map(Source::file_name).unwrap_or_default();
+        // An address without a file name is no file's, which another rule tells.
+        let Some(name) = model.entry.sources.first().map(Source::file_name).filter(|n| !n.is_empty()) else {
+            return;
+        };
         let expected =
             "`-` or `_` and the first hex digits of the SHA-256 before the extension, or `zoo.sha256`";
-        sink.at(&view, model, "nothing says which bytes this file must have").expected(name, expected);
+        let message = match inner_digits(name) {
+            // `net-0123abcd_v2.pth` was changed after it was named, and may have been saved again.
+            Some(digits) => {
+                format!("`{digits}` has more of the name behind it and is not taken for the file's hash")
+            }
+            None => "nothing says which bytes this file must have".to_owned(),
+        };
+        sink.at(&view, model, message).expected(name, expected);
     }
+}
+
+/// Eight or nine hex digits within a name that are a number in no other way.
+fn inner_digits(name: &str) -> Option<&str> {
+    let mut words = name.split(['-', '_', '.']);
+    words.find(|word| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_hex = word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        matches!(word.len(), 8 | 9) && is_hex && digits > 0 && digits < word.len()
+    })
 }
 
 pub(super) fn plain_http(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
@@ -182,10 +207,15 @@ pub(super) fn plain_http(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
 pub(super) fn no_address(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     let views = model.view.field("Weights").map(|w| w.one_or_many()).unwrap_or_default();
     for view in views {
-        if let Some(text) = view.text().filter(|t| !Source((*t).to_owned()).is_address()) {
-            let expected = "an address such as `https://example.org/resnet50-0676ba61.pth`";
-            sink.at(&view, model, "nothing can be fetched from there").expected(text, expected);
-        }
+        let Some(text) = view.text() else { continue };
+        let expected = "an address such as `https://example.org/resnet50-0676ba61.pth`";
+        let source = Source(text.to_owned());
+        let message = match (source.is_address(), source.file_name().is_empty()) {
+            (false, _) => "nothing can be fetched from there",
+            (true, true) => "the address of a folder: it does not say which file",
+            (true, false) => continue,
+        };
+        sink.at(&view, model, message).expected(text, expected);
     }
 }
 

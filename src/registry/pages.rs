@@ -36,14 +36,13 @@ pub fn corrected() -> Result<Index> {
     Ok(index)
 }
 
-/// One source of the user's: a page, a model-index file or folder, or a folder of pages.
+/// One source of the user's: a page, a model-index file or folder, or a folder of pages, evaluations or both.
 ///
 /// # Errors
 /// A file cannot be read. What is wrong inside is in [`Index::problems`].
 pub fn source(path: &Path) -> Result<Index> {
     let is_folder = crate::fs::metadata(path)?.is_dir();
-    let has_root = ["model-index.yml", "model-index.yaml"].iter().any(|name| path.join(name).exists());
-    if !is_folder || has_root {
+    if !is_folder || format::has_root(path) || import::eval_results::is_named(path) {
         return import::read(path);
     }
     let mut whole = Index::default();
@@ -61,6 +60,7 @@ pub fn source(path: &Path) -> Result<Index> {
             Err(e) => whole.problems.push(Problem::of(&file.display().to_string(), e.to_string())),
         }
     }
+    import::eval_results::add(path, import::MAX_PAGE, &mut whole)?;
     Ok(whole)
 }
 

@@ -266,16 +266,17 @@ pub fn is_top5(name: &str) -> bool {
     )
 }
 
-/// Whether a metric is the hub's `accuracy`, which its library computes as a fraction.
+/// Whether a metric is the hub's `accuracy`, which its library computes as a fraction, or the value of one of its
+/// `.eval_results`, which has no name: ImageNet's is top-1.
 fn is_accuracy(name: &str) -> bool {
-    matches!(letters(name).as_str(), "accuracy" | "acc")
+    matches!(letters(name).as_str(), "accuracy" | "acc" | "value")
 }
 
-/// Whether a task is the classification of images: unnamed, or one of its names.
+/// Whether a task is the classification of images: unnamed, a benchmark's only one, or one of its names.
 fn is_classification(task: &str) -> bool {
     matches!(
         letters(task).as_str(),
-        "" | "imageclassification" | "classification" | "imageclassificationtask"
+        "" | "default" | "imageclassification" | "classification" | "imageclassificationtask"
     )
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::page::{self, Paper};
 use super::{cite, template};
 use crate::error::{Class, Classify};
-use crate::registry::format::{Record, Reported, fields, reported};
+use crate::registry::format::{Record, Reported, fields, is_eval_result, reported};
 use crate::registry::tree::{Mapping, Node, Value as Tree, View, same_field, to_yaml};
 use crate::registry::{Entry, is_top1, is_top5};
 
@@ -196,7 +196,8 @@ fn front_matter(record: &Record, entry: &Entry, verified: &[Verified]) -> Node {
         .and_then(|c| c.text())
         .map(str::to_owned));
     let results = reported(&full);
-    let mut results: Vec<_> = results.iter().filter_map(|r| published(r, page_url.as_deref())).collect();
+    let results = results.iter().filter(|r| !is_eval_result(r.view.node()));
+    let mut results: Vec<_> = results.filter_map(|r| published(r, page_url.as_deref())).collect();
     results.extend(verified.iter().map(measured));
     let mut model = Mapping::default();
     model.set("name", Node::string(&entry.name));
@@ -229,9 +230,12 @@ fn of_card(record: &Record, card: &Mapping, verified: &[Verified]) -> Node {
             "Card" | "zoo" | "Metadata" => {}
             "Name" => model.set("name", value.clone()),
             "Results" => {
-                let results = value.one_or_many().iter().map(in_lower_case);
-                let measured = verified.iter().map(measured);
-                model.set("results", list(results.chain(measured).collect()));
+                // Those of `.eval_results` stay in their own files.
+                let results = value.one_or_many().iter().filter(|r| !is_eval_result(r)).map(in_lower_case);
+                let all: Vec<_> = results.chain(verified.iter().map(measured)).collect();
+                if !all.is_empty() || value.one_or_many().is_empty() {
+                    model.set("results", list(all));
+                }
             }
             other => model.set(other, value.clone()),
         }
@@ -239,7 +243,11 @@ fn of_card(record: &Record, card: &Mapping, verified: &[Verified]) -> Node {
     if model.get("results").is_none() && !verified.is_empty() {
         model.set("results", list(verified.iter().map(measured).collect()));
     }
-    front.set("model-index", list(vec![mapping(model)]));
+    // The hub takes no model-index without results; a repository of evaluations alone has none.
+    let results = own.field("Results").map(Node::one_or_many).unwrap_or_default();
+    if model.get("results").is_some() || !results.iter().any(is_eval_result) {
+        front.set("model-index", list(vec![mapping(model)]));
+    }
     mapping(front)
 }
 

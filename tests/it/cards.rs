@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use zoo::registry::format::{document, to_json};
+use zoo::registry::format::{self, document, to_json};
 use zoo::registry::tree::{self, Limits, Origin, Schema, to_yaml};
 use zoo::registry::{Registry, import, pages};
 use zoo::render::{card, eval_results, page};
@@ -108,11 +108,12 @@ fn a_verdict_is_written_as_the_hub_reads_it() {
         "confidence": 0.95, "claim": {"value": 78.7}, "weights": {"file_sha256": "ab"}}]});
     let verified = card::verified("r.json", &report, "m").unwrap();
     let options = eval_results::Options {
-        dataset_id: None,
         task_id: "default".into(),
         source_url: Some("https://x.org/r.json".into()),
+        ..eval_results::Options::default()
     };
-    let text = eval_results::eval_results(&verified, &options);
+    let index = format::page("p.yml", b"Models: [{Name: m, Code: c}]\n");
+    let text = eval_results::eval_results(&index.models[0], &verified, &options).unwrap();
     let (documents, _) = tree::yaml(text.as_bytes(), Origin::file("e"), &Limits::default()).unwrap();
     let json = to_json(&documents[0], Schema::Yaml11);
     let expected = serde_json::json!([{"dataset": {"id": "ILSVRC/imagenet-1k", "task_id": "default"}, "value": 78.66,

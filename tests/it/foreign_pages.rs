@@ -194,3 +194,64 @@ fn files_are_looked_for_where_the_page_means_them() {
     let missing: PathBuf = folder.path().join("nowhere");
     assert!(import::read(&missing).is_err());
 }
+
+/// The rules that find something in a tree of files, with their messages.
+fn linted(files: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), files);
+    let index = pages::source(folder.path()).unwrap();
+    let known = zoo::lint::known().unwrap();
+    let report = zoo::lint::lint(&zoo::lint::Subject::new(&index, &[], &known), &[]);
+    report.findings.iter().map(|f| (f.rule.id, f.message.clone())).collect()
+}
+
+/// What zoo's rules must not say of libraries that are not of classifiers, or that came without their documentation.
+#[test]
+fn a_library_of_detectors_is_told_once_what_is_its_own() {
+    let page = |name: &str| {
+        format!(
+            "Collections:\n- {{Name: C{name}, README: configs/{name}/README.md}}\nModels:\n- Name: {name}\n  In Collection: C{name}\n  \
+             Frames: 3\n  Batch Size: 3\n  Weights: https://x.org/{name}-0123abc{name}.pth\n  Results:\n  - {{Task: Tracking, Dataset: Streets, Metrics: {{XYZA: 5}}}}\n"
+        )
+    };
+    let names = ["a", "b", "c", "d"];
+    let pages: Vec<_> = names.iter().map(|n| (format!("configs/{n}/metafile.yml"), page(n))).collect();
+    let mut files: Vec<(&str, &str)> = pages.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+    let root = "Import:\n- configs/*/metafile.yml\n";
+    files.push(("model-index.yml", root));
+    let found = linted(&files);
+    let rules: Vec<_> = found.iter().map(|(rule, _)| *rule).collect();
+    // Not one is asked for a crop; a word of the library's own is told once.
+    assert_eq!(rules, ["Z008", "Z006", "Z006", "Z017", "Z017"], "{found:?}");
+    assert!(
+        found[0].1.contains("`configs/a/README.md`") && found[0].1.contains("any other of the 4 READMEs"),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().skip(1).all(|(_, message)| message.ends_with("here and in 3 more places")),
+        "{found:?}"
+    );
+    assert!(found.iter().any(|(_, message)| message.contains("belongs under `Metadata`")), "{found:?}");
+    // Where one is there, the others are missing one by one.
+    files.push(("configs/a/README.md", "# a\n"));
+    let found = linted(&files);
+    assert_eq!(found.iter().filter(|(rule, _)| *rule == "Z008").count(), 3, "{found:?}");
+}
+
+#[test]
+fn two_placeholders_are_not_one_file() {
+    let found = linted(&[(
+        "p.yml",
+        "Models:\n- {Name: a, Weights: <>, Code: c}\n- {Name: b, Weights: <>, Code: c}\n",
+    )]);
+    let rules: Vec<_> =
+        found.iter().map(|(rule, _)| *rule).filter(|r| ["Z020", "Z021"].contains(r)).collect();
+    assert!(rules.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_address_of_a_folder_is_no_file() {
+    let found = linted(&[("p.yml", "Models:\n- {Name: n, Weights: 'https://x.org/n/', Results: []}\n")]);
+    let of_weights: Vec<_> = found.iter().filter(|(rule, _)| ["Z022", "Z026"].contains(rule)).collect();
+    assert!(matches!(of_weights.as_slice(), [("Z026", message)] if message.contains("folder")), "{found:?}");
+}

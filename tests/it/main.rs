@@ -10,6 +10,7 @@ mod checkpoints;
 mod compat;
 mod convert;
 mod datasets;
+mod eval_results;
 mod examples;
 mod file_names;
 mod foreign_pages;

@@ -35,6 +35,15 @@ pub(super) const METADATA: &[&str] = &[
 /// Fields of a result, in writing order.
 pub const RESULT: &[&str] = &["Task", "Dataset", "Metrics"];
 
+/// Keys of a result of Hugging Face's `.eval_results`, in writing order.
+pub const EVAL_RESULT: &[&str] = &["Dataset", "value", "verifyToken", "date", "source", "notes"];
+
+/// Keys of the dataset of such a result.
+pub const EVAL_DATASET: &[&str] = &["id", "task_id", "revision"];
+
+/// Keys of the source of such a result.
+pub const EVAL_SOURCE: &[&str] = &["url", "name", "user", "org"];
+
 /// Fields of the library.
 pub(super) const LIBRARY: &[&str] = &["Name", "Repository", "Headline", "Website", "Docs", "README", "Image"];
 

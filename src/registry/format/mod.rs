@@ -26,11 +26,11 @@ mod results;
 mod tests;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use document::{document, to_json};
 pub use fields::{normalise, ordered};
-pub use results::{Reported, reported};
+pub use results::{Reported, is_eval_result, reported};
 
 use super::tree::{Kind, Malformed, Node, Problem, Problems, View};
 use crate::error::Result;
@@ -110,6 +110,16 @@ impl Index {
     }
 }
 
+/// The root file of a folder, where it has one.
+fn root_of(folder: &Path) -> Option<PathBuf> {
+    ["model-index.yml", "model-index.yaml"].map(|name| folder.join(name)).into_iter().find(|p| p.exists())
+}
+
+/// Whether a folder has a root file.
+pub fn has_root(folder: &Path) -> bool {
+    root_of(folder).is_some()
+}
+
 /// Reads a model-index from the disk: a file, or a folder with `model-index.yml` (or `.yaml`) in it.
 /// Whatever it refers to must lie in the folder of that first file.
 ///
@@ -117,10 +127,7 @@ impl Index {
 /// The first file cannot be read. What is wrong inside the files is in [`Index::problems`].
 pub fn load(path: &Path) -> Result<Index> {
     let root = match crate::fs::metadata(path)?.is_dir() {
-        true => ["model-index.yml", "model-index.yaml"]
-            .map(|name| path.join(name))
-            .into_iter()
-            .find(|p| p.exists()),
+        true => root_of(path),
         false => Some(path.to_owned()),
     };
     let Some(root) = root else {

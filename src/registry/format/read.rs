@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::fields::{self, normalise, spell};
 use super::files::{File, Files};
-use super::{Index, Record};
+use super::{Index, Record, is_eval_result};
 use crate::registry::tree::{self, Node, Problem, Problems, Value, View, join, same_field};
 
 /// Reads the first file and all it refers to.
@@ -283,7 +283,7 @@ fn results(files: &mut Files, view: &View<'_>, out: &mut Vec<Node>, problems: &m
                 spell(&mut result, fields::RESULT, item.path(), problems);
                 let whole = View::at(&result, item.path());
                 for field in fields::RESULT {
-                    if whole.field(field).is_none() {
+                    if whole.field(field).is_none() && !is_eval_result(&result) {
                         problems.warn(&whole, format!("a result without `{field}`"));
                     }
                 }

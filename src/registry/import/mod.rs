@@ -6,6 +6,7 @@
 
 mod card;
 pub mod check;
+pub mod eval_results;
 pub mod facts;
 
 #[cfg(test)]
@@ -14,19 +15,29 @@ mod tests;
 use std::path::Path;
 
 use super::format::{self, Index};
-use super::tree::Malformed;
+use super::tree::{Kind, Malformed};
 use crate::error::Result;
 
 /// The largest single page.
 pub const MAX_PAGE: u64 = 16 << 20;
 
-/// Reads a page, a card, or a model-index file or folder with all it refers to.
+/// Reads a page, a card, evaluations (`.eval_results/*.yaml`), a repository with a card and evaluations, or a
+/// model-index file or folder with all it refers to.
 ///
 /// # Errors
 /// The file cannot be read, or is of no kind that has metadata. What is wrong inside is in the index.
 pub fn read(path: &Path) -> Result<Index> {
     let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    if matches!(kind, "md" | "mdx") && !crate::fs::metadata(path)?.is_dir() {
+    if crate::fs::metadata(path)?.is_dir() {
+        return match eval_results::is_in(path) && !format::has_root(path) {
+            true => repository(path),
+            false => format::load(path),
+        };
+    }
+    if let Some(index) = eval_results::file(path, MAX_PAGE)? {
+        return Ok(index);
+    }
+    if matches!(kind, "md" | "mdx") {
         let bytes = crate::fs::read(path, MAX_PAGE)?;
         match card::read(&path.display().to_string(), &bytes) {
             Ok(None) => {}
@@ -35,6 +46,15 @@ pub fn read(path: &Path) -> Result<Index> {
         }
     }
     format::load(path)
+}
+
+/// A repository of the hub, its card and its evaluations.
+fn repository(folder: &Path) -> Result<Index> {
+    let card = folder.join("README.md");
+    let mut index = if card.is_file() { read(&card)? } else { Index::default() };
+    index.problems = index.problems.iter().filter(|p| p.kind != Kind::NoMetadata).cloned().collect();
+    eval_results::add(folder, MAX_PAGE, &mut index)?;
+    Ok(index)
 }
 
 /// The same from bytes, as a file of that name would be read; it may not refer to other files.

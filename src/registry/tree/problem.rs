@@ -211,6 +211,14 @@ impl Problems {
     }
 }
 
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(list: I) -> Self {
+        let mut problems = Problems::new();
+        list.into_iter().for_each(|p| problems.push(p));
+        problems
+    }
+}
+
 impl<'a> IntoIterator for &'a Problems {
     type Item = &'a Problem;
     type IntoIter = std::slice::Iter<'a, Problem>;
