@@ -8,13 +8,16 @@ mod chosen;
 mod cite;
 mod compare;
 mod completions;
+mod compute;
 mod context;
 mod convert;
+mod counter;
 mod dataset;
 mod diff;
 mod doctor;
 mod environment;
 mod existing;
+mod features;
 mod fetch;
 mod golden;
 mod help;
@@ -71,6 +74,8 @@ enum Command {
     Fetch(fetch::Args),
     /// The best guesses for images
     Predict(predict::Args),
+    /// Embeddings and feature maps of images
+    Features(Box<features::Args>),
     /// Run models over labelled images and judge their published accuracy
     Verify(Box<verify::Args>),
     /// Join the reports of shards
@@ -167,6 +172,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Show(args) => show::run(&args, context),
         Command::Fetch(args) => fetch::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
+        Command::Features(args) => features::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Merge(args) => merge::run(&args, context),
         Command::Golden(args) => golden::run(&args, context),

@@ -65,6 +65,40 @@ pub enum Error {
         /// Outputs of its classifier.
         found: usize,
     },
+    /// A position that a network's pyramid does not have, or one asked for twice.
+    #[error("`{index}` is not one of the {levels} levels of `{arch}`, 0 to {}, or is asked for twice", levels.saturating_sub(1))]
+    OutIndex {
+        /// The architecture.
+        arch: String,
+        /// What was asked for.
+        index: isize,
+        /// How many levels there are.
+        levels: usize,
+    },
+    /// A graph that marks no such level.
+    #[error("`{arch}` has no level `{level}`")]
+    NoLevel {
+        /// The architecture.
+        arch: String,
+        /// What was asked for.
+        level: &'static str,
+    },
+    /// A folder or glob that means no picture.
+    #[error("`{}`: {what}", path.display())]
+    NoPictures {
+        /// What was given.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A value that is not a number.
+    #[error("`{arch}` gives values for `{image}` that are not finite: its weights are damaged")]
+    NotFinite {
+        /// The architecture.
+        arch: String,
+        /// The image.
+        image: String,
+    },
     /// The network cannot take the image size.
     #[error(transparent)]
     Shape(Box<nn::graph::ShapeError>),
@@ -117,7 +151,13 @@ boxed!(
 impl Classify for Error {
     fn class(&self) -> Class {
         match self {
-            Error::NoArchitecture { .. } | Error::Sidecar { .. } | Error::Labels { .. } => Class::BadInput,
+            Error::NoArchitecture { .. }
+            | Error::Sidecar { .. }
+            | Error::Labels { .. }
+            | Error::NoLevel { .. }
+            | Error::NoPictures { .. }
+            | Error::NotFinite { .. } => Class::BadInput,
+            Error::OutIndex { .. } => Class::Usage,
             // Tensors are checked before they are run: what is left is memory.
             Error::Candle(_) => Class::World,
             Error::Architecture { source, .. } => source.class(),
@@ -145,7 +185,12 @@ impl Classify for Error {
                  \"classes\": …, \"preprocess\": …}`"
                     .into(),
             ),
-            Error::Labels { .. } | Error::Candle(_) => None,
+            Error::OutIndex { .. } => Some("without `--out-indices` all levels are given".into()),
+            Error::Labels { .. }
+            | Error::NoLevel { .. }
+            | Error::NoPictures { .. }
+            | Error::NotFinite { .. }
+            | Error::Candle(_) => None,
             Error::Architecture { source, .. } => source.hint(),
             Error::Weights { source, .. } => source.hint(),
             Error::Preprocess { source, .. } => source.hint(),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mapped::Mapped;
-use super::runner::{CpuRunner, Runner};
-use super::{EngineKind, Error, Labels, ModelSpec, Network, Renamed, WeightsSource, name_as};
+use super::runner::Runner;
+use super::{EngineKind, Error, FeatureLevel, Labels, ModelSpec, Network, Renamed, WeightsSource, name_as};
 use crate::arch;
 use crate::arch::facts::DEFAULT_CLASSES;
 use crate::checkpoint::{Checkpoint, LocalFile, Options, Source};
@@ -203,9 +203,28 @@ impl Prepared {
         Ok(Model { spec, labels, graph, network, provenance, ignored, renamed })
     }
 
+    /// The network without its classifier, which gives features.
+    ///
+    /// # Errors
+    /// As [`Prepared::start`]; a level that the network does not have.
+    pub fn features_only(&self, engine: EngineKind, level: &FeatureLevel) -> Result<Network, Error> {
+        let BoundWeights { graph, weights, .. } = &self.bound;
+        Network::features_only(engine, graph, weights, self.spec.image_shape(), level)
+    }
+
     /// What it was prepared from.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// The architecture, with as many classes as the weights have.
+    pub fn graph(&self) -> &Graph {
+        &self.bound.graph
+    }
+
+    /// That the file's tensors had other names than timm's.
+    pub fn renamed(&self) -> Option<&Renamed> {
+        self.bound.renamed.as_ref()
     }
 
     /// How it wants its images.
@@ -281,14 +300,11 @@ impl Model {
         Model { network: self.network.with_threads(threads), ..self }
     }
 
-    /// What computes many images on `threads` threads: runners that can work at the same time.
+    /// What computes many images on `threads` threads: [`Network::runners`].
     ///
     /// # Errors
     /// No memory for the activations.
     pub fn runners(&self, threads: usize) -> Result<Vec<Box<dyn Runner>>, Error> {
-        self.network.reserve(threads)?;
-        Ok((0..threads.max(1))
-            .map(|_| Box::new(CpuRunner(self.network.clone())) as Box<dyn Runner>)
-            .collect())
+        self.network.runners(threads)
     }
 }

@@ -9,7 +9,9 @@
 //! | `spec`, `labels` | what a model is, as data |
 //! | `load`, `mapped`, `names` | its weights: had, checked, named, bound to the graph |
 //! | `engine`, `network` | what computes, as a candle module |
-//! | `runner` | batches of prepared images, and what runs them |
+//! | `extract` | features of many pictures |
+//! | `features` | what a network has before its classifier: levels, channels, reductions |
+//! | `runner`, `pipeline` | batches of prepared images, what runs them, and the threads that do both |
 //! | `predictor`, `predict` | pictures to logits, logits to guesses |
 //! | `select` | which entries are meant where none is named |
 //! | `bench` | how fast it is here |
@@ -31,11 +33,14 @@
 mod bench;
 mod engine;
 mod error;
+mod extract;
+mod features;
 mod labels;
 mod load;
 mod mapped;
 mod names;
 mod network;
+mod pipeline;
 mod predict;
 mod predictor;
 mod runner;
@@ -47,11 +52,14 @@ use crate::registry::Entry;
 pub use bench::{Bench, Latency, LayerTime};
 pub use engine::{EngineInfo, EngineKind};
 pub use error::Error;
+pub use extract::{ExtractOptions, Extracted, Picture, extract};
+pub use features::{FeatureInfo, FeatureLevel, feature_info};
 pub use labels::{Label, Labels};
 pub use load::{BoundWeights, Loader, Model, Prepared, Provenance, bind_weights};
 pub use mapped::Mapped;
 pub use names::{Renamed, name_as};
 pub use network::Network;
+pub use pipeline::{Job, Share, run_images};
 pub use predict::{Guess, guesses};
 pub use predictor::Predictor;
 pub use runner::{Batch, Runner};

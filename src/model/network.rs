@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Shape, Tensor};
 
-use super::{EngineInfo, EngineKind, Error};
+use super::runner::{CpuRunner, Runner};
+use super::{EngineInfo, EngineKind, Error, FeatureInfo, FeatureLevel, feature_info};
 use crate::nn::graph::{Graph, NodeId};
 use crate::nn::plan::{Isa, Plan, Worker};
 use crate::nn::reference::Reference;
@@ -35,6 +36,8 @@ pub struct Network {
     image: [usize; 3],
     info: EngineInfo,
     kind: EngineKind,
+    /// What it gives, in the order of a result's columns.
+    outputs: Arc<[FeatureInfo]>,
     backend: Backend,
 }
 
@@ -42,8 +45,8 @@ pub struct Network {
 enum Backend {
     /// The operation, as candle wants to hold it.
     Plan(Arc<PlanOp>, Arc<Box<dyn CustomOp1 + Send + Sync>>),
-    /// With the node whose value is the logits, and how many there are.
-    Reference { network: Arc<Reference>, output: NodeId, classes: usize },
+    /// With the nodes whose values are wanted, and how many values that is for an image.
+    Reference { network: Arc<Reference>, outputs: Vec<NodeId>, values: usize },
 }
 
 impl Network {
@@ -58,19 +61,70 @@ impl Network {
         weights: &dyn Weights,
         image: [usize; 3],
     ) -> Result<Self, Error> {
+        Self::with_outputs(kind, graph, weights, image, vec![FeatureInfo::logits(graph)])
+    }
+
+    /// The same for the features of a level, before the classifier, in place of the logits. What only the classifier
+    /// needs is not computed.
+    ///
+    /// # Errors
+    /// As [`Network::new`]; a level that the network does not have.
+    pub fn features_only(
+        kind: EngineKind,
+        graph: &Graph,
+        weights: &dyn Weights,
+        image: [usize; 3],
+        level: &FeatureLevel,
+    ) -> Result<Self, Error> {
+        let outputs = feature_info(graph, level, image)?;
+        Self::with_outputs(kind, graph, weights, image, outputs)
+    }
+
+    fn with_outputs(
+        kind: EngineKind,
+        graph: &Graph,
+        weights: &dyn Weights,
+        image: [usize; 3],
+        outputs: Vec<FeatureInfo>,
+    ) -> Result<Self, Error> {
         let info = kind.info()?;
+        let nodes: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
         let backend = match kind {
             EngineKind::Plan => {
-                Backend::plan(&graph.name, Plan::new(graph, weights, image, Isa::from_env()?)?, image, 1)
+                let plan = Plan::with_outputs(graph, weights, image, Isa::from_env()?, &nodes)?;
+                Backend::plan(&graph.name, plan, image, 1)
             }
             EngineKind::Reference => {
                 let [channels, height, width] = image;
                 graph.shapes([1, channels, height, width])?;
                 let network = Arc::new(Reference::new(graph, weights, &Device::Cpu)?);
-                Backend::Reference { network, output: graph.output(), classes: graph.classes }
+                let values = outputs.iter().map(FeatureInfo::values).sum();
+                Backend::Reference { network, outputs: nodes, values }
             }
         };
-        Ok(Network { name: graph.name.as_str().into(), image, info, kind, backend })
+        Ok(Network { name: graph.name.as_str().into(), image, info, kind, outputs: outputs.into(), backend })
+    }
+
+    /// What [`Network::features`] gives: the features that it was made for, or the logits.
+    pub fn feature_info(&self) -> &[FeatureInfo] {
+        &self.outputs
+    }
+
+    /// The features of images `[n, channels, height, width]`: for each of [`Network::feature_info`] a tensor of shape
+    /// `[n]` followed by its own.
+    ///
+    /// # Errors
+    /// Images of another size; what candle says.
+    pub fn features(&self, images: &Tensor) -> Result<Vec<Tensor>, Error> {
+        let all = self.forward(images)?;
+        let mut start = 0;
+        let tensor = |output: &FeatureInfo| {
+            let values = all.narrow(1, start, output.values())?;
+            start += output.values();
+            let dims: Vec<usize> = [all.dim(0)?].into_iter().chain(output.shape.iter().copied()).collect();
+            values.contiguous()?.reshape(dims)
+        };
+        Ok(self.outputs.iter().map(tensor).collect::<candle_core::Result<_>>()?)
     }
 
     /// The same network, with each call of [`Module::forward`] split between `threads` threads: an image a thread where
@@ -94,6 +148,15 @@ impl Network {
             held.into_iter().for_each(|context| op.team.put(context));
         }
         Ok(())
+    }
+
+    /// What computes many images on `threads` threads: runners that can work at the same time.
+    ///
+    /// # Errors
+    /// No memory for the activations.
+    pub fn runners(&self, threads: usize) -> Result<Vec<Box<dyn Runner>>, Error> {
+        self.reserve(threads)?;
+        Ok((0..threads.max(1)).map(|_| Box::new(CpuRunner(self.clone())) as Box<dyn Runner>).collect())
     }
 
     /// The architecture's name.
@@ -147,21 +210,22 @@ impl Network {
 }
 
 impl Module for Network {
-    /// Logits `[n, classes]` of images `[n, channels, height, width]`, float32, of any strides.
+    /// Logits `[n, classes]` of images `[n, channels, height, width]`, float32, of any strides; of a network of features,
+    /// their values side by side.
     fn forward(&self, images: &Tensor) -> candle_core::Result<Tensor> {
         self.check(images)?;
         match &self.backend {
             Backend::Plan(_, op) => images.apply_op1_arc(Arc::clone(op)),
-            Backend::Reference { network, output, classes } => {
+            Backend::Reference { network, outputs, values: width } => {
                 // One at a time: candle's matrix product gives a row other bits inside a batch.
                 let one = |at| {
                     let image = images.narrow(0, at, 1)?.contiguous()?;
-                    let values = network.run(&image, &[*output]).map_err(candle_core::Error::wrap)?;
-                    let none = || candle_core::Error::Msg("the network has no output".into());
-                    values.first().ok_or_else(none)?.reshape((1, *classes))
+                    let values = network.run(&image, outputs).map_err(candle_core::Error::wrap)?;
+                    let flat = values.iter().map(|value| value.reshape((1, ())));
+                    Tensor::cat(&flat.collect::<candle_core::Result<Vec<_>>>()?, 1)
                 };
                 match images.dim(0)? {
-                    0 => Tensor::zeros((0, *classes), DType::F32, &Device::Cpu),
+                    0 => Tensor::zeros((0, *width), DType::F32, &Device::Cpu),
                     n => Tensor::cat(&(0..n).map(one).collect::<candle_core::Result<Vec<_>>>()?, 0),
                 }
             }
@@ -179,7 +243,9 @@ impl Backend {
     fn plan(name: &str, plan: Plan, image: [usize; 3], threads: usize) -> Self {
         let name = name.to_owned();
         let (team, single) = (Contexts::new(threads), Contexts::new(1));
-        let op = Arc::new(PlanOp { name, plan, image, threads, team, single });
+        let lens: Vec<usize> = plan.output_shapes().iter().map(|shape| shape.iter().product()).collect();
+        let values = lens.iter().sum();
+        let op = Arc::new(PlanOp { name, plan, image, lens, values, threads, team, single });
         Backend::Plan(Arc::clone(&op), Arc::new(Box::new(Shared(op))))
     }
 }
@@ -189,6 +255,9 @@ struct PlanOp {
     name: String,
     plan: Plan,
     image: [usize; 3],
+    /// Values of each output, and of all of them.
+    lens: Vec<usize>,
+    values: usize,
     threads: usize,
     /// Contexts that split an image between all threads.
     team: Contexts,
@@ -224,19 +293,19 @@ impl Contexts {
 }
 
 impl PlanOp {
-    /// Runs images `first..` of a batch, as many as `logits` has rows.
+    /// Runs images `first..` of a batch, as many as `results` has rows.
     fn run(
         &self,
         contexts: &Contexts,
         values: &[f32],
         layout: &Layout,
         first: usize,
-        logits: &mut [f32],
+        results: &mut [f32],
     ) -> candle_core::Result<()> {
         let mut context = contexts.take(self).map_err(candle_core::Error::wrap)?;
         let len: usize = self.image.iter().product();
         let outside = || candle_core::Error::Msg("the tensor's layout leads out of its storage".into());
-        for (at, logits) in (first..).zip(logits.chunks_exact_mut(self.plan.outputs().max(1))) {
+        for (at, mut row) in (first..).zip(results.chunks_exact_mut(self.values.max(1))) {
             let image = match layout.contiguous_offsets() {
                 Some((start, _)) => {
                     let start = start + at * len;
@@ -247,7 +316,12 @@ impl PlanOp {
                     &context.image
                 }
             };
-            context.worker.logits(image, logits).map_err(candle_core::Error::wrap)?;
+            context.worker.forward(image).map_err(candle_core::Error::wrap)?;
+            for (index, &len) in self.lens.iter().enumerate() {
+                let (output, rest) = row.split_at_mut(len.min(row.len()));
+                context.worker.output(index, output).map_err(candle_core::Error::wrap)?;
+                row = rest;
+            }
         }
         contexts.put(context);
         Ok(())
@@ -287,14 +361,13 @@ impl CustomOp1 for Shared {
         let op = &*self.0;
         let (images, ..) = layout.shape().dims4()?;
         let values = storage.as_slice::<f32>()?;
-        let classes = op.plan.outputs();
-        let mut logits = vec![0.0; images * classes];
+        let mut results = vec![0.0; images * op.values];
         if op.threads > 1 && images >= op.threads {
             let share = images.div_ceil(op.threads);
-            let parts = logits.chunks_mut((share * classes).max(1)).enumerate();
+            let parts = results.chunks_mut((share * op.values).max(1)).enumerate();
             std::thread::scope(|scope| {
-                let part = |(part, logits)| {
-                    scope.spawn(move || op.run(&op.single, values, layout, part * share, logits))
+                let part = |(part, results)| {
+                    scope.spawn(move || op.run(&op.single, values, layout, part * share, results))
                 };
                 let threads: Vec<_> = parts.map(part).collect();
                 threads
@@ -302,9 +375,9 @@ impl CustomOp1 for Shared {
                     .try_for_each(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
             })?;
         } else {
-            op.run(&op.team, values, layout, 0, &mut logits)?;
+            op.run(&op.team, values, layout, 0, &mut results)?;
         }
-        Ok((CpuStorage::F32(logits), Shape::from((images, classes))))
+        Ok((CpuStorage::F32(results), Shape::from((images, op.values))))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {

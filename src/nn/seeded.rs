@@ -47,8 +47,8 @@ pub fn input(seed: u64, shape: Shape) -> Vec<f32> {
     uniform(seed, "input", shape.iter().product()).map(|u| (6.0 * u - 3.0) as f32).collect()
 }
 
-/// `count` numbers in [0, 1), multiples of 2⁻²⁴.
-fn uniform(seed: u64, name: &str, count: usize) -> impl Iterator<Item = f64> {
+/// The first `count` numbers of a name's stream: in [0, 1), multiples of 2⁻²⁴.
+pub fn uniform(seed: u64, name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
     let digest = Sha256::of(format!("{seed}/{name}").as_bytes());
     let mut head = [0; 8];
     head.copy_from_slice(&digest.0[..8]);

@@ -4,6 +4,7 @@ pub mod card;
 pub mod cite;
 pub mod entry;
 pub mod eval_results;
+pub mod feature_file;
 pub mod fold;
 pub mod golden_script;
 pub mod lint;

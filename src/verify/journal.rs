@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::pipeline::Measured;
+use super::measure::Measured;
 use super::settings::Shard;
 use super::{Error, Result};
 use crate::fs;

@@ -8,7 +8,7 @@
 //! | `session` | several models over one dataset, from specs to a report |
 //! | `settings` | what decides a result: subset, tolerance, confidence, gates |
 //! | `run` | one model over one dataset: what is on record, what must be computed, when to stop |
-//! | `pipeline` | images to guesses: preparers, a queue of batches, runners; no order that shows |
+//! | `measure` | images to guesses, by the pipeline of `model` |
 //! | `journal` | what was computed is written down as it is: resumed after a kill, never computed twice |
 //! | `judge` | rows to counts, interval, verdict |
 //! | `stats` | the statistics, functions of whole counts |
@@ -29,8 +29,8 @@ pub mod insight;
 mod journal;
 pub mod judge;
 pub mod logits_record;
+mod measure;
 pub mod merge;
-mod pipeline;
 pub mod plan;
 pub mod report;
 mod run;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::claim::Claimed;
 use super::journal::{Journal, Key, Known};
 use super::judge::{Counts, Evaluation};
-use super::pipeline::{Job, Measured, measure};
+use super::measure::{Measured, Measuring, measure};
 use super::report::{ImagesOf, ModelResult, Row, Skipped, Status, WeightsOf};
 use super::settings::{OnBadImage, Settings, Shard};
 use super::stats::{Interval, Verdict, sequence};
@@ -323,7 +323,7 @@ impl<'a> State<'a> {
         let name = model.spec().name.clone();
         let model = model.start(options.engine)?;
         let runners = model.runners(options.threads.clamp(1, todo.len()))?;
-        let job = Job {
+        let job = Measuring {
             model: &name,
             preprocess: model.preprocess(),
             dataset: self.dataset,

@@ -12,6 +12,7 @@ mod convert;
 mod datasets;
 mod eval_results;
 mod examples;
+mod features;
 mod file_names;
 mod foreign_pages;
 mod forms;

@@ -1,7 +1,7 @@
-//! Images to guesses on several threads: preparing, a bounded queue of batches, runners. No order shows in a result.
+//! Images to results on several threads: preparing, a bounded queue of batches, runners. No order shows in a result.
 //!
-//! In: a dataset, which images, how they are prepared, and [`Runner`]s that take batches. Out: a [`Measured`] an image,
-//! handed to the caller's thread as it comes. Called by `run`.
+//! In: a [`Job`], which knows the images and what becomes of a network's values, and [`Runner`]s that take batches. Out:
+//! what was found of each image, handed to the caller's thread as it comes. Called by `verify`, `features`, `finetune`.
 //!
 //! A thread has no fixed part. When a batch is ready and a runner is idle it runs the batch, else it prepares the next
 //! images, else it waits. On a CPU there are as many runners as threads and a batch is one image, so each thread prepares
@@ -16,13 +16,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Error, Result};
-use crate::dataset::{Dataset, Item};
-use crate::image::{Preparer, Preprocess};
-use crate::model::{Batch, Runner, guesses};
-
-/// Guesses that are kept of an image.
-const TOP_K: usize = 5;
+use super::{Batch, Error, Runner};
+use crate::image::{self, Preparer, Preprocess};
 
 /// How often the caller's thread asks whether it should stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -30,60 +25,79 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Results of so many batches a thread may wait for the caller.
 const RESULT_BATCHES: usize = 4;
 
-/// What was found out about an image, whatever its label.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Measured {
-    /// Classes, best first, and their probabilities with six decimals.
-    Guessed { classes: Vec<usize>, probs: Vec<f64> },
-    /// Why it cannot be decoded.
-    Unreadable(String),
-    /// Why there is nothing to decode or to compare with: no file, no bytes, no label. It may be there another time.
-    Absent(String),
-}
+/// The images of a run, by place, and what becomes of the values that the network has of them.
+pub trait Job: Sync {
+    /// What is found of an image, good or bad.
+    type Found: Send;
+    /// Why the run cannot go on.
+    type Error: Send + From<Error>;
 
-impl Measured {
-    /// What is wrong with a bad image.
-    pub(super) fn defect(&self) -> Option<&str> {
-        match self {
-            Measured::Guessed { .. } => None,
-            Measured::Unreadable(reason) | Measured::Absent(reason) => Some(reason),
-        }
+    /// An image's bytes, or what is found where there are none to decode.
+    ///
+    /// # Errors
+    /// What concerns more than this image.
+    fn bytes(&self, place: usize) -> Result<Result<Vec<u8>, Self::Found>, Self::Error>;
+
+    /// Prepares an image: as the preparer does, unless the job wants it otherwise.
+    ///
+    /// # Errors
+    /// Bytes that cannot be decoded or prepared.
+    fn prepare(
+        &self,
+        place: usize,
+        preparer: &mut Preparer,
+        bytes: &[u8],
+        tensor: &mut [f32],
+    ) -> Result<(), image::Error> {
+        let _ = place;
+        preparer.file(bytes, tensor)
     }
+
+    /// What is found of an image that cannot be decoded or prepared.
+    fn unreadable(&self, place: usize, error: &image::Error) -> Self::Found;
+
+    /// What is found of an image, given the network's values.
+    ///
+    /// # Errors
+    /// Values that end the run.
+    fn found(&self, place: usize, values: &[f32]) -> Result<Self::Found, Self::Error>;
 }
 
-/// What is measured, and by how many.
+/// Which images are run, and by how many.
 #[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
-    /// The model's name, for messages.
-    pub(super) model: &'a str,
-    pub(super) preprocess: &'a Preprocess,
-    pub(super) dataset: &'a Dataset,
-    /// Places in `dataset.items`.
-    pub(super) todo: &'a [usize],
-    pub(super) threads: usize,
+pub struct Share<'a> {
+    /// How images are prepared.
+    pub preprocess: &'a Preprocess,
+    /// The places of the images.
+    pub todo: &'a [usize],
+    /// Threads that prepare and compute.
+    pub threads: usize,
     /// Images of a batch; none for what the runners prefer.
-    pub(super) batch: Option<usize>,
+    pub batch: Option<usize>,
 }
 
-/// Measures the images of a job, and tells `sink` of each with its place. When the sink breaks, or `cancelled` says so,
-/// images under way are finished and told, and no other is begun: every image that comes before one that was told is
-/// told too.
-pub(super) fn measure(
-    job: &Job<'_>,
+/// Runs a job's images, and tells `sink` of each with its place. When the sink breaks, or `cancelled` says so, images
+/// under way are finished and told, and no other is begun: every image that comes before one that was told is told too.
+///
+/// # Errors
+/// The first error of the job or of a runner, in the order of the images.
+pub fn run_images<J: Job>(
+    job: &J,
+    share: Share<'_>,
     runners: Vec<Box<dyn Runner>>,
     cancelled: &dyn Fn() -> bool,
-    sink: &mut dyn FnMut(usize, Measured) -> ControlFlow<()>,
-) -> Result<()> {
-    let threads = job.threads.max(1);
+    sink: &mut dyn FnMut(usize, J::Found) -> ControlFlow<()>,
+) -> Result<(), J::Error> {
+    let threads = share.threads.max(1);
     let preferred = runners.iter().map(|r| r.preferred_batch()).max().unwrap_or(1);
     // No batch is larger than an equal share, so that no thread is idle while another prepares all.
-    let batch = job.batch.unwrap_or(preferred).clamp(1, job.todo.len().div_ceil(threads).max(1));
-    let queue = Queue::new(job, runners, threads, batch)?;
+    let batch = share.batch.unwrap_or(preferred).clamp(1, share.todo.len().div_ceil(threads).max(1));
+    let queue = Queue::new(share, runners, threads, batch)?;
     let (sender, receiver) = sync_channel(RESULT_BATCHES * threads * batch);
-    let mut failed: Option<(usize, Error)> = None;
+    let mut failed: Option<(usize, J::Error)> = None;
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            let mut worker = Worker { job, queue: &queue, sender: sender.clone() };
+            let mut worker = Worker { job, share, queue: &queue, sender: sender.clone() };
             scope.spawn(move || worker.work());
         }
         drop(sender);
@@ -99,7 +113,7 @@ pub(super) fn measure(
                 }
             };
             let broken = match result {
-                Ok(measured) => sink(place, measured).is_break() || cancelled(),
+                Ok(found) => sink(place, found).is_break() || cancelled(),
                 Err(error) => {
                     // The first one in order, whichever thread was faster.
                     if failed.as_ref().is_none_or(|(first, _)| order < *first) {
@@ -116,17 +130,17 @@ pub(super) fn measure(
     failed.map_or(Ok(()), |(_, error)| Err(error))
 }
 
-/// What became of an image: its position in the job, its place in the dataset.
-struct Told {
+/// What became of an image: its position among those of the run, its place in the job.
+struct Told<J: Job> {
     order: usize,
     place: usize,
-    result: Result<Measured>,
+    result: Result<J::Found, J::Error>,
 }
 
 /// Images that are ready to be run.
 struct Ready {
     batch: Batch,
-    /// Position in the job, and place in the dataset, of each.
+    /// Position in the run, and place in the job, of each.
     images: Vec<(usize, usize)>,
 }
 
@@ -159,17 +173,22 @@ enum Task {
 }
 
 impl Queue {
-    fn new(job: &Job<'_>, runners: Vec<Box<dyn Runner>>, threads: usize, batch: usize) -> Result<Self> {
-        let Preprocess { mean, size, .. } = job.preprocess;
+    fn new(
+        share: Share<'_>,
+        runners: Vec<Box<dyn Runner>>,
+        threads: usize,
+        batch: usize,
+    ) -> Result<Self, Error> {
+        let Preprocess { mean, size, .. } = share.preprocess;
         let image = [mean.len(), size.height, size.width];
         // While every runner of a device computes, every thread may prepare.
         let spare = if runners.len() < threads { runners.len() } else { 0 };
         let free = (0..threads + spare).map(|_| Batch::new(batch, image));
-        let free = free.collect::<std::result::Result<Vec<_>, _>>()?;
+        let free = free.collect::<Result<Vec<_>, _>>()?;
         let state =
             State { next: 0, free, ready: VecDeque::new(), idle: runners, preparing: 0, broken: false };
         let (changed, stopped) = (Condvar::new(), AtomicBool::new(false));
-        Ok(Queue { state: Mutex::new(state), changed, stopped, images: job.todo.len(), batch })
+        Ok(Queue { state: Mutex::new(state), changed, stopped, images: share.todo.len(), batch })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -235,13 +254,14 @@ impl Queue {
 }
 
 /// One thread.
-struct Worker<'a> {
-    job: &'a Job<'a>,
+struct Worker<'a, J: Job> {
+    job: &'a J,
+    share: Share<'a>,
     queue: &'a Queue,
-    sender: SyncSender<Told>,
+    sender: SyncSender<Told<J>>,
 }
 
-impl Drop for Worker<'_> {
+impl<J: Job> Drop for Worker<'_, J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.queue.lock().broken = true;
@@ -250,9 +270,9 @@ impl Drop for Worker<'_> {
     }
 }
 
-impl Worker<'_> {
+impl<J: Job> Worker<'_, J> {
     fn work(&mut self) {
-        let mut preparer = Preparer::new(self.job.preprocess);
+        let mut preparer = Preparer::new(self.share.preprocess);
         loop {
             match self.queue.task() {
                 Task::Done => return,
@@ -272,9 +292,8 @@ impl Worker<'_> {
     fn prepare(&self, preparer: &mut Preparer, mut batch: Batch, range: Range<usize>) -> Ready {
         let mut images = Vec::with_capacity(range.len());
         for order in range {
-            let Some(&place) = self.job.todo.get(order) else { continue };
-            let Some(item) = self.job.dataset.items.get(place) else { continue };
-            match self.image(preparer, &mut batch, images.len(), item) {
+            let Some(&place) = self.share.todo.get(order) else { continue };
+            match self.image(preparer, &mut batch, images.len(), place) {
                 Ok(None) => images.push((order, place)),
                 Ok(Some(defect)) => self.tell(order, place, Ok(defect)),
                 Err(error) => self.tell(order, place, Err(error)),
@@ -289,26 +308,23 @@ impl Worker<'_> {
         preparer: &mut Preparer,
         batch: &mut Batch,
         at: usize,
-        item: &Item,
-    ) -> Result<Option<Measured>> {
-        let bytes = match (&item.defect, self.job.dataset.bytes(item)) {
-            (Some(reason), _) => return Ok(Some(Measured::Absent(reason.clone()))),
-            (None, Err(error)) if error.is_of_one_image() => {
-                return Ok(Some(Measured::Absent(error.to_string())));
-            }
-            (None, bytes) => bytes?,
+        place: usize,
+    ) -> Result<Option<J::Found>, J::Error> {
+        let bytes = match self.job.bytes(place)? {
+            Ok(bytes) => bytes,
+            Err(found) => return Ok(Some(found)),
         };
-        let prepared = batch.write(at, |tensor| preparer.file(&bytes, tensor))?;
-        Ok(prepared.err().map(|error| Measured::Unreadable(error.to_string())))
+        let prepared = batch.write(at, |tensor| self.job.prepare(place, preparer, &bytes, tensor))?;
+        Ok(prepared.err().map(|error| self.job.unreadable(place, &error)))
     }
 
     /// Runs a batch and tells of each of its images.
     fn run(&self, runner: &mut dyn Runner, ready: &Ready) {
         let found = ready.batch.images(ready.images.len()).and_then(|images| {
-            let logits = runner.run(&images)?;
-            Ok((logits.dim(1)?, logits.flatten_all()?.to_vec1::<f32>()?))
+            let values = runner.run(&images)?;
+            Ok((values.dim(1)?, values.flatten_all()?.to_vec1::<f32>()?))
         });
-        let (classes, logits) = match found {
+        let (width, values) = match found {
             Ok(found) => found,
             Err(error) => {
                 // It is told of one image, the first: the run ends with it.
@@ -318,40 +334,13 @@ impl Worker<'_> {
                 return;
             }
         };
-        for (&(order, place), logits) in ready.images.iter().zip(logits.chunks(classes.max(1))) {
-            self.tell(order, place, self.measured(place, logits.to_vec()));
+        for (&(order, place), values) in ready.images.iter().zip(values.chunks(width.max(1))) {
+            self.tell(order, place, self.job.found(place, values));
         }
     }
 
-    /// The best guesses of an image's logits.
-    fn measured(&self, place: usize, mut logits: Vec<f32>) -> Result<Measured> {
-        if let Some(&found) = logits.iter().find(|v| !v.is_finite()) {
-            let path = self.job.dataset.items.get(place).map_or_else(String::new, |i| i.path.clone());
-            return Err(Error::NotFinite { model: self.job.model.to_owned(), path, found });
-        }
-        let mut kept = TOP_K.min(logits.len());
-        if let Some(mask) = &self.job.dataset.mask {
-            // Only the classes that the dataset has compete, as its authors evaluate it.
-            kept = kept.min(mask.len());
-            for (class, logit) in logits.iter_mut().enumerate() {
-                if mask.binary_search(&class).is_err() {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-        }
-        let top = guesses(&logits, kept);
-        let six = |p: f64| (p * 1e6).round() / 1e6;
-        Ok(Measured::Guessed {
-            classes: top.iter().map(|g| g.index).collect(),
-            probs: top.iter().map(|g| six(g.prob)).collect(),
-        })
-    }
-
-    fn tell(&self, order: usize, place: usize, result: Result<Measured>) {
+    fn tell(&self, order: usize, place: usize, result: Result<J::Found, J::Error>) {
         // Where nobody listens any more the caller is unwinding.
         let _ = self.sender.send(Told { order, place, result });
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,8 @@
 //! The seam holds for a device that wants many images at a time, and for one that fails.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use candle_core::Tensor;
 
@@ -46,8 +46,8 @@ fn preprocess() -> Preprocess {
 fn dataset(folder: &std::path::Path, images: usize) -> Dataset {
     for at in 0..images {
         let mut png = std::io::Cursor::new(Vec::new());
-        let picture = image::RgbImage::from_pixel(8, 8, image::Rgb([(at * 5) as u8; 3]));
-        picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let picture = ::image::RgbImage::from_pixel(8, 8, ::image::Rgb([(at * 5) as u8; 3]));
+        picture.write_to(&mut png, ::image::ImageFormat::Png).unwrap();
         let path = folder.join("n01440764").join(format!("{at:02}.png"));
         crate::fs::create_dir_all(path.parent().unwrap()).unwrap();
         crate::fs::write_atomic(&path, &png.into_inner()).unwrap();
@@ -70,7 +70,7 @@ fn run(
     let device = || Device { preferred, sizes: Arc::clone(&sizes), fails_at, calls: Arc::clone(&calls) };
     let runners = (0..devices).map(|_| Box::new(device()) as Box<dyn Runner>).collect();
     let preprocess = preprocess();
-    let job = Job { model: "net", preprocess: &preprocess, dataset, todo: &todo, threads, batch: None };
+    let job = Measuring { model: "net", preprocess: &preprocess, dataset, todo: &todo, threads, batch: None };
     let mut told = BTreeMap::new();
     let result = measure(&job, runners, &|| false, &mut |place, measured| {
         assert_eq!(told.insert(place, measured), None, "image {place} is told once");
