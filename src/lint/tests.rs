@@ -90,6 +90,8 @@ fn each_rule_finds_what_it_is_for() {
         ("21385973", "42771946", &["Z024"]),
         ("https://example.org", "http://example.org", &["Z025"]),
         ("https://example.org/m-", "checkpoints/m-", &["Z026"]),
+        ("https://example.org/m-0123abcd.pth", "<>", &["Z026"]),
+        ("https://example.org/m-0123abcd.pth", "https://example.org/m/", &["Z026"]),
         ("5290000", "5390000", &["Z030"]),
         ("params: 5288548", "params: 5288549", &["Z030"]),
         ("488688572", "977377144", &["Z031"]),

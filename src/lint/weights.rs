@@ -165,10 +165,8 @@ pub(super) fn shared_by_design(subject: &Subject<'_>, sink: &mut Sink) {
 pub(super) fn no_hash(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     let Some(view) = model.weights() else { return };
     if model.entry.hash_prefix().is_none() && model.facts.sha256.is_none() {
-        // An address without a file name is no file's, which another rule tells.
-        let Some(name) = model.entry.sources.first().map(Source::file_name).filter(|n| !n.is_empty()) else {
-            return;
-        };
+        // What is not the address of a file is told by another rule.
+        let Some(name) = address(&model.entry).map(Source::file_name) else { return };
         let expected =
             "`-` or `_` and the first hex digits of the SHA-256 before the extension, or `zoo.sha256`";
         let message = match inner_digits(name) {
