@@ -101,9 +101,20 @@ pub(super) fn unjudged(path: &Path, source: Box<dyn Source>, options: &Options) 
         Err(ReadError::Fault(fault)) if content == Content::Pickle && fault.kind == Kind::Malformed => {
             return Err(no_pickle(path, source.as_ref(), fault));
         }
+        // One tensor has no name there, and of several archives in a row no reader of one takes the first.
+        Err(ReadError::Fault(_) | ReadError::Code(_)) if sniff::distributed(path).is_some() => {
+            return Err(one_of_many(path));
+        }
         other => other.map_err(|t| t.at(path))?,
     };
     finish(path, vec![source], opened, options)
+}
+
+/// A file that is a part of something.
+fn one_of_many(path: &Path) -> Error {
+    let found = sniff::distributed(path);
+    let (what, hint) = found.map_or(("it is a part of a folder", None), |f| (f.what, f.hint));
+    ReadError::NotACheckpoint(what.to_owned(), hint.map(str::to_owned)).at(path)
 }
 
 /// A file that begins with no pickle: what it is instead, if that can be told.

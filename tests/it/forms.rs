@@ -95,3 +95,25 @@ fn inspect_names_in_json_what_was_chosen_and_left_out() {
     let left: Vec<_> = lists["left_out_tensors"].as_array().unwrap().iter().map(|l| &l["name"]).collect();
     assert_eq!(left, ["parts", "pair", "deeper"]);
 }
+
+/// Parts of a folder of torch.distributed.checkpoint: a tensor alone, several in a row, and what says where they are.
+#[test]
+fn parts_of_a_distributed_checkpoint_are_named_for_what_they_are() {
+    let files = unpacked("forms.tar.gz");
+    let home = Home::new();
+    let one = &files["distributed/__0_0.distcp"];
+    home.write("dcp/__0_0.distcp", one);
+    home.write("dcp/__0_1.distcp", [one.as_slice(), one].concat());
+    home.write("dcp/.metadata", &files["distributed/.metadata"]);
+    for (name, scanned) in [("dcp/__0_0.distcp", 0), ("dcp/__0_1.distcp", 1), ("dcp/.metadata", 0)] {
+        for verb in [["convert", name, "-o", "x.safetensors"].as_slice(), &["inspect", name]] {
+            let ran = home.run(verb);
+            assert_eq!(ran.code, Some(3), "{ran:?}");
+            assert!(ran.err.contains("one part of a folder of torch.distributed.checkpoint"), "{ran:?}");
+            assert!(ran.err.contains("dcp_to_torch"), "{ran:?}");
+        }
+        let ran = home.run(&["scan", name]);
+        assert_eq!(ran.code, Some(scanned), "{ran:?}");
+        assert!(scanned == 0 || ran.out.contains("not looked into"), "{ran:?}");
+    }
+}

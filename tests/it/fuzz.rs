@@ -20,10 +20,17 @@ use crate::scans::golden_files;
 /// A seed's number, and edits: what, where, with what.
 type Input = (u16, Vec<(u8, u32, u64)>);
 
+/// The forms that people have (`checkpoint_forms.py`), those of a kind under its name: `form-zip/NAME`.
+fn forms() -> impl Iterator<Item = (String, Vec<u8>)> {
+    let kind = |bytes: &[u8]| if bytes.starts_with(b"PK") { "zip" } else { "other" };
+    let named = move |(name, bytes): (String, Vec<u8>)| (format!("form-{}/{name}", kind(&bytes)), bytes);
+    unpacked("forms.tar.gz").into_iter().map(named)
+}
+
 /// Files to begin with: small ones whose name fits.
 fn seeds(fits: impl Fn(&str) -> bool) -> Vec<Vec<u8>> {
     const LARGEST: usize = 24 << 10;
-    let corpus = unpacked("corpus.tar.gz").into_iter().chain(golden_files());
+    let corpus = unpacked("corpus.tar.gz").into_iter().chain(forms()).chain(golden_files());
     let hostile = files().into_iter().map(|(name, bytes)| (name, bytes.to_vec()));
     let all = corpus.chain(hostile).filter(|(name, bytes)| bytes.len() <= LARGEST && fits(name));
     let seeds: Vec<_> = all.map(|(_, bytes)| bytes).collect();
@@ -146,7 +153,8 @@ fn legacy() {
 #[test]
 fn pickles() {
     let seeds = seeds(|n| {
-        n.ends_with(".pkl") || (n.ends_with(".pth") && !n.contains("zip") && !n.starts_with("tar"))
+        [".pkl", ".pdparams"].iter().any(|e| n.ends_with(e))
+            || (n.ends_with(".pth") && !n.contains("zip") && !n.starts_with("tar"))
     });
     check!().with_type::<Input>().for_each(|input| {
         let bytes = changed(&seeds, input);
@@ -165,7 +173,7 @@ fn pickles() {
 
 #[test]
 fn zip_structure() {
-    fuzz(&seeds(|n| n.contains("zip") && n.ends_with(".pth")), |bytes| bytes);
+    fuzz(&seeds(|n| n.starts_with("form-zip") || (n.contains("zip") && n.ends_with(".pth"))), |bytes| bytes);
 }
 
 /// The members of an archive, for those who put it together again.
@@ -185,6 +193,7 @@ fn members(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
 fn inside(suffix: &str, corpus: impl Fn(&str) -> bool, deflate: bool) {
     let archives: Vec<Vec<(String, Vec<u8>)>> = unpacked("corpus.tar.gz")
         .into_iter()
+        .chain(forms())
         .chain(golden_files())
         .filter(|(name, bytes)| corpus(name) && bytes.len() <= 24 << 10)
         .map(|(_, bytes)| members(&bytes))
@@ -209,12 +218,12 @@ fn inside(suffix: &str, corpus: impl Fn(&str) -> bool, deflate: bool) {
 
 #[test]
 fn zip_pickles() {
-    inside("data.pkl", |n| n.ends_with("-zip.pth"), false);
+    inside("data.pkl", |n| n.ends_with("-zip.pth") || n.starts_with("form-zip"), false);
 }
 
 #[test]
 fn zip_pickles_deflated() {
-    inside("data.pkl", |n| n.ends_with("-zip.pth"), true);
+    inside("data.pkl", |n| n.ends_with("-zip.pth") || n.starts_with("form-zip"), true);
 }
 
 #[test]
@@ -345,6 +354,74 @@ fn safetensors_headers() {
         let data = &data[usize::from(input.0) % data.len()];
         let file = [(header.len() as u64).to_le_bytes().as_slice(), &header, data].concat();
         survives(&file, false);
+    });
+}
+
+/// The index of torch's shards, and one of the shards, in a folder.
+#[test]
+fn shards_of_torch() {
+    let files = unpacked("forms.tar.gz");
+    let file = |name: &str| files[&format!("shards/{name}")].clone();
+    let (index, first) = ("pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("pytorch_model-00002-of-00002.bin"),
+        file("pytorch_model-00002-of-00002.bin"),
+    )
+    .unwrap();
+    let (indexes, shards) = ([file(index)], [file(first)]);
+    check!().with_type::<Input>().for_each(|input| {
+        let of_index = input.0 & 1 == 0;
+        let written =
+            |seeds: &[Vec<u8>], change: bool| if change { changed(seeds, input) } else { seeds[0].clone() };
+        std::fs::write(folder.path().join(index), written(&indexes, of_index)).unwrap();
+        std::fs::write(folder.path().join(first), written(&shards, !of_index)).unwrap();
+        match Checkpoint::open(folder.path()) {
+            Err(e) => assert!(matches!(e.class(), Class::BadInput), "{e:?}"),
+            Ok(checkpoint) => {
+                let mut out = Vec::new();
+                let written = write::safetensors(
+                    &checkpoint,
+                    folder.path(),
+                    Output::Stream(&mut out),
+                    &write::Options::default(),
+                );
+                match written {
+                    Err(e) => assert!(matches!(e.class(), Class::BadInput), "{e:?}"),
+                    Ok(_) => {
+                        drop(safetensors::SafeTensors::deserialize(&out).expect("the reference reads it"))
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Tables of labelled images: what cannot be unpacked is bad input, and an image's damage is its own.
+#[test]
+fn parquet_files() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/parquet");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let tables = files.filter(|path| path.extension().is_some_and(|e| e == "parquet"));
+    let mut seeds: Vec<_> = tables.map(|path| std::fs::read(path).unwrap()).collect();
+    seeds.sort();
+    assert!(seeds.len() > 10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("validation-00000-of-00001.parquet");
+    let registry = zoo::registry::Registry::builtin().unwrap();
+    let entry = registry.dataset("imagenet-val").unwrap();
+    check!().with_type::<Input>().for_each(|input| {
+        std::fs::write(&path, changed(&seeds, input)).unwrap();
+        match zoo::dataset::layout::list(&path, entry) {
+            Err(e) => assert!(matches!(e.class(), Class::BadInput), "{e:?}"),
+            Ok(listing) => {
+                for index in 0..listing.found.len().min(20) {
+                    if let Err(e) = listing.images.bytes(index) {
+                        assert!(matches!(e.class(), Class::BadInput), "{e:?}");
+                    }
+                }
+            }
+        }
     });
 }
 

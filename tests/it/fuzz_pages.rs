@@ -14,16 +14,18 @@ use zoo::registry::query::{Lookups, Pattern, Query, Row, Sort};
 use zoo::registry::tree::{Severity, to_comment, to_yaml};
 use zoo::registry::{Registry, Training};
 
-const NAMES: [&str; 4] = ["p.md", "p.mdx", "i.yaml", "i.json"];
+const NAMES: [&str; 5] = ["p.md", "p.mdx", "i.yaml", "i.json", ".eval_results/e.yaml"];
 
-/// A page and a card, for mutations that get past the first byte.
-const SEEDS: [&str; 3] = [
+/// A page, a card, an index and evaluations, for mutations that get past the first byte.
+const SEEDS: [&str; 4] = [
     "# P\n\n<!--\nType: model-index\nCollections:\n- Name: C\n  Paper: {Title: T, URL: https://example.org}\nModels:\n- Name: m\n  \
      In Collection: C\n  Metadata: &m {FLOPs: 1, Parameters: 24.3M, x: [1, {y: 2}]}\n  Weights: [a, b]\n  Results:\n  - Task: t\n    \
      Dataset: d\n    Metrics: {Top 1 Accuracy: 78.66%}\n- {Name: n, Metadata: *m}\n-->\n",
     "---\nlicense: mit\ntags: [a]\nmodel-index:\n- name: m\n  results:\n  - task: {type: image-classification}\n    dataset: {name: d, \
      type: t}\n    metrics:\n    - {type: accuracy, value: 0.5}\n---\ntext\n",
     "{\"Models\": [{\"Name\": \"a\", \"Metadata\": {\"FLOPs\": 3.5e9, \"x\": [1, null, \"\\u00e9\"]}}]}",
+    "- dataset: {id: ILSVRC/imagenet-1k, task_id: default, revision: 5503434ddd753f426f4b38109466949a1217c2bb}\n  value: 78.66\n  \
+     date: '2026-11-27T10:30:00Z'\n  source: {url: https://x.org, name: n}\n  notes: |\n    a\n    b\n- dataset:\n    id: a/b\n    task_id: t\n  value: 1\n",
 ];
 
 const SIGNS: &[u8] = b":-[]{}&*!|>'\"#%,? \n\t";
@@ -113,7 +115,7 @@ fn import_changed() {
     check!().with_type::<(u8, Vec<(u16, u8, u8)>)>().for_each(|(which, changes)| {
         let seed = usize::from(*which) % SEEDS.len();
         let bytes = changed(SEEDS[seed].as_bytes(), changes);
-        take(["p.md", "c.md", "i.json"][seed], &bytes);
+        take(["p.md", "c.md", "i.json", ".eval_results/e.yaml"][seed], &bytes);
         if seed == 0 {
             // The block alone.
             let block: Vec<u8> = bytes.iter().skip(10).copied().collect();

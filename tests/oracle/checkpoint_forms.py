@@ -346,6 +346,18 @@ def tools():
     deepspeed = {"module": plain, "buffer_names": ["bn0.num_batches_tracked"], "optimizer": None, "ds_version": "0.14",
                  "param_shapes": [{k: v.shape for k, v in plain.items()}]}
     form("deepspeed.pt", torch_file(deepspeed), plain)
+    # ZeRO-3: `module` has placeholders of no elements, as `partition_parameters.py` leaves them, and buffers.
+    placeholders = {k: v if v.dtype == torch.int64 else torch.empty(0) for k, v in plain.items()}
+    form("deepspeed-zero3-model-states.pt", torch_file({**deepspeed, "module": placeholders}),
+         refused=["DeepSpeed ZeRO-3", "placeholders", "zero_to_fp32.py"])
+    form("deepspeed-zero3-by-key.pt", torch_file({**deepspeed, "module": placeholders}), placeholders, ["--key", "module"])
+    states = {"optimizer_state_dict": {"zero_stage": 3, "partition_count": 2, "loss_scaler": None, "overflow": False,
+        "fp32_flat_groups": [torch.ones(8)], "optimizer_state_dict": {"state": {}, "param_groups": []}},
+        "ds_config": {}, "ds_version": "0.14"}
+    form("deepspeed-zero3-optim-states.pt", torch_file(states), refused=["optimizer's part of a DeepSpeed ZeRO", "zero_to_fp32.py"])
+    stage2 = {"optimizer_state_dict": {"zero_stage": 2, "single_partition_of_fp32_groups": [torch.ones(8)],
+        "base_optimizer_state": [], "partition_count": [1]}, "param_shapes": [], "ds_version": "0.14"}
+    form("deepspeed-zero2-optim-states.pt", torch_file(stage2), refused=["optimizer's part of a DeepSpeed ZeRO", "zero_to_fp32.py"])
 
 
 def constants_of(module):

@@ -52,6 +52,11 @@ pub fn scan(path: &Path) -> Result<Scan> {
 pub fn scan_source(name: &Path, source: Box<dyn Source>) -> Result<Scan> {
     let io = |e| ReadError::Io(e).at(name);
     let mut survey = Survey::of(source.as_ref()).map_err(io)?;
+    if sniff::distributed(name).is_some() && !survey.problems.is_empty() {
+        survey.problems.clear();
+        let reason = "archives one after the other, which torch.distributed.checkpoint reads by the places in `.metadata`";
+        survey.unscanned(&survey::Location::default(), 0, reason);
+    }
     // The shards of an index are files of their own.
     let index = sniff::sniff(source.as_ref()).map_err(io)? == Content::Index;
     let options = Options { allow_opaque: true, ..Options::default() };

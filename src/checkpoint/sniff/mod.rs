@@ -254,6 +254,25 @@ fn is_tar(head: &[u8]) -> bool {
     block.first() != Some(&0) && (stored == unsigned || i64::try_from(stored) == Ok(signed))
 }
 
+/// A part of a folder of torch.distributed.checkpoint, by its name: a `.distcp` is archives one after the other, each a
+/// tensor, and `.metadata` says what is where.
+pub(super) fn distributed(path: &Path) -> Option<Foreign> {
+    let name = path.file_name()?.to_str()?;
+    let beside = || {
+        let folder = path.parent()?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let names = crate::fs::list(folder).ok()?;
+        Some(names.iter().any(|n| n.extension().is_some_and(|e| e == "distcp")))
+    };
+    let is_part = name.ends_with(".distcp") || (name == ".metadata" && beside() == Some(true));
+    is_part.then(|| {
+        foreign(
+            "it is one part of a folder of torch.distributed.checkpoint",
+            "join the parts with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER OUT.pth`",
+        )
+    })
+}
+
 /// What a file's name says, where its bytes say nothing.
 fn by_name(path: &Path) -> Option<Foreign> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();

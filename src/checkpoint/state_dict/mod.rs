@@ -8,8 +8,10 @@
 //! | `key` | the part that the user names |
 //! | `module` | a pickled module as its `state_dict()` lists it |
 //! | `prefix` | what wrappers put before every name |
+//! | `deepspeed` | parts of DeepSpeed's checkpoints, whose weights lie elsewhere |
 
 mod choose;
+mod deepspeed;
 mod key;
 mod module;
 mod prefix;
@@ -130,6 +132,10 @@ pub(super) fn collect(
     let mut out = Collected::default();
     let mut named = Vec::new();
     let mut tree = Tree::new(arena, storages);
+    let part = if key.is_none() { deepspeed::part(&mut tree, root) } else { None };
+    if part == Some(deepspeed::Part::Optimizer) {
+        return Err(deepspeed::optimizer());
+    }
     let chosen = match key {
         Some(key) => key::follow(&mut tree, root, key)?,
         None => choose::choose(&mut tree, root)?,
@@ -156,6 +162,11 @@ pub(super) fn collect(
         return Err(Fault::no_tensors(problem).into());
     }
     out.take(arena, named, storages)?;
+    if part.is_some()
+        && let Some(error) = deepspeed::placeholders(&out.tensors)
+    {
+        return Err(error);
+    }
     out.path = chosen.path;
     out.averaged_before = chosen.averaged_before;
     prefix::strip(&mut out);

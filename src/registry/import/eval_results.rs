@@ -34,29 +34,33 @@ pub(super) fn is_in(folder: &Path) -> bool {
     is_named(folder) || folder.join(FOLDER).is_dir()
 }
 
-/// Reads one file, if it has evaluations: it lies in their folder, or its list is one of them.
+/// Reads one file, if it has evaluations.
 pub(super) fn file(path: &Path, limit: u64) -> Result<Option<Index>> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     if !EXTENSIONS.contains(&extension) {
         return Ok(None);
     }
+    Ok(of_bytes(path, &crate::fs::read(path, limit)?))
+}
+
+/// The same of its bytes: it lies in their folder, or its list is one of them.
+pub(super) fn of_bytes(path: &Path, bytes: &[u8]) -> Option<Index> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if !EXTENSIONS.contains(&extension) {
+        return None;
+    }
     let in_folder = path.parent().is_some_and(is_named);
-    let bytes = crate::fs::read(path, limit)?;
     // No other file that zoo reads has this word, and most need not be read twice.
     if !in_folder && !bytes.windows(7).any(|w| w == b"task_id") {
-        return Ok(None);
+        return None;
     }
-    let entries = match entries(path, extension, &bytes) {
+    let entries = match entries(path, extension, bytes) {
         Ok(entries) => entries,
-        Err(Malformed { problems }) if in_folder => return Ok(Some(Index { problems, ..Index::default() })),
-        // The reader of pages says what is wrong with it.
-        Err(_) => return Ok(None),
+        // Of others the reader of pages says what is wrong.
+        Err(Malformed { problems }) => return in_folder.then(|| Index { problems, ..Index::default() }),
     };
     let is_theirs = |node: &Node| node.sequence().is_some_and(|items| items.iter().any(is_entry));
-    if !in_folder && !is_theirs(&entries.root) {
-        return Ok(None);
-    }
-    Ok(Some(model(&name_of(path), vec![entries])))
+    (in_folder || is_theirs(&entries.root)).then(|| model(&name_of(path), vec![entries]))
 }
 
 /// Adds what a folder's or repository's evaluations say to what the rest of it says: to the model of its card, where

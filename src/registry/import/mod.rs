@@ -62,6 +62,9 @@ fn repository(folder: &Path) -> Result<Index> {
 /// # Errors
 /// [`Malformed`], when the front matter of a card is no YAML.
 pub fn read_bytes(name: &str, bytes: &[u8]) -> std::result::Result<Index, Malformed> {
+    if let Some(index) = eval_results::of_bytes(Path::new(name), bytes) {
+        return Ok(index);
+    }
     let is_page = name.ends_with(".md") || name.ends_with(".mdx");
     match if is_page { card::read(name, bytes)? } else { None } {
         Some(index) => Ok(index),

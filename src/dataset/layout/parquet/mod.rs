@@ -6,8 +6,10 @@
 //! | `columns` | which columns hold images and labels |
 //! | `read` | a column's values |
 //! | `source` | the file, for many readers |
+//! | `guard` | panics of the parquet crate as errors of the file |
 
 mod columns;
+mod guard;
 mod read;
 mod source;
 
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::data_type::ByteArray;
+use parquet::errors::ParquetError;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 
@@ -26,6 +29,7 @@ use crate::dataset::error::{Error, Result};
 use crate::dataset::label::RawLabel;
 use crate::hash::Sha256;
 use columns::Columns;
+use guard::guarded;
 use source::Source;
 
 /// The schema's key under which `datasets` describes the columns.
@@ -38,8 +42,17 @@ pub(super) fn list(paths: &[PathBuf], place: String, top: &Path) -> Result<Listi
     let beside = Features::near(folder, top)?;
     let (mut tables, mut rows, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
-        let table = Table::open(path, &beside)?;
-        table.index(tables.len(), &mut rows, &mut found)?;
+        let number = tables.len();
+        let read = guarded(|| {
+            let table = Table::open(path, &beside)?;
+            let (mut rows, mut found) = (Vec::new(), Vec::new());
+            table.index(number, &mut rows, &mut found)?;
+            Ok::<_, Error>((table, rows, found))
+        });
+        let broken = |reason| Error::BadArchive { path: path.display().to_string(), reason };
+        let (table, mut of_rows, mut of_found) = read.map_err(broken)??;
+        rows.append(&mut of_rows);
+        found.append(&mut of_found);
         tables.push(table);
     }
     if found.is_empty() {
@@ -74,7 +87,11 @@ impl Images for Tables {
         let Some((row, table)) = row.and_then(|row| Some((row, self.tables.get(row.table)?))) else {
             return Ok(Vec::new());
         };
-        table.image(row)
+        let damaged = |reason| Error::NoImage {
+            path: table.name(row),
+            reason: format!("its page is damaged: {reason}"),
+        };
+        guarded(|| table.image(row)).map_err(damaged)?
     }
 
     fn fingerprint(&self) -> Result<Sha256> {
@@ -180,13 +197,31 @@ impl Table {
 
     fn bytes_of(&self, row: Row, column: usize) -> Result<Option<ByteArray>> {
         let mut reader = self.byte_column(row.group, column)?;
-        let skipped = reader.skip_records(row.row).map_err(|e| self.broken(e))?;
+        let skipped = reader.skip_records(row.row).map_err(|e| self.damaged(row, &e))?;
         let (mut levels, mut values): (Vec<i16>, Vec<ByteArray>) = (Vec::new(), Vec::new());
-        reader.read_records(1, Some(&mut levels), None, &mut values).map_err(|e| self.broken(e))?;
+        reader.read_records(1, Some(&mut levels), None, &mut values).map_err(|e| self.damaged(row, &e))?;
         if skipped != row.row {
-            return Err(self.broken(format!("group {} ends before row {}", row.group, row.row)));
+            let reason = format!("its column ends after {skipped} rows");
+            return Err(Error::NoImage { path: self.name(row), reason });
         }
         Ok(values.into_iter().next())
+    }
+
+    /// A page that cannot be unpacked costs the images in it and behind it, and not those of other pages; a disk that
+    /// cannot be read is another matter.
+    fn damaged(&self, row: Row, error: &ParquetError) -> Error {
+        let of_disk = match error {
+            ParquetError::External(inner) => {
+                inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+            }
+            _ => None,
+        };
+        match of_disk {
+            Some(code) => {
+                crate::fs::at("read", &self.source.0.path)(std::io::Error::from_raw_os_error(code)).into()
+            }
+            None => Error::NoImage { path: self.name(row), reason: format!("its page is damaged: {error}") },
+        }
     }
 }
 

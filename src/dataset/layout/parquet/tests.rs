@@ -163,3 +163,37 @@ fn shards_that_are_missing_are_told() {
         "{notes}"
     );
 }
+
+/// One damaged byte of packed images costs the images of its page; which those are the other pages show.
+#[test]
+fn a_damaged_page_costs_its_own_images() {
+    let (mut some, mut all) = (0, 0);
+    for name in ["zstd", "gzip", "snappy", "small-pages"] {
+        let whole = golden(&format!("{name}.parquet"));
+        let expected = expected();
+        let reader = SerializedFileReader::new(bytes::Bytes::from(whole.clone())).unwrap();
+        let group = reader.metadata().row_group(0);
+        let column = group.columns().iter().find(|c| c.column_path().string().ends_with("bytes")).unwrap();
+        let (start, len) = column.byte_range();
+        for place in 1..8 {
+            let mut damaged = whole.clone();
+            let at = (start + len * place / 8) as usize;
+            damaged[at..at + 4].copy_from_slice(b"\xff\0\xff\x55");
+            let dir = tempfile::tempdir().unwrap();
+            crate::fs::write_atomic(&dir.path().join("validation-00000-of-00001.parquet"), &damaged).unwrap();
+            let dataset = open(dir.path()).unwrap();
+            assert_eq!(dataset.items.len(), expected.len());
+            let mut bad = 0;
+            for item in &dataset.items {
+                if let Err(error) = dataset.bytes(item) {
+                    assert!(error.is_of_one_image(), "{name}, {at}: {error}");
+                    assert!(error.to_string().contains("of group"), "{error}");
+                    bad += 1;
+                }
+            }
+            some += usize::from(bad > 0 && bad < expected.len());
+            all += usize::from(bad > 0);
+        }
+    }
+    assert!(all > 0 && some > 0, "{some} of {all}");
+}
