@@ -19,13 +19,14 @@
 //! | [`dataset`] | labelled images: layouts, ids, subsets |
 //! | [`model`] | name to ready network with its preprocessing |
 //! | [`lint`] | rules over the registry |
+//! | [`finetune`] | a new classifier on a frozen network |
 //! | [`verify`] | run, statistics, verdict |
 //! | [`render`] | tables, JSON, escaping |
 //! | [`cli`] | one file a verb: parse, call the library, print |
 
 pub mod cli;
 
-pub use zoo_library::{arch, dataset, lint, model, render, store, verify};
+pub use zoo_library::{arch, dataset, finetune, lint, model, render, store, verify};
 pub use zoo_library::{checkpoint, error, fs, hash, image, nn, registry};
 
 pub use error::{Class, Classify, Error, Result};

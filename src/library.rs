@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod dataset;
+pub mod finetune;
 pub mod lint;
 pub mod model;
 pub mod render;

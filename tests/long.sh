@@ -94,6 +94,18 @@ if command -v slurmctld munged > /dev/null && [ "$(id -u)" = 0 ]; then
 else
     echo "not run here: slurm-wlm, munge, as root"
 fi
+echo "== fine-tuned: timm loads it strictly and sees the same class; scikit-learn on timm's features beside it"
+oracle() { "$python" tests/oracle/finetune.py "$@"; }
+[ -d "$work/digits/val" ] || oracle digits "$work/digits"
+for arch in tf_efficientnet_b0 mobilenetv3_large_100 resnet18 densenet121; do
+    [ -s "$work/$arch.safetensors" ] || oracle make "$arch" "$work/$arch.safetensors"
+    "$zoo" finetune "$work/$arch.safetensors" --data "$work/digits" -o "$work/$arch-digits.safetensors" --force --progress none
+    "$zoo" predict "$work/$arch-digits.safetensors" "$work"/digits/val/*/*.png --json > "$work/$arch-digits.predicted"
+    oracle loads "$work/$arch-digits.safetensors" "$work/digits/val" "$work/$arch-digits.predicted"
+done
+bash tests/six_promises.sh "$zoo" "$work/digits" "$work/promises"
+oracle sklearn "$work/digits" "$work/promises/digits.safetensors"
+
 echo "== mutated checkpoints: what torch and numpy take and zoo takes is equal"
 "$python" tests/oracle/differential.py "$zoo" --minutes 5 --seed 0 --keep "$work/differential"
 echo "== all of it holds"

@@ -4,8 +4,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{Context, Status, page};
+use crate::arch::facts::DEFAULT_CLASSES;
 use crate::error::{Class, Classify, Result};
-use crate::registry::{Registry, pages};
+use crate::finetune::registry_entry;
+use crate::model::ModelSpec;
+use crate::registry::format::{self, Index};
+use crate::registry::tree::Problems;
+use crate::registry::{Registry, pages, typed};
 use crate::render::{card, eval_results, safe};
 
 /// The largest report that is read, unpacked.
@@ -76,9 +81,17 @@ impl Classify for NoReport {
 /// Prints the card.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
-    let entry = registry.resolve(&args.name)?;
-    // What the card claims is what is right, where the page is corrected.
-    let index = pages::with_corrected(&context.globals.registry)?;
+    let of_file;
+    let (entry, index) = match registry.resolve(&args.name) {
+        // What the card claims is what is right, where the page is corrected.
+        Ok(entry) => (entry, pages::with_corrected(&context.globals.registry)?),
+        Err(_) if ModelSpec::is_path(&args.name) => {
+            let index = described(Path::new(&args.name))?;
+            of_file = typed(&index, &mut Problems::new());
+            (of_file.first().ok_or_else(|| NoPage(args.name.clone()))?, index)
+        }
+        Err(unknown) => return Err(unknown.into()),
+    };
     let record = page::record(&index, entry).ok_or_else(|| NoPage(entry.name.clone()))?;
     let mut verified = Vec::new();
     for path in &args.report {
@@ -103,6 +116,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         context.print(card::card(&values, args.template.as_deref())?)?;
     }
     Ok(Status::Success)
+}
+
+/// What the sidecar of a weights file says, as a page.
+fn described(weights: &Path) -> Result<Index> {
+    let spec = ModelSpec::open(weights)?;
+    let classes = spec.labels.as_ref().map_or(DEFAULT_CLASSES, |labels| labels.len());
+    let graph = crate::arch::build(&spec.arch, classes)?;
+    let file = crate::fs::sha256(weights)?;
+    let sidecar = crate::fs::read(&weights.with_extension("json"), MAX_REPORT)?;
+    let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).unwrap_or_default();
+    let entry = registry_entry(&spec, &graph, weights, file, sidecar.get("training"));
+    Ok(format::page("model.json", entry.to_string().as_bytes()))
 }
 
 fn report(path: &Path) -> Result<serde_json::Value> {

@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let mut pages = Vec::new();
     let mut problems = Problems::new();
     for file in &args.files {
-        let mut index = import::read(file)?;
+        let mut index = import::read_whole(file)?;
         problems.extend(std::mem::take(&mut index.problems));
         pages.push(index);
     }

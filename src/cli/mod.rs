@@ -19,6 +19,7 @@ mod environment;
 mod existing;
 mod features;
 mod fetch;
+mod finetune;
 mod golden;
 mod help;
 mod import;
@@ -76,6 +77,8 @@ enum Command {
     Predict(predict::Args),
     /// Embeddings and feature maps of images
     Features(Box<features::Args>),
+    /// Train a new classifier on a model's features
+    Finetune(Box<finetune::Args>),
     /// Run models over labelled images and judge their published accuracy
     Verify(Box<verify::Args>),
     /// Join the reports of shards
@@ -173,6 +176,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::Fetch(args) => fetch::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
         Command::Features(args) => features::run(&args, context),
+        Command::Finetune(args) => finetune::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Merge(args) => merge::run(&args, context),
         Command::Golden(args) => golden::run(&args, context),

@@ -127,6 +127,8 @@ fn lines(entry: &Entry, record: Option<&Record>) -> Vec<(String, String)> {
     let own = facts(entry).into_iter().zip(page);
     let mut lines: Vec<_> = own.filter_map(|(own, (_, page))| mark(own, &page)).collect();
     lines.extend(entry.sources.iter().skip(1).map(|s| ("weights".to_owned(), s.to_string())));
+    let published = entry.paper.as_ref().and_then(|paper| paper.published_url.clone());
+    lines.extend(published.map(|url| ("paper, on the page".to_owned(), url)));
     for result in &entry.results {
         let metrics: Vec<_> = result.metrics.iter().map(|m| format!("{} {}", m.name, m.text)).collect();
         lines.push((

@@ -16,6 +16,10 @@ pub(super) const FLOPS: std::ops::RangeInclusive<f64> = 0.99..=1.36;
 const CROP: f64 = 0.001;
 
 pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
+    // A classifier of other classes has other parameters than the architecture's own.
+    if !model.facts.classes.is_empty() {
+        return;
+    }
     let computed = subject.architecture(model).map(|c| c.params);
     if let Some(view) = model.metadata("Parameters")
         && let Some((page, exact)) =

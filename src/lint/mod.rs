@@ -18,7 +18,6 @@
 //! | `suppress` | findings that are right, with the reason |
 
 mod accuracy;
-mod bibtex;
 mod computed;
 mod figures;
 mod form;

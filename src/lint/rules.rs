@@ -119,11 +119,17 @@ rules! {
     "Z050" "bibtex" Error Page(text::citations): "BibTeX in the text that does not parse",
         "A fenced block marked `bibtex` that a citation manager would refuse: unbalanced braces, a missing \
          comma or key.";
-    "Z051" "bibtex-in-metadata" Error Model(text::citation): "BibTeX in the metadata that does not parse",
+    "Z051" "bibtex-in-metadata" Error Subject(text::citation): "BibTeX in the metadata that does not parse",
         "The same of a `BibTeX` or `Citation` key of a model, its paper or its collection.";
     "Z052" "dead-link" Warning Page(text::links): "a link to a file that is not there",
         "Relative links of a Markdown page to files with an extension, looked for beside the page. Addresses \
          of the web are not followed.";
+    "Z053" "citation-year" Warning Subject(text::citation_year): "a paper whose arXiv number is not of its year",
+        "The first four digits of an arXiv number are the year and month in which the paper came. It cannot have \
+         appeared before, and seldom appears more than six years later: one of the two is another paper's.";
+    "Z054" "closed-site" Warning Subject(text::closed_site): "an address on a site that is gone",
+        "Addresses on paperswithcode.com (closed in July 2025) and on timm's former documentation site lead nowhere. \
+         A paper's address is arXiv's or its DOI's, which stay.";
     "Z060" "idle-suppression" Warning Model(suppress::idle): "a suppression without effect",
         "`zoo: {lint: {RULE: reason}}` names a rule that is not there, or gives no reason.";
 }

@@ -99,7 +99,13 @@ fn each_rule_finds_what_it_is_for() {
         ("ID: m", "ID: n", &["Z033"]),
         ("  zoo:\n", &format!("{today}    tag: tf_efficientnet_b0.aa_in1k\n"), &["Z040"]),
         ("  zoo:\n", today, &["Z041"]),
-        ("- Name: C\n", "- Name: C\n  Citation: '@misc{k, title = {x}'\n", &["Z051", "Z006"]),
+        ("- Name: C\n", "- Name: C\n  Citation: '@misc{k, title = {x}'\n", &["Z051"]),
+        (
+            "- Name: C\n",
+            "- Name: C\n  Citation: '@misc{k, title = {x}, year = 2018, eprint = {1911.04252}}'\n",
+            &["Z053"],
+        ),
+        ("- Name: C\n", "- Name: C\n  Paper: https://paperswithcode.com/paper/x\n", &["Z054"]),
         ("  zoo:\n", "  zoo:\n    lint: {Z999: why}\n", &["Z060"]),
         ("  zoo:\n", "  zoo:\n    lint: {Z025: ''}\n", &["Z060"]),
     ];

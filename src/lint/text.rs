@@ -3,67 +3,98 @@
 
 use std::path::Path;
 
-use super::bibtex;
 use super::rule::Sink;
 use super::subject::{Model, Page, Subject};
-use crate::registry::tree::{View, same_field};
-
-/// Fenced code: the line of its first line, what stands behind the fence, and the code.
-type Block = (usize, String, String);
-
-/// Fenced code, and the lines outside it with their numbers.
-fn parts(text: &str) -> (Vec<Block>, Vec<(usize, &str)>) {
-    let (mut blocks, mut prose) = (Vec::new(), Vec::new());
-    let mut open: Option<(&str, String, usize, String)> = None;
-    for (at, line) in text.lines().enumerate() {
-        let marks = line.trim_start();
-        let length = marks.len() - marks.trim_start_matches(['`', '~']).len();
-        let fence = marks.get(..length).filter(|_| length >= 3);
-        match (&mut open, fence) {
-            (Some((opened, info, first, body)), Some(fence))
-                if fence.starts_with(*opened) && marks.len() == length =>
-            {
-                blocks.push((*first, std::mem::take(info), std::mem::take(body)));
-                open = None;
-            }
-            (Some((.., body)), _) => {
-                body.push_str(line);
-                body.push('\n');
-            }
-            (None, Some(fence)) => {
-                let info = marks.get(length..).unwrap_or_default().trim().to_lowercase();
-                open = Some((fence, info, at + 2, String::new()));
-            }
-            (None, None) => prose.push((at + 1, line)),
-        }
-    }
-    (blocks, prose)
-}
+use crate::registry::bibtex;
+use crate::registry::citation::{self, Reference};
+use crate::registry::format::markdown::fenced;
+use crate::registry::tree::{Problem, Value, View};
 
 pub(super) fn citations(page: &Page, sink: &mut Sink) {
-    for (first, info, body) in parts(&page.text).0 {
-        if !info.split(|c: char| !c.is_alphanumeric()).any(|word| word == "bibtex") {
-            continue;
-        }
-        if let Err(mistake) = bibtex::entries(&body) {
+    for block in fenced(&page.text).0.iter().filter(|block| block.is_bibtex()) {
+        if let Err(mistake) = bibtex::entries(&block.body) {
             let message = format!("BibTeX that does not parse: {}", mistake.message);
-            let line = body.lines().nth(mistake.line - 1).unwrap_or_default().trim().to_owned();
-            sink.line(page, first + mistake.line - 1, mistake.column, message).expected(line, "BibTeX");
+            let line = block.body.lines().nth(mistake.line - 1).unwrap_or_default().trim().to_owned();
+            sink.line(page, block.line + mistake.line - 1, mistake.column, message).expected(line, "BibTeX");
         }
     }
 }
 
-/// Citations among the metadata of a model, its collections included.
-pub(super) fn citation(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    let parts = [Some(model.view.clone()), model.view.field("Paper"), model.view.field("Metadata")];
-    for (key, value) in parts.iter().flatten().flat_map(View::entries) {
-        let is_citation = ["BibTeX", "Citation", "Cite"].iter().any(|k| same_field(key.text(), k));
-        let Some(text) = value.text().filter(|t| is_citation && t.contains('@')) else { continue };
-        if let Err(mistake) = bibtex::entries(text) {
-            let message = format!("BibTeX that does not parse: {}", mistake.message);
-            let line = text.lines().nth(mistake.line - 1).unwrap_or_default().trim();
-            sink.at(&value, model, message).expected(line, "BibTeX");
+/// What collections and models say themselves, each once, with the model where it is one's.
+fn said<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (View<'a>, Option<&'a Model<'a>>)> {
+    let collections = subject.index.collections.iter().map(|record| (record.own(), None));
+    collections.chain(subject.models.iter().map(|model| (model.record.own(), Some(model))))
+}
+
+/// Citations among the metadata of models and collections.
+pub(super) fn citation(subject: &Subject<'_>, sink: &mut Sink) {
+    for (view, model) in said(subject) {
+        for value in citation::texts(&view) {
+            let text = value.text().unwrap_or_default();
+            if let Err(mistake) = bibtex::entries(text) {
+                let message = format!("BibTeX that does not parse: {}", mistake.message);
+                let line = text.lines().nth(mistake.line - 1).unwrap_or_default().trim();
+                sink.problem(&Problem::here(&value, message).expected(line, "BibTeX"), model);
+            }
         }
+    }
+}
+
+/// Papers whose number on arXiv is not of their year.
+pub(super) fn citation_year(subject: &Subject<'_>, sink: &mut Sink) {
+    for (view, model) in said(subject) {
+        for value in citation::texts(&view) {
+            for entry in bibtex::readable(value.text().unwrap_or_default()).0 {
+                let reference = Reference::of(entry);
+                if let Some(message) = reference.disagreement() {
+                    let message = format!("`{}`: {message}", reference.entry.key);
+                    sink.problem(&Problem::here(&value, message), model);
+                }
+            }
+        }
+    }
+}
+
+/// Sites that are gone, and what became of them.
+const CLOSED_SITES: [(&str, &str); 2] = [
+    ("paperswithcode.com", "closed in July 2025; arXiv has the papers"),
+    ("rwightman.github.io", "moved: https://huggingface.co/docs/timm has timm's documentation"),
+];
+
+/// Addresses on sites that are gone, in any value of a model or a collection.
+pub(super) fn closed_site(subject: &Subject<'_>, sink: &mut Sink) {
+    for (view, model) in said(subject) {
+        walk(&view, &mut |value| {
+            let Some(text) = value.text() else { return };
+            for (site, became) in CLOSED_SITES {
+                if host(text).is_some_and(|host| host == site || host.ends_with(&format!(".{site}"))) {
+                    let message = format!("an address on {site}, which {became}");
+                    sink.problem(
+                        &Problem::here(value, message).expected(text, "an address that answers"),
+                        model,
+                    );
+                }
+            }
+        });
+    }
+}
+
+/// The host of a text that is an address, in lower case.
+fn host(text: &str) -> Option<String> {
+    let rest = text.trim().split_once("://")?.1;
+    let end = rest.find(['/', '?', '#', ' ']).unwrap_or(rest.len());
+    let host = rest.get(..end)?.rsplit('@').next()?;
+    Some(host.split(':').next()?.to_lowercase())
+}
+
+/// Every value in a tree that is neither a mapping nor a list.
+fn walk(view: &View<'_>, visit: &mut impl FnMut(&View<'_>)) {
+    if view.node().mapping().is_some() {
+        view.entries().for_each(|(_, value)| walk(&value, visit));
+    } else if matches!(view.node().value, Value::Sequence(_)) {
+        view.items().for_each(|value| walk(&value, visit));
+    } else {
+        visit(view);
     }
 }
 
@@ -82,7 +113,7 @@ fn targets(line: &str) -> impl Iterator<Item = (usize, &str)> {
 /// Links to files that are not there. A target without an extension is a site's address, not a file.
 pub(super) fn links(page: &Page, sink: &mut Sink) {
     let folder = Path::new(&page.file).parent().unwrap_or(Path::new(""));
-    for (line, text) in parts(&page.text).1 {
+    for (line, text) in fenced(&page.text).1 {
         for (column, target) in targets(text) {
             let path = target.split(['#', '?']).next().unwrap_or_default();
             let is_file = Path::new(path).extension().is_some_and(|e| {
@@ -108,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fences_are_told_from_prose() {
-        let (blocks, prose) = parts("a\n```BibTeX\n@x\n```\nb\n~~~\n```\n~~~\n");
-        assert_eq!(blocks, [(3, "bibtex".into(), "@x\n".into()), (7, String::new(), "```\n".into())]);
-        assert_eq!(prose, [(1, "a"), (5, "b")]);
+    fn hosts_are_read_from_addresses_only() {
+        assert_eq!(host("https://PapersWithCode.com/paper/x").as_deref(), Some("paperswithcode.com"));
+        assert_eq!(host("http://a@b.org:80/x?y").as_deref(), Some("b.org"));
+        assert_eq!(host("see paperswithcode.com"), None);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum FeatureLevel {
     /// The last map of each resolution: timm's `features_only`. With timm's `out_indices`, where they are given: the
     /// positions of those that are wanted, negative ones from the end.
     Pyramid(Option<Vec<isize>>),
+    /// The map that the last stage begins with, where nothing else of what is before it is read after it.
+    LastStageInput,
 }
 
 /// What is known of a tensor of features, as timm's `feature_info` has it.
@@ -35,7 +37,7 @@ pub struct FeatureInfo {
     /// Of one image: `[channels, height, width]`, or `[channels]`.
     pub shape: Vec<usize>,
     /// The node in the graph.
-    pub(super) node: NodeId,
+    pub node: NodeId,
 }
 
 impl FeatureInfo {
@@ -82,6 +84,13 @@ pub fn feature_info(
     };
     let map = find("map")?;
     match level {
+        FeatureLevel::LastStageInput => {
+            let nodes = pyramid(graph, nominal);
+            let before = nodes.iter().rev().nth(1).filter(|node| is_cut(graph, **node));
+            let none = || Error::NoLevel { arch: graph.name.clone(), level: "last stage's input" };
+            let node = *before.ok_or_else(none)?;
+            Ok(vec![info("last_stage_input".into(), node, node)])
+        }
         FeatureLevel::Pool => Ok(vec![info("pool".into(), find("pool")?, map)]),
         FeatureLevel::Map => Ok(vec![info("map".into(), map, map)]),
         FeatureLevel::Pyramid(wanted) => {
@@ -100,6 +109,11 @@ fn pyramid(graph: &Graph, shapes: &[[usize; 4]]) -> Vec<NodeId> {
         graph.taps().filter(|(tap, _)| tap.starts_with("stage")).map(|(_, node)| node).collect();
     let stem = graph.tap("stem").filter(|stem| stages.first().is_none_or(|first| rows(first) < rows(stem)));
     stem.into_iter().chain(stages).collect()
+}
+
+/// Whether everything after a node reads only what is from that node on.
+fn is_cut(graph: &Graph, cut: NodeId) -> bool {
+    graph.nodes.iter().skip(cut.0 + 1).all(|node| node.inputs.iter().all(|input| *input >= cut))
 }
 
 /// The positions that are meant, ascending, each once.
@@ -141,5 +155,13 @@ mod tests {
         let pyramid = feature_info(&graph, &FeatureLevel::Pyramid(None), [3, 64, 96]).unwrap();
         assert_eq!(pyramid.iter().map(|l| l.reduction).collect::<Vec<_>>(), [2, 4, 8, 16, 32]);
         assert_eq!((pyramid[0].name.as_str(), pyramid[0].module.as_str()), ("pyramid.0", "act1"));
+        let before = feature_info(&graph, &FeatureLevel::LastStageInput, [3, 64, 96]).unwrap();
+        assert_eq!(
+            (before[0].module.as_str(), before[0].shape.as_slice()),
+            ("layer3.1.act2", &[256, 4, 6][..])
+        );
+        // Its cells read the two before them.
+        let nasnet = arch::build("nasnetalarge", 10).unwrap();
+        assert!(feature_info(&nasnet, &FeatureLevel::LastStageInput, [3, 331, 331]).is_err());
     }
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Error, Labels};
+use crate::arch::facts::DEFAULT_CLASSES;
 use crate::fs;
 use crate::image::Preprocess;
 use crate::registry::{Accuracy, Claim, CropMode, Entry, ImageSize, Interpolation};
@@ -73,7 +75,8 @@ impl ModelSpec {
             name: entry.name.clone(),
             origin: entry.origin.clone(),
             arch,
-            labels: None,
+            labels: (!entry.zoo.classes.is_empty())
+                .then(|| Arc::new(Labels::named(entry.zoo.classes.iter().cloned()))),
             preprocess,
             weights: WeightsSource::Store(Request::of(entry)),
             naming_scheme: entry.zoo.names.clone(),
@@ -132,6 +135,37 @@ impl ModelSpec {
         })
     }
 
+    /// What stands in a sidecar for this model; `training` says how it was made, in the words of whoever made it.
+    pub fn to_sidecar(&self, training: Option<&Value>) -> Value {
+        let Preprocess { size, crop_pct, crop_mode, interpolation, mean, std } = &self.preprocess;
+        // As they are written: 0.485 and not the float32 nearest to it in all its digits.
+        let number = |v: &f32| serde_json::from_str::<Value>(&v.to_string()).unwrap_or_default();
+        let numbers = |values: &[f32; 3]| values.iter().map(number).collect::<Vec<_>>();
+        let classes = match &self.labels {
+            None => Value::from(DEFAULT_CLASSES),
+            Some(labels) if labels.get(0).is_none() => Value::from(labels.len()),
+            Some(labels) => labels.iter().map(|label| Value::from(label.text.as_str())).collect(),
+        };
+        let mut sidecar = serde_json::json!({
+            "schema": SIDECAR_SCHEMA,
+            "name": self.name,
+            "arch": self.arch,
+            "classes": classes,
+            "preprocess": {
+                "size": [size.height, size.width],
+                "crop_pct": crop_pct,
+                "crop_mode": crop_mode.name(),
+                "interpolation": interpolation.name(),
+                "mean": numbers(mean),
+                "std": numbers(std),
+            },
+        });
+        if let (Some(object), Some(training)) = (sidecar.as_object_mut(), training) {
+            object.insert("training".into(), training.clone());
+        }
+        sidecar
+    }
+
     /// Whether a name on the command line means a file with a sidecar, and not an entry of the registry.
     pub fn is_path(name: &str) -> bool {
         Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
@@ -149,6 +183,10 @@ struct Sidecar {
     preprocess: SidecarPreprocess,
     /// Percent, as a page would print it: its digits say how exact the claim is.
     top1: Option<String>,
+    /// How it was made: kept for people and cards, decides nothing.
+    #[serde(default)]
+    #[expect(dead_code, reason = "a sidecar may have it; nothing is read from it")]
+    training: Option<serde::de::IgnoredAny>,
 }
 
 /// How many classes there are, or what they are called.

@@ -6,7 +6,7 @@
 //! where candle's own has none). Images run one at a time: candle's matrix product gives a row other bits
 //! inside a batch.
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 
 use super::graph::{
     Activation, Graph, Node, NodeId, Op, PadMode, PoolKind, Shape, ShapeError, ValueError, WeightId, Window,
@@ -107,6 +107,62 @@ impl Reference {
             }
         }
         Ok(Reference { graph: graph.clone(), device: device.clone(), weights: tensors, last_use })
+    }
+
+    /// The same network with the tensors of these names as variables, which candle's autograd tells gradients of and which
+    /// change the network when they are set.
+    ///
+    /// # Errors
+    /// What candle says.
+    pub fn trainable(mut self, names: &[String]) -> Result<(Self, Vec<(String, Var)>), Error> {
+        let mut vars = Vec::with_capacity(names.len());
+        for (weight, slot) in self.graph.weights.iter().zip(&mut self.weights) {
+            let Some(tensor) = slot.as_mut().filter(|_| names.contains(&weight.name)) else { continue };
+            let layer = weight.name.clone();
+            let var = Var::from_tensor(tensor).map_err(|source| Error::Candle { layer, source })?;
+            *tensor = var.as_tensor().clone();
+            vars.push((weight.name.clone(), var));
+        }
+        Ok((self, vars))
+    }
+
+    /// The network's result for a batch of values of node `start`, of images of `[height, width]`, where nothing after
+    /// that node reads what is before it.
+    ///
+    /// # Errors
+    /// A node that is read and was not computed; what candle says.
+    pub fn run_from(
+        &self,
+        start: NodeId,
+        value: &Tensor,
+        [height, width]: [usize; 2],
+    ) -> Result<Tensor, Error> {
+        let failed = |layer: &str| {
+            let layer = layer.to_owned();
+            move |source| Error::Candle { layer, source }
+        };
+        let channels = match self.graph.nodes.first().map(|node| &node.op) {
+            Some(Op::Input { channels }) => *channels,
+            _ => 0,
+        };
+        let shapes = self.graph.shapes([1, channels, height, width])?;
+        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes.len()];
+        if let Some(slot) = values.get_mut(start.0) {
+            *slot = Some(value.clone());
+        }
+        for (i, node) in self.graph.nodes.iter().enumerate().skip(start.0 + 1) {
+            let input = |x: &NodeId| values.get(x.0).cloned().flatten();
+            let inputs: Option<Vec<Tensor>> = node.inputs.iter().map(input).collect();
+            let missing = || candle_core::Error::Msg(format!("it reads what is before node {}", start.0));
+            let inputs = inputs.ok_or_else(missing).map_err(failed(&node.name))?;
+            let shape = shapes.get(i).copied().unwrap_or_default();
+            let value = self.apply(node, &inputs, shape).map_err(failed(&node.name))?;
+            if let Some(slot) = values.get_mut(i) {
+                *slot = Some(value);
+            }
+        }
+        let none = || candle_core::Error::Msg("the network has no output".into());
+        values.pop().flatten().ok_or_else(none).map_err(failed("output"))
     }
 
     /// The logits of a batch of images, `[images, channels, height, width]` row-major: `classes` values

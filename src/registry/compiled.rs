@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Claim, Correction, Entry};
+use super::corrections::Corrections;
+use super::entry::{Claim, Entry};
 use super::read::Reader;
 use super::tree::{Limits, Node, Origin, Problems, yaml};
 use super::{DatasetEntry, EMBEDDED, Registry, Result, corrections, pages, typed};
@@ -60,7 +61,11 @@ pub fn from_pages() -> crate::error::Result<Registry> {
     corrections::apply(&corrections, &mut index, &mut problems);
     let mut models = typed(&index, &mut problems);
     for (entry, published) in models.iter_mut().zip(published) {
-        let of_it = corrections.iter().filter(|c| c.model == entry.name);
+        let page = published.paper.as_ref().and_then(|paper| paper.url.clone());
+        if let Some(paper) = entry.paper.as_mut().filter(|paper| paper.url != page) {
+            paper.published_url = page;
+        }
+        let of_it = corrections.models.iter().filter(|c| c.model == entry.name);
         entry.corrections = of_it.cloned().collect();
         if entry.corrections.is_empty() {
             continue;
@@ -83,7 +88,7 @@ pub fn from_pages() -> crate::error::Result<Registry> {
 }
 
 /// What is known to be wrong on the pages.
-pub(super) fn corrections(problems: &mut Problems) -> crate::error::Result<Vec<Correction>> {
+pub(super) fn corrections(problems: &mut Problems) -> crate::error::Result<Corrections> {
     let root = embedded_yaml("corrections.yaml")?;
     Ok(root.map(|root| corrections::read(&root, problems)).unwrap_or_default())
 }

@@ -1,17 +1,27 @@
 //! `registry/corrections.yaml`: what pages say wrongly, the right value, and how that is known.
 //!
 //! In: the file and an index of pages. Out: the index with the right values in place, and which entries
-//! that concerns. A correction names what the page says, so that it cannot outlive the error it mends.
+//! that concerns. A correction is of a model, or of a collection and then of every model in it. A correction names what the page says, so that it cannot outlive the error it mends.
 
 use super::entry::Correction;
 use super::format::Index;
 use super::tree::{Node, Problems, Scalar, Value, View};
 use super::values::Date;
 
+/// What the file holds.
+#[derive(Debug, Default)]
+pub(super) struct Corrections {
+    /// Of models.
+    pub(super) models: Vec<Correction>,
+    /// Of collections, whose names stand in the place of a model's.
+    pub(super) collections: Vec<Correction>,
+}
+
 /// Reads the file: a list of mappings.
-pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
-    let mut read = Vec::new();
+pub(super) fn read(root: &Node, problems: &mut Problems) -> Corrections {
+    let mut read = Corrections::default();
     for view in View::root(root).items() {
+        let collection = view.field("collection").and_then(|v| v.text()).map(str::to_owned);
         let mut need = |key: &str| {
             let text = view.field(key).and_then(|v| v.text()).map(str::to_owned);
             if text.is_none() {
@@ -19,7 +29,9 @@ pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
             }
             text.unwrap_or_default()
         };
-        let (model, field, page) = (need("model"), need("field"), need("page"));
+        let is_collection = collection.is_some();
+        let model = collection.unwrap_or_else(|| need("model"));
+        let (field, page) = (need("field"), need("page"));
         let (evidence, date) = (need("evidence"), need("date"));
         let date = match date.parse::<Date>() {
             Ok(date) => date,
@@ -28,7 +40,8 @@ pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
                 continue;
             }
         };
-        read.push(Correction {
+        let list = if is_collection { &mut read.collections } else { &mut read.models };
+        list.push(Correction {
             model,
             field,
             page,
@@ -41,8 +54,22 @@ pub(super) fn read(root: &Node, problems: &mut Problems) -> Vec<Correction> {
 }
 
 /// Puts the right values in place. One that finds another value than it names is a problem.
-pub(super) fn apply(corrections: &[Correction], index: &mut Index, problems: &mut Problems) {
-    for correction in corrections {
+pub(super) fn apply(corrections: &Corrections, index: &mut Index, problems: &mut Problems) {
+    for correction in &corrections.collections {
+        let Some(record) = index.collections.iter_mut().find(|c| c.name() == Some(&correction.model)) else {
+            problems.push(stale(correction, "no page has that collection"));
+            continue;
+        };
+        if set(&mut record.own, correction).and_then(|()| set(&mut record.full, correction)).is_none() {
+            problems.push(stale(correction, "the page does not say that"));
+        }
+        let inside = |m: &&mut super::format::Record| m.collections().any(|c| c == correction.model);
+        for record in index.models.iter_mut().filter(inside) {
+            // A model that has a paper of its own says nothing wrong.
+            let _ = set(&mut record.full, correction);
+        }
+    }
+    for correction in &corrections.models {
         let Some(record) = index.models.iter_mut().find(|m| m.name() == Some(&correction.model)) else {
             problems.push(stale(correction, "no page has that model"));
             continue;

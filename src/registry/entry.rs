@@ -69,6 +69,9 @@ pub struct Paper {
     pub title: Option<String>,
     /// Its address.
     pub url: Option<String>,
+    /// The address on the page, where that leads nowhere and a correction has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_url: Option<String>,
 }
 
 /// Something that a page says wrongly.
@@ -122,6 +125,9 @@ pub struct ZooFacts {
     /// Exact number of parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<ParamCount>,
+    /// What its classes are called, where they are not ImageNet's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// Naming scheme of the published file: `timm`, `efficientnet_pytorch`, `torchvision`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<String>,

@@ -4,6 +4,8 @@
 //! [`Entry`] and [`DatasetEntry`] values that the store, the model loader, the linter and the renderers
 //! read. [`Registry::builtin`] and [`Registry::open`] make it; [`Registry::resolve`] answers names.
 
+pub mod bibtex;
+pub mod citation;
 pub mod compiled;
 mod corrections;
 mod dataset;

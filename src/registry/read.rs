@@ -124,9 +124,11 @@ impl Reader<'_> {
     fn paper(&mut self, view: &View<'_>) -> Option<Paper> {
         let view = view.one_or_many().into_iter().next()?;
         if view.node().mapping().is_none() {
-            return self.text(Some(view)).map(|url| Paper { title: None, url: Some(url) });
+            let url = self.text(Some(view))?;
+            return Some(Paper { url: Some(url), ..Paper::default() });
         }
-        Some(Paper { title: self.text(view.field("Title")), url: self.text(view.field("URL")) })
+        let (title, url) = (self.text(view.field("Title")), self.text(view.field("URL")));
+        Some(Paper { title, url, published_url: None })
     }
 
     fn facts(&mut self, zoo: &View<'_>) -> ZooFacts {
@@ -155,6 +157,7 @@ impl Reader<'_> {
                 let url = self.text(t.field("url")).map(Source);
                 Some(Today { name: self.text(name)?, url })
             }),
+            classes: self.texts(zoo.field("classes")),
             lint: self.words(zoo.field("lint")),
             evidence: self.words(zoo.field("evidence")).into(),
         }

@@ -274,6 +274,17 @@ pub enum CropMode {
     Border,
 }
 
+impl CropMode {
+    /// timm's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CropMode::Center => "center",
+            CropMode::Squash => "squash",
+            CropMode::Border => "border",
+        }
+    }
+}
+
 impl FromStr for CropMode {
     type Err = &'static str;
 

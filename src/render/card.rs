@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::page::{self, Paper};
 use super::{cite, template};
 use crate::error::{Class, Classify};
+use crate::registry::citation;
 use crate::registry::format::{Record, Reported, fields, is_eval_result, reported};
 use crate::registry::tree::{Mapping, Node, Value as Tree, View, same_field, to_yaml};
 use crate::registry::{Entry, is_top1, is_top5};
@@ -121,7 +122,9 @@ pub fn verified(file: &str, report: &Value, model: &str) -> Result<Vec<Verified>
 /// The values of a card.
 pub fn values(record: &Record, entry: &Entry, verified: &[Verified]) -> Value {
     let full = record.full();
-    let Paper { title, url } = page::paper(&full);
+    let Paper { title, url } = page::corrected(page::paper(&full), entry);
+    let citation = citation::text(&full);
+    let citation = citation.or_else(|| cite::bibtex(&entry.name, title.as_deref(), url.as_deref()));
     let facts: Vec<_> = verified.iter().map(fact).collect();
     json!({
         "front_matter": to_yaml(&front_matter(record, entry, verified)),
@@ -136,7 +139,8 @@ pub fn values(record: &Record, entry: &Entry, verified: &[Verified]) -> Value {
         "paper": {"title": title, "url": url},
         "training": page::training(&full),
         "verified": facts,
-        "citation": cite::bibtex(&entry.name, title.as_deref(), url.as_deref()),
+        "fence": citation.as_deref().map(page::fence),
+        "citation": citation,
     })
 }
 
@@ -187,7 +191,7 @@ fn front_matter(record: &Record, entry: &Entry, verified: &[Verified]) -> Node {
     if !data.is_empty() {
         front.set("datasets", texts(data.iter().map(String::as_str)));
     }
-    let Paper { url, .. } = page::paper(&full);
+    let Paper { url, .. } = page::corrected(page::paper(&full), entry);
     // A corrected figure is not the page's.
     let corrected = entry.corrections.iter().any(|c| c.field.starts_with("Results"));
     let page_url = url.filter(|_| !corrected).or(full

@@ -7,6 +7,7 @@ pub mod eval_results;
 pub mod feature_file;
 pub mod fold;
 pub mod golden_script;
+pub mod learning_curve;
 pub mod lint;
 pub mod list;
 pub mod npy;

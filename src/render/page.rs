@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{cite, entry, template};
+use crate::registry::citation;
 use crate::registry::format::{Index, Record, document};
 use crate::registry::query::Lookups;
 use crate::registry::tree::{View, same_field, to_comment};
@@ -20,14 +21,20 @@ pub fn values(title: &str, collection: Option<&Record>, models: &[(&Record, &Ent
     };
     let first = models.first().map(|(record, _)| record.full());
     let paper = first.as_ref().map(paper).unwrap_or_default();
+    let paper = models.first().map_or_else(Paper::default, |(_, entry)| corrected(paper, entry));
+    let described = collection.and_then(|c| c.own.field(citation::DESCRIPTION)?.text().map(str::to_owned));
+    let citation = first.as_ref().and_then(citation::text);
+    let citation = citation.or_else(|| cite::bibtex(title, paper.title.as_deref(), paper.url.as_deref()));
     let known: Vec<_> = models.iter().map(|(record, entry)| model(record, entry)).collect();
     json!({
         "title": title,
+        "description": described,
         "paper": {"title": paper.title, "url": paper.url},
         "models": known,
         "example": known.first(),
         "training": first.as_ref().map(training),
-        "citation": cite::bibtex(title, paper.title.as_deref(), paper.url.as_deref()),
+        "fence": citation.as_deref().map(fence),
+        "citation": citation,
         "index": to_comment(&document(&index)),
         // What the page says of timm, ImageNet and `zoo predict` is so of these only.
         "classifiers": !models.is_empty() && models.iter().all(|(record, entry)| is_timm_classifier(record, entry)),
@@ -59,6 +66,18 @@ pub(super) fn paper(model: &View<'_>) -> Paper {
     }
 }
 
+/// The paper with the address of the entry's, which is corrected where the page's leads nowhere.
+pub(super) fn corrected(paper: Paper, entry: &Entry) -> Paper {
+    let known = entry.paper.as_ref().filter(|known| known.published_url == paper.url && paper.url.is_some());
+    Paper { url: known.map_or(paper.url, |known| known.url.clone()), ..paper }
+}
+
+/// Backticks that nothing in a text ends.
+pub(super) fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
+}
+
 /// Whether timm has the model: its architecture, or its code.
 pub(super) fn is_of_timm(entry: &Entry) -> bool {
     entry.zoo.arch.is_some() || entry.code.as_deref().is_some_and(|c| c.contains("pytorch-image-models"))
@@ -69,6 +88,7 @@ fn is_timm_classifier(record: &Record, entry: &Entry) -> bool {
     let other =
         |r: &crate::registry::ModelResult| !same_field(&r.task, "Image Classification") && !r.task.is_empty();
     is_of_timm(entry)
+        && entry.zoo.classes.is_empty()
         && record.own.field("Card").is_none()
         && (entry.claim.is_some() || !entry.results.iter().any(other))
 }

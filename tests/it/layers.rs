@@ -16,9 +16,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["registry", "store", "checkpoint", "arch", "nn", "image"]),
     ("lint", &["registry", "arch", "nn"]),
     ("verify", &["model", "dataset", "registry", "store", "checkpoint", "arch", "nn", "image"]),
+    ("finetune", &["verify", "model", "dataset", "registry", "checkpoint", "arch", "nn", "image"]),
     (
         "render",
-        &["registry", "store", "checkpoint", "arch", "nn", "image", "dataset", "model", "lint", "verify"],
+        &[
+            "registry",
+            "store",
+            "checkpoint",
+            "arch",
+            "nn",
+            "image",
+            "dataset",
+            "model",
+            "lint",
+            "verify",
+            "finetune",
+        ],
     ),
 ];
 const EVERYBODYS: &[&str] = &["error", "fs", "hash", "Result", "Error", "Class", "Classify", "Sha256"];

@@ -167,7 +167,10 @@ fn the_findings_on_the_pages_as_published_are_those_explained() {
             let place = format!("{}:{}", finding["file"].as_str().unwrap(), finding["line"]);
             let found = text(&finding["found"]).map(|t| format!(": `{t}`")).unwrap_or_default();
             let expected = text(&finding["expected"]).map(|t| format!(", expected {t}")).unwrap_or_default();
-            lines += &format!("{} ({place}){found}{expected}\n", finding["model"].as_str().unwrap());
+            lines += &format!(
+                "{} ({place}){found}{expected}\n",
+                finding["model"].as_str().unwrap_or("collection")
+            );
         }
         let heading = format!("## {rule} ");
         let at = page.find(&heading).unwrap_or_else(|| panic!("no section `{heading}`"));

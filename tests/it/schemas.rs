@@ -274,10 +274,18 @@ fn the_validator_finds_what_is_wrong() {
 #[test]
 fn no_schema_is_idle() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tests: String =
-        ["schemas.rs", "predict.rs", "verify.rs", "verify_refusals.rs", "bench.rs", "scans.rs"]
-            .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
-            .concat();
+    let tests: String = [
+        "schemas.rs",
+        "predict.rs",
+        "verify.rs",
+        "verify_refusals.rs",
+        "bench.rs",
+        "scans.rs",
+        "features.rs",
+        "finetune.rs",
+    ]
+    .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
+    .concat();
     for file in std::fs::read_dir(folder.join("schemas")).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         let verb = name.strip_suffix("-1.json").unwrap();

@@ -9,8 +9,10 @@ use crate::registry::tree::{Mapping, Node, Problem, Problems, Scalar, Value, Vie
 pub const MODEL: &[&str] = &[
     "Name",
     "In Collection",
+    "Description",
     "Metadata",
     "Paper",
+    "Citation",
     "Code",
     "Weights",
     "Config",
@@ -102,6 +104,7 @@ pub const ZOO_ORDER: &[&str] = &[
     "classifier",
     "first_conv",
     "params",
+    "classes",
     "names",
     "licence",
     "hf_id",

@@ -117,6 +117,70 @@ pub fn comments<'a>(page: &'a str, file: &Arc<str>) -> Vec<Block<'a>> {
     found
 }
 
+/// Fenced code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fenced {
+    /// The line of its first line, from 1.
+    pub line: usize,
+    /// What stands after the fence, in lower case: the language.
+    pub info: String,
+    /// The code, each line with its end.
+    pub body: String,
+}
+
+impl Fenced {
+    /// Whether it is marked as BibTeX.
+    pub fn is_bibtex(&self) -> bool {
+        self.info.split(|c: char| !c.is_alphanumeric()).any(|word| word == "bibtex")
+    }
+}
+
+/// Fenced code, and the lines outside it with their numbers.
+pub fn fenced(text: &str) -> (Vec<Fenced>, Vec<(usize, &str)>) {
+    let (mut blocks, mut prose) = (Vec::new(), Vec::new());
+    let mut open: Option<(&str, Fenced)> = None;
+    for (at, line) in text.lines().enumerate() {
+        let marks = line.trim_start();
+        let length = marks.len() - marks.trim_start_matches(['`', '~']).len();
+        let fence = marks.get(..length).filter(|_| length >= 3);
+        match (&mut open, fence) {
+            (Some((opened, _)), Some(fence)) if fence.starts_with(*opened) && marks.len() == length => {
+                blocks.extend(open.take().map(|(_, block)| block));
+            }
+            (Some((_, block)), _) => {
+                block.body.push_str(line);
+                block.body.push('\n');
+            }
+            (None, Some(fence)) => {
+                let info = marks.get(length..).unwrap_or_default().trim().to_lowercase();
+                open = Some((fence, Fenced { line: at + 2, info, body: String::new() }));
+            }
+            (None, None) => prose.push((at + 1, line)),
+        }
+    }
+    (blocks, prose)
+}
+
+/// The prose between a page's title and its first section, without comments; nothing where there is none.
+pub fn introduction(page: &str) -> Option<String> {
+    let heading = |line: &str| line.trim_start_matches('#').len() < line.len() && line.starts_with('#');
+    let mut lines = page.lines().skip_while(|line| !line.starts_with("# "));
+    lines.next()?;
+    let mut kept = String::new();
+    for line in lines.take_while(|line| !heading(line)) {
+        kept.push_str(line.trim_end());
+        kept.push('\n');
+    }
+    // Comments are metadata, or nobody's to read.
+    while let Some(start) = kept.find("<!--") {
+        let rest = kept.get(start + 4..).unwrap_or_default();
+        let end = close(rest).map_or(kept.len(), |(length, mark)| start + 4 + length + mark);
+        kept.replace_range(start..end, "");
+    }
+    let kept = kept.trim();
+    (!kept.is_empty()).then(|| kept.to_owned())
+}
+
 /// The backticks or tildes that open fenced code.
 fn fence_of(marks: &str) -> Option<&str> {
     ['`', '~'].iter().find_map(|mark| {
@@ -143,4 +207,25 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         at += line.len();
         (start, line)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fences_are_told_from_prose() {
+        let (blocks, prose) = fenced("a\n```BibTeX\n@x\n```\nb\n~~~\n```\n~~~\n");
+        let block = |line, info: &str, body: &str| Fenced { line, info: info.into(), body: body.into() };
+        assert_eq!(blocks, [block(3, "bibtex", "@x\n"), block(7, "", "```\n")]);
+        assert_eq!(prose, [(1, "a"), (5, "b")]);
+    }
+
+    #[test]
+    fn an_introduction_ends_at_the_first_section() {
+        let page = "---\nx: 1\n---\n# T\n\n**A** is\nb. <!-- c\nd --> e\n\n1. f\n\n## How\ng\n";
+        assert_eq!(introduction(page).as_deref(), Some("**A** is\nb.  e\n\n1. f"));
+        assert_eq!(introduction("# T\n\n<!--\nModels: []\n-->\n\n## x\n"), None);
+        assert_eq!(introduction("no title"), None);
+    }
 }

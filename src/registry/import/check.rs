@@ -1,7 +1,7 @@
 //! What differs between pages and the registry.
 //!
-//! In: two indexes. Out: every difference of their models and collections, by key path. zoo's own section is
-//! compared only where the page has one: pages of others do not.
+//! In: two indexes. Out: every difference of their models and collections, by key path. zoo's own section,
+//! citation and description are compared only where the page's metadata have them: pages of others do not.
 
 use crate::registry::format::{Index, Record, to_json};
 use crate::registry::tree::{Node, Schema, Value, join};
@@ -30,10 +30,9 @@ pub fn differences(registry: &Index, page: &Index) -> Vec<Difference> {
             let mut comparison = Comparison { model: format!("{label}{name}"), found: &mut found };
             match counterpart(ours, record) {
                 Some(other) => {
-                    let other = match record.own.field("zoo") {
-                        Some(_) => other.own.clone(),
-                        None => without_zoo(&other.own),
-                    };
+                    let ours = ["zoo", "Citation", "Description"];
+                    let missing = ours.into_iter().filter(|key| record.own.field(key).is_none());
+                    let other = without(&other.own, missing);
                     comparison.nodes("", &other, &record.own);
                 }
                 None => comparison.add("", None, Some(&record.own)),
@@ -49,10 +48,12 @@ fn counterpart<'a>(records: &'a [Record], record: &Record) -> Option<&'a Record>
     same().find(|r| r.collections().eq(record.collections())).or_else(|| same().next())
 }
 
-fn without_zoo(node: &Node) -> Node {
+fn without<'a>(node: &Node, keys: impl Iterator<Item = &'a str>) -> Node {
     let mut node = node.clone();
     if let Some(mapping) = node.mapping_mut() {
-        mapping.remove("zoo");
+        keys.for_each(|key| {
+            mapping.remove(key);
+        });
     }
     node
 }

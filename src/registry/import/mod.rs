@@ -15,7 +15,7 @@ mod tests;
 use std::path::Path;
 
 use super::format::{self, Index};
-use super::tree::{Kind, Malformed};
+use super::tree::{Kind, Malformed, Problem};
 use crate::error::Result;
 
 /// The largest single page.
@@ -54,6 +54,29 @@ fn repository(folder: &Path) -> Result<Index> {
     let mut index = if card.is_file() { read(&card)? } else { Index::default() };
     index.problems = index.problems.iter().filter(|p| p.kind != Kind::NoMetadata).cloned().collect();
     eval_results::add(folder, MAX_PAGE, &mut index)?;
+    Ok(index)
+}
+
+/// The same of a documentation page, with what it says beside its metadata: the BibTeX of its fenced blocks and the
+/// prose before its first section ([`super::citation::add_prose`]). A hub's card is its front matter.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_whole(path: &Path) -> Result<Index> {
+    let mut index = read(path)?;
+    let kind = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let is_card = index.models.iter().any(|model| model.own.field("Card").is_some());
+    if matches!(kind, "md" | "mdx") && !is_card && !crate::fs::metadata(path)?.is_dir() {
+        let text = crate::fs::read(path, MAX_PAGE)?;
+        let text = String::from_utf8_lossy(&text);
+        for mistake in super::citation::add_prose(&mut index, &text) {
+            let message = format!(
+                "BibTeX in line {}, column {}, that does not parse is left out: {}",
+                mistake.line, mistake.column, mistake.message
+            );
+            index.problems.push(Problem::of(&path.display().to_string(), message).warning());
+        }
+    }
     Ok(index)
 }
 

@@ -164,7 +164,7 @@ impl Writer {
             && printable(text)
             && !first.is_empty()
             && !first.starts_with([' ', '\t'])
-            && !text.lines().any(|l| l.ends_with([' ', '\t']) || l.contains('\r'))
+            && !text.lines().any(|l| (l.trim().is_empty() && !l.is_empty()) || l.contains('\r'))
             && !text.ends_with("\n\n")
             && !self.ends_comment(text)
             && !Commands::any(text)
