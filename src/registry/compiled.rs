@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::corrections::Corrections;
 use super::entry::{Claim, Entry};
-use super::read::Reader;
-use super::tree::{Limits, Node, Origin, Problems, yaml};
-use super::{DatasetEntry, EMBEDDED, Registry, Result, corrections, pages, typed};
+use super::tree::Problems;
+use super::{DatasetEntry, EMBEDDED, Error, Registry, Result, corrections, pages, typed};
 
 #[derive(Deserialize)]
 struct Compiled {
@@ -57,7 +57,7 @@ pub fn from_pages() -> crate::error::Result<Registry> {
     let mut problems = Problems::new();
     let mut index = pages::builtin()?;
     let published = typed(&index, &mut problems);
-    let corrections = corrections(&mut problems)?;
+    let corrections = corrections()?;
     corrections::apply(&corrections, &mut index, &mut problems);
     let mut models = typed(&index, &mut problems);
     for (entry, published) in models.iter_mut().zip(published) {
@@ -80,24 +80,21 @@ pub fn from_pages() -> crate::error::Result<Registry> {
     }
     let mut datasets = Vec::new();
     for file in EMBEDDED.get_dir("datasets").into_iter().flat_map(|d| d.files()) {
-        let root = embedded_yaml(&file.path().to_string_lossy())?;
-        datasets.extend(root.and_then(|r| Reader(&mut problems).dataset(&r)));
+        datasets.push(embedded_yaml::<DatasetEntry>(&file.path().to_string_lossy())?);
     }
     problems.into_result()?;
     Ok(Registry { models, datasets, warnings: Problems::new() })
 }
 
 /// What is known to be wrong on the pages.
-pub(super) fn corrections(problems: &mut Problems) -> crate::error::Result<Corrections> {
-    let root = embedded_yaml("corrections.yaml")?;
-    Ok(root.map(|root| corrections::read(&root, problems)).unwrap_or_default())
+pub(super) fn corrections() -> Result<Corrections> {
+    embedded_yaml("corrections.yaml")
 }
 
-fn embedded_yaml(path: &str) -> crate::error::Result<Option<Node>> {
-    let Some(file) = EMBEDDED.get_file(path) else { return Ok(None) };
-    let (roots, problems) = yaml(file.contents(), Origin::file(path), &Limits::default())?;
-    problems.into_result()?;
-    Ok(roots.into_iter().next())
+/// A typed file of ours. It is trusted: the first mistake ends it, and no place in it need be known later.
+fn embedded_yaml<T: DeserializeOwned>(path: &str) -> Result<T> {
+    let bytes = EMBEDDED.get_file(path).map(include_dir::File::contents).unwrap_or_default();
+    serde_yaml::from_slice(bytes).map_err(|error| Error::Embedded { path: path.to_owned(), error })
 }
 
 /// The compiled form, an entry a line, so that a change shows as one.

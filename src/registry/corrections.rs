@@ -1,15 +1,19 @@
 //! `registry/corrections.yaml`: what pages say wrongly, the right value, and how that is known.
 //!
-//! In: the file and an index of pages. Out: the index with the right values in place, and which entries
-//! that concerns. A correction is of a model, or of a collection and then of every model in it. A correction names what the page says, so that it cannot outlive the error it mends.
+//! In: the file's corrections and an index of pages. Out: the index with the right values in place, and which entries
+//! that concerns. A correction is of a model, or of a collection and then of every model in it. It names what the page
+//! says, so that it cannot outlive the error it mends.
+
+use serde::Deserialize;
 
 use super::entry::Correction;
 use super::format::Index;
-use super::tree::{Node, Problems, Scalar, Value, View};
+use super::tree::{Node, Problems, Scalar, Value};
 use super::values::Date;
 
 /// What the file holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<Written>")]
 pub(super) struct Corrections {
     /// Of models.
     pub(super) models: Vec<Correction>,
@@ -17,40 +21,34 @@ pub(super) struct Corrections {
     pub(super) collections: Vec<Correction>,
 }
 
-/// Reads the file: a list of mappings.
-pub(super) fn read(root: &Node, problems: &mut Problems) -> Corrections {
-    let mut read = Corrections::default();
-    for view in View::root(root).items() {
-        let collection = view.field("collection").and_then(|v| v.text()).map(str::to_owned);
-        let mut need = |key: &str| {
-            let text = view.field(key).and_then(|v| v.text()).map(str::to_owned);
-            if text.is_none() {
-                problems.error(&view, format!("no `{key}`"));
-            }
-            text.unwrap_or_default()
-        };
-        let is_collection = collection.is_some();
-        let model = collection.unwrap_or_else(|| need("model"));
-        let (field, page) = (need("field"), need("page"));
-        let (evidence, date) = (need("evidence"), need("date"));
-        let date = match date.parse::<Date>() {
-            Ok(date) => date,
-            Err(expected) => {
-                problems.unexpected(&view.field("date").unwrap_or(view.clone()), "no date", expected);
-                continue;
-            }
-        };
-        let list = if is_collection { &mut read.collections } else { &mut read.models };
-        list.push(Correction {
-            model,
-            field,
-            page,
-            right: view.field("right").and_then(|v| v.text()).map(str::to_owned),
-            evidence,
-            date,
-        });
+/// One as the file has it: of a model or of a collection.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    model: Option<String>,
+    collection: Option<String>,
+    field: String,
+    page: String,
+    right: Option<String>,
+    evidence: String,
+    date: Date,
+}
+
+impl TryFrom<Vec<Written>> for Corrections {
+    type Error = String;
+
+    fn try_from(list: Vec<Written>) -> Result<Self, String> {
+        let mut read = Corrections::default();
+        for Written { model, collection, field, page, right, evidence, date } in list {
+            let (list, model) = match (model, collection) {
+                (Some(model), None) => (&mut read.models, model),
+                (None, Some(collection)) => (&mut read.collections, collection),
+                _ => return Err(format!("a correction of `{field}` names one of `model` and `collection`")),
+            };
+            list.push(Correction { model, field, page, right, evidence, date });
+        }
+        Ok(read)
     }
-    read
 }
 
 /// Puts the right values in place. One that finds another value than it names is a problem.

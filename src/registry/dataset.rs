@@ -1,5 +1,5 @@
 //! Dataset entries: which images there are, what they say about a claim's population, and where to get
-//! them. Read from `registry/datasets/*.yaml` by [`super::read`]; used by `dataset`, `store` and `verify`.
+//! them. Read from `registry/datasets/*.yaml` by [`super::compiled`]; used by `dataset`, `store` and `verify`.
 
 use std::str::FromStr;
 
@@ -10,6 +10,7 @@ use crate::hash::Sha256;
 
 /// The images that a claim is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Population {
     /// As pages name it in `Dataset`, such as `ImageNet`.
     pub name: String,
@@ -94,6 +95,7 @@ impl FromStr for LabelRule {
 
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatasetFile {
     /// Path inside the source.
     pub path: String,
@@ -112,6 +114,7 @@ impl DatasetFile {
 
 /// A place that has some or all of the images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatasetSource {
     /// The place; `*` stands for the varying part where `files` lists what is meant.
     pub url: Source,
@@ -137,6 +140,7 @@ impl DatasetSource {
 
 /// A labelled set of images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatasetEntry {
     /// `sample`, `imagenet-val`.
     pub name: String,

@@ -76,6 +76,7 @@ pub struct Paper {
 
 /// Something that a page says wrongly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Correction {
     /// The model.
     pub model: String,

@@ -13,6 +13,14 @@ pub enum Error {
     /// The compiled registry in this binary is not what this version reads.
     #[error("the registry that this binary carries cannot be read: {0}")]
     Compiled(#[from] serde_json::Error),
+    /// A file of datasets or corrections in this binary is not what this version reads.
+    #[error("`{path}`, which this binary carries, cannot be read: {error}")]
+    Embedded {
+        /// The file, below `registry/`.
+        path: String,
+        /// What is wrong, and where.
+        error: serde_yaml::Error,
+    },
     /// The file could not be read at all.
     #[error(transparent)]
     File(#[from] crate::fs::Error),
@@ -50,6 +58,7 @@ impl Classify for Error {
             Error::File(e) => e.class(),
             Error::Malformed(_)
             | Error::Compiled(_)
+            | Error::Embedded { .. }
             | Error::Unknown { .. }
             | Error::Collection { .. }
             | Error::Ambiguous { .. } => Class::BadInput,
@@ -74,7 +83,7 @@ impl Classify for Error {
             }
             Error::Ambiguous { .. } => Some("say which, by one of these names".into()),
             Error::File(e) => e.hint(),
-            Error::Malformed(_) | Error::Compiled(_) => None,
+            Error::Malformed(_) | Error::Compiled(_) | Error::Embedded { .. } => None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod dataset;
 mod entry;
 mod error;
 pub mod format;
+pub mod glob;
 pub mod import;
 pub mod labels;
 mod names;

@@ -30,7 +30,7 @@ pub fn builtin() -> Result<Index> {
 pub fn corrected() -> Result<Index> {
     let mut index = builtin()?;
     let mut problems = Problems::new();
-    let corrections = super::compiled::corrections(&mut problems)?;
+    let corrections = super::compiled::corrections()?;
     super::corrections::apply(&corrections, &mut index, &mut problems);
     problems.into_result()?;
     Ok(index)

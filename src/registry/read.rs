@@ -1,15 +1,13 @@
-//! From positioned trees to typed entries. In: a model of an index, or a dataset's file. Out: [`Entry`] and
-//! [`DatasetEntry`] values, and every problem found: what cannot be used becomes a problem and nothing, so
-//! that one pass finds all of a file. Called by [`super::Registry`], [`super::compiled`] and the linter.
+//! From positioned trees to typed entries. In: a model of an index. Out: [`Entry`] values, and every problem found: what
+//! cannot be used becomes a problem and nothing, so that one pass finds all of a file. Called by [`super::Registry`],
+//! [`super::compiled`] and the linter.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use super::dataset::{DatasetEntry, DatasetFile, DatasetSource, Population};
 use super::entry::{Claim, Config, Entry, Metric, ModelResult, Paper, Today, ZooFacts};
 use super::format::{Index, Record, reported};
-use super::tree::{Node, Problems, Value, View};
-use super::values::{Accuracy, ImageSize, Source, count};
+use super::tree::{Problems, Value, View};
+use super::values::{Accuracy, ImageSize, Source};
 
 /// Takes typed values out of views, and notes what is not as it should be.
 pub(super) struct Reader<'p>(pub(super) &'p mut Problems);
@@ -185,51 +183,6 @@ impl Reader<'_> {
             });
         }
         results
-    }
-
-    /// A dataset's file.
-    pub(super) fn dataset(&mut self, root: &Node) -> Option<DatasetEntry> {
-        let root = View::root(root);
-        let mut need = |key: &str| self.need(&root, key);
-        let (name, task, classes) = (need("name"), need("task"), need("classes"));
-        let (relation, labels, how_to_get) = (need("relation"), need("labels"), need("how_to_get"));
-        let sources = root.field("sources").map(|v| v.one_or_many()).unwrap_or_default();
-        let population = root.field("population").and_then(|p| {
-            let (name, n) = (self.need(&p, "name"), self.need(&p, "n"));
-            Some(Population { name: self.text(name)?, n: self.parse(n, count)? })
-        });
-        Some(DatasetEntry {
-            name: self.text(name)?,
-            task: self.text(task)?,
-            classes: self.parse(classes, usize::from_str)?,
-            population,
-            relation: self.parse(relation, str::parse)?,
-            labels: self.parse(labels, str::parse)?,
-            mask: self.text(root.field("mask")),
-            label_set: self.text(root.field("label_set")),
-            licence: self.text(root.field("licence")),
-            sources: sources.iter().filter_map(|s| self.dataset_source(s)).collect(),
-            layouts: self.texts(root.field("layouts")),
-            how_to_get: self.text(how_to_get)?,
-        })
-    }
-
-    fn dataset_source(&mut self, view: &View<'_>) -> Option<DatasetSource> {
-        let url = self.need(view, "url");
-        let files = view.field("files").map(|v| v.one_or_many()).unwrap_or_default();
-        let mut read = Vec::with_capacity(files.len());
-        for file in &files {
-            let path = self.need(file, "path");
-            if let Some(path) = self.text(path) {
-                let size = self.parse(file.field("size"), count);
-                read.push(DatasetFile { path, size, sha256: self.parse(file.field("sha256"), digest) });
-            }
-        }
-        Some(DatasetSource {
-            url: Source(self.text(url)?),
-            sha256: self.parse(view.field("sha256"), digest),
-            files: read,
-        })
     }
 }
 

@@ -17,6 +17,7 @@ use super::location::WheelFile;
 use super::progress::{Event, Progress};
 use crate::fs;
 use crate::hash::Sha256;
+use crate::registry::glob::Glob;
 
 /// A downloaded wheel; dropped, it is gone.
 #[derive(Debug)]
@@ -125,19 +126,7 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     if folder != name_folder || name.is_empty() {
         return false;
     }
-    let mut pieces = pattern.split('*');
-    let (Some(head), tail) = (pieces.next(), pieces.next_back()) else { return false };
-    let Some(tail) = tail else { return name == head };
-    let Some(mut middle) = name.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)) else {
-        return false;
-    };
-    pieces.all(|piece| match middle.split_once(piece) {
-        Some((_, rest)) => {
-            middle = rest;
-            true
-        }
-        None => false,
-    })
+    Glob::new(&pattern).is_ok_and(|glob| glob.matches(&name))
 }
 
 fn run(

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::markdown;
+use crate::registry::glob::Glob;
 use crate::registry::tree::{
     self, Kind, Limits, Mapping, Node, Origin, Problem, Problems, Value, View, same_field,
 };
@@ -239,6 +240,7 @@ impl Files {
                     next.push(join(part));
                     continue;
                 }
+                let glob = Glob::new(part).map_err(|why| refuse(format!("`{pattern}`: {why}")))?;
                 let folder = if head.is_empty() { "." } else { head.as_str() };
                 // A folder outside the root is not even listed.
                 let Ok(path) = self.inside(folder) else { continue };
@@ -247,7 +249,7 @@ impl Files {
                     let Some(name) = entry.file_name().and_then(|n| n.to_str()) else { continue };
                     let hidden = name.starts_with('.') && !part.starts_with('.');
                     let last = i + 1 == parts.len();
-                    if !hidden && matches(part, name) && (last || entry.is_dir()) {
+                    if !hidden && glob.matches(name) && (last || entry.is_dir()) {
                         next.push(join(name));
                     }
                 }
@@ -352,93 +354,6 @@ fn merge(all: &mut Mapping, more: Mapping) {
             let items = old.one_or_many().iter().chain(value.one_or_many()).cloned().collect();
             let joined = Node { value: Value::Sequence(items), ..old.clone() };
             all.set(&name, joined);
-        }
-    }
-}
-
-/// Whether a name matches a pattern of `*`, `?` and `[…]`, as Python's `fnmatch` on a system where case
-/// matters. Work is at most the product of the lengths.
-fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    let (mut p, mut n) = (0, 0);
-    // Where the last `*` was and what it has eaten so far.
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some('?') => Some(1),
-            Some('[') => class(pattern.get(p + 1..).unwrap_or_default(), name.get(n).copied()),
-            Some(c) => (name.get(n) == Some(c)).then_some(1),
-            None => None,
-        };
-        match (step, star) {
-            (Some(length), _) => {
-                p += length;
-                n += 1;
-            }
-            (None, Some((at, eaten))) => {
-                star = Some((at, eaten + 1));
-                p = at + 1;
-                n = eaten + 1;
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|&c| c == '*')
-}
-
-/// The length of the class whose inside `rest` begins with, if `c` is in it. A `[` without its end is
-/// itself.
-fn class(rest: &[char], c: Option<char>) -> Option<usize> {
-    let c = c?;
-    let negated = rest.first() == Some(&'!');
-    let start = usize::from(negated);
-    let Some(length) = rest.iter().skip(start + 1).position(|&c| c == ']').map(|at| at + start + 1) else {
-        return (c == '[').then_some(1);
-    };
-    let inside = rest.get(start..length).unwrap_or_default();
-    let mut found = false;
-    let mut i = 0;
-    while let Some(&low) = inside.get(i) {
-        match (inside.get(i + 1), inside.get(i + 2)) {
-            (Some('-'), Some(&high)) => {
-                found |= (low..=high).contains(&c);
-                i += 3;
-            }
-            _ => {
-                found |= low == c;
-                i += 1;
-            }
-        }
-    }
-    (found != negated).then_some(length + 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns_match_as_fnmatch_does() {
-        for (pattern, name, expected) in [
-            ("*.yml", "a.yml", true),
-            ("*.yml", "a.yaml", false),
-            ("m?.md", "m1.md", true),
-            ("*a*b", "xxaybzb", true),
-            ("*a*b", "xxaybzc", false),
-            ("[a-c]*", "beta", true),
-            ("[!a-c]*", "beta", false),
-            ("[]x]*", "]", true),
-            ("[x", "[x", true),
-            ("", "", true),
-            ("**", "anything", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

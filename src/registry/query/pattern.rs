@@ -1,6 +1,8 @@
 //! What a text must be like: a part of it, or all of it by a glob. In: what a user typed. Out: a [`Pattern`].
 //! Called by `zoo list PATTERN` and by `~` in queries.
 
+use crate::registry::glob::Glob;
+
 /// A part of a text, or a glob for the whole of it, whatever the case.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -12,7 +14,8 @@ pub struct Pattern {
 enum Kind {
     /// In lower case.
     Part(String),
-    Glob(regex::Regex),
+    /// The same.
+    Glob(Glob),
 }
 
 impl PartialEq for Pattern {
@@ -29,21 +32,23 @@ impl std::str::FromStr for Pattern {
         if !text.contains(['*', '?', '[']) {
             return Ok(Pattern { typed: text.to_owned(), kind: Kind::Part(text.to_lowercase()) });
         }
-        let mut body = String::new();
-        for c in text.chars() {
-            match c {
-                '*' => body.push_str(".*"),
-                '?' => body.push('.'),
-                '[' | ']' | '-' => body.push(c),
-                '!' if body.ends_with('[') => body.push('^'),
-                _ => body.push_str(&regex::escape(&c.to_string())),
-            }
-        }
-        match regex::Regex::new(&format!("(?is)^{body}$")) {
-            Ok(glob) => Ok(Pattern { typed: text.to_owned(), kind: Kind::Glob(glob) }),
-            Err(_) => Err(format!("`{text}` is no pattern such as `*_b?_ns`")),
+        // A class of letters is one in lower case too; one that is empty or runs backwards is a slip.
+        let is_slip = text.matches('[').count() > text.matches(']').count() || runs_backwards(text);
+        match Glob::new(&text.to_lowercase()) {
+            Ok(glob) if !is_slip => Ok(Pattern { typed: text.to_owned(), kind: Kind::Glob(glob) }),
+            _ => Err(format!("`{text}` is not a pattern such as `*_b?_ns`")),
         }
     }
+}
+
+/// Whether a class has a range such as `z-a`.
+fn runs_backwards(text: &str) -> bool {
+    let chars: Vec<char> = text.chars().collect();
+    let mut inside = false;
+    chars.array_windows().any(|&[low, dash, high]| {
+        inside = (inside || low == '[') && low != ']';
+        inside && dash == '-' && high != ']' && low != '[' && low > high
+    })
 }
 
 impl Pattern {
@@ -51,7 +56,7 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> bool {
         match &self.kind {
             Kind::Part(part) => text.to_lowercase().contains(part),
-            Kind::Glob(glob) => glob.is_match(text),
+            Kind::Glob(glob) => glob.matches(&text.to_lowercase()),
         }
     }
 }
