@@ -164,7 +164,7 @@ fn finish(
     drop(names);
     // A view may repeat its storage, and a storage may be tied: within reason.
     let asked = checkpoint.tensors.iter().fold(0u64, |sum, t| sum.saturating_add(t.nbytes() as u64));
-    if asked > held.saturating_mul(EXPANSION).saturating_add(ALWAYS) {
+    if asked > held.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES) {
         let problem =
             format!("tensors of {asked} bytes in a file of {held}: views that repeat their storage");
         return Err(checkpoint.fault(Fault::excessive(Place::whole(), problem)));
@@ -178,8 +178,8 @@ fn finish(
 }
 
 /// How many times the file's size its tensors may take together, and what is always allowed.
-const EXPANSION: u64 = 16;
-const ALWAYS: u64 = 64 << 20;
+const MAX_EXPANSION: u64 = 16;
+const FREE_BYTES: u64 = 64 << 20;
 
 pub(super) fn read(
     source: &dyn Source,
@@ -208,7 +208,7 @@ fn safetensors(source: &dyn Source) -> std::result::Result<Opened, ReadError> {
     let contents = safe::read(source, 0)??;
     no_archive_at_the_end(source)?;
     // torch decides by the file's ending whether to read it as safetensors: it must not be a pickle as well.
-    let most = if source.is_remote() { FRONT_FROM_AFAR } else { FRONT };
+    let most = if source.is_remote() { MAX_PICKLE_TRIED_REMOTELY } else { MAX_PICKLE_TRIED };
     let front = source.bytes(0, source.len().min(most) as usize)?;
     if Machine::new(&front, 0, Limits { opcodes: 1 << 16, ..Limits::default() }).run().is_ok() {
         return Err(
@@ -224,9 +224,9 @@ fn safetensors(source: &dyn Source) -> std::result::Result<Opened, ReadError> {
 }
 
 /// How much of a safetensors file is tried as a pickle.
-const FRONT: u64 = 16 << 20;
+const MAX_PICKLE_TRIED: u64 = 16 << 20;
 /// And of one that is read by Range requests: what the first of them has brought anyway.
-const FRONT_FROM_AFAR: u64 = 64 << 10;
+const MAX_PICKLE_TRIED_REMOTELY: u64 = 64 << 10;
 
 fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, ReadError> {
     if !tarball::list(source)?.is_torch() {
@@ -241,7 +241,7 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
     let mut strange = Vec::new();
     tar::read(source, &tar, &mut storages, &mut |machine, _, _| {
         let unknown = machine.arena().imports().iter().filter(|i| i.verdict != Verdict::Known);
-        strange.extend(unknown.take(STRANGE.saturating_sub(strange.len())).cloned());
+        strange.extend(unknown.take(MAX_STRANGE_IMPORTS.saturating_sub(strange.len())).cloned());
     })??;
     let mut elsewhere = refuse_imports(strange.iter().collect(), options)?;
     let bytes = source.bytes(start, usize::try_from(len).unwrap_or(usize::MAX))?;
@@ -255,7 +255,7 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
 }
 
 /// The most imports outside the known set that are kept of the members of a tar archive.
-const STRANGE: usize = 100;
+const MAX_STRANGE_IMPORTS: usize = 100;
 
 /// A member that is one pickle and nothing else.
 fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'a>, Ref), Fault> {
@@ -463,15 +463,15 @@ fn refuse_imports(
         return Ok(strange.iter().map(|i| i.path()).collect());
     }
     strange.sort_by_key(|i| (std::cmp::Reverse(i.verdict), i.offset));
-    const SHOWN: usize = 3;
+    const MAX_SHOWN: usize = 3;
     let mut text = strange
         .iter()
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .map(|i| format!("`{}` ({}) at byte {}: {}", i.path(), i.verdict.name(), i.offset, i.effect()))
         .collect::<Vec<_>>()
         .join("; ");
-    if strange.len() > SHOWN {
-        text.push_str(&format!("; and {} more", strange.len() - SHOWN));
+    if strange.len() > MAX_SHOWN {
+        text.push_str(&format!("; and {} more", strange.len() - MAX_SHOWN));
     }
     Err(ReadError::Code(text))
 }

@@ -13,7 +13,7 @@ use super::source::{Source, read_exact_at};
 use super::tensor::{At, Storage, Tensor, runs};
 
 /// The largest piece that is handed on at once.
-const PIECE: usize = 1 << 20;
+const MAX_PIECE: usize = 1 << 20;
 
 impl Checkpoint {
     /// A tensor's bytes: contiguous, row-major, little-endian. Borrowed where the file has them so.
@@ -65,7 +65,7 @@ impl Checkpoint {
             let mut sum = flate2::Crc::new();
             let mut done = 0;
             while done < storage.len && !stop.load(Ordering::Relaxed) {
-                let len = usize::try_from(storage.len - done).unwrap_or(PIECE).min(PIECE);
+                let len = usize::try_from(storage.len - done).unwrap_or(MAX_PIECE).min(MAX_PIECE);
                 // Read rather than mapped: faulting pages in costs more than copying them.
                 match source.file() {
                     Some(file) => {
@@ -129,7 +129,7 @@ impl Checkpoint {
             Ok(())
         };
         let extents = tensor.extents();
-        let whole = PIECE - PIECE % unit;
+        let whole = MAX_PIECE - MAX_PIECE % unit;
         runs(&extents, &tensor.strides, tensor.offset, |first, count| {
             let (mut at, mut left) = (first * unit, count * unit);
             while left > 0 {

@@ -12,11 +12,11 @@ use super::archive::sound;
 use super::dtype::Dtype;
 use super::error::{Fault, Place};
 use super::source::Source;
-use super::tensor::{At, MOST, Storage, Tensor};
+use super::tensor::{At, MAX_TENSORS, Storage, Tensor};
 use super::torch::rebuild;
 
 /// safetensors' own limit of a header.
-pub(super) const LONGEST: u64 = 100_000_000;
+pub(super) const MAX_HEADER_LEN: u64 = 100_000_000;
 
 /// What a file holds.
 pub(super) struct Contents {
@@ -28,7 +28,7 @@ pub(super) struct Contents {
 /// Whether the first bytes look like a header: a length that fits and a brace.
 pub(super) fn looks_like(head: &[u8], total: u64) -> bool {
     let len = head.get(..8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-    len.is_some_and(|n| (2..=LONGEST).contains(&n) && n <= total.saturating_sub(8))
+    len.is_some_and(|n| (2..=MAX_HEADER_LEN).contains(&n) && n <= total.saturating_sub(8))
         && head.get(8) == Some(&b'{')
 }
 
@@ -41,8 +41,8 @@ pub(super) fn read(source: &dyn Source, file: usize) -> io::Result<Result<Conten
     }
     let len = source.bytes(0, 8)?;
     let len = u64::from_le_bytes(len.as_ref().try_into().unwrap_or_default());
-    if len > LONGEST {
-        return bad(0, format!("a header of {len} bytes, where at most {LONGEST} are allowed"));
+    if len > MAX_HEADER_LEN {
+        return bad(0, format!("a header of {len} bytes, where at most {MAX_HEADER_LEN} are allowed"));
     }
     if len > total - 8 {
         return bad(0, format!("a header of {len} bytes, with {} left in the file", total - 8));
@@ -88,7 +88,7 @@ fn contents(header: Header, start: u64, data: u64, file: usize) -> Result<Conten
         let elements = info.shape.0.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
         let bits = elements.and_then(|n| n.checked_mul(dtype.bits()));
         let Some(bits) = bits.filter(|bits| info.shape.0.len() <= 64 && bits % 8 == 0) else {
-            return Err(bad(format!("{dtype}{:?} is no whole number of bytes that fits", info.shape.0)));
+            return Err(bad(format!("{dtype}{:?} is not a whole number of bytes that fits", info.shape.0)));
         };
         if (bits / 8) as u64 != end - begin {
             return Err(bad(format!(
@@ -149,8 +149,8 @@ impl<'de> Deserialize<'de> for Header {
                 let mut header = Header { metadata: BTreeMap::new(), tensors: Vec::new() };
                 let mut seen = HashSet::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if header.tensors.len() >= MOST {
-                        return Err(serde::de::Error::custom(format!("more than {MOST} tensors")));
+                    if header.tensors.len() >= MAX_TENSORS {
+                        return Err(serde::de::Error::custom(format!("more than {MAX_TENSORS} tensors")));
                     }
                     if !seen.insert(name.clone()) {
                         let shown = super::error::shortened(&name);
@@ -218,8 +218,8 @@ impl<'de> Deserialize<'de> for Texts {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
                 let mut texts = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    if texts.len() >= MOST {
-                        return Err(serde::de::Error::custom(format!("more than {MOST} entries")));
+                    if texts.len() >= MAX_TENSORS {
+                        return Err(serde::de::Error::custom(format!("more than {MAX_TENSORS} entries")));
                     }
                     if texts.insert(key, value).is_some() {
                         return Err(serde::de::Error::custom("a metadata key is there twice"));

@@ -121,7 +121,7 @@ fn torch(source: &dyn Source, number: usize, options: &Options) -> std::result::
     if let Some(prefix) = opened.details.stripped.take() {
         return Err(Fault::ambiguous(
             Place::whole(),
-            format!("every name begins with `{prefix}`, which a shard of an index has not"),
+            format!("every name begins with `{prefix}`, which a shard listed in an index must not have"),
         )
         .into());
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::error::{Fault, Place};
 use super::pickle::Ref;
-use super::tensor::{At, MOST, Storage, Tensor};
+use super::tensor::{At, MAX_TENSORS, Storage, Tensor};
 
 /// What a value turned out to be.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ impl Storages {
     /// # Errors
     /// One too many.
     pub(super) fn add(&mut self, storage: Storage) -> Result<usize, Fault> {
-        if self.list.len() >= MOST {
-            let problem = format!("more than {MOST} storages");
+        if self.list.len() >= MAX_TENSORS {
+            let problem = format!("more than {MAX_TENSORS} storages");
             return Err(Fault::excessive(Place::whole(), problem));
         }
         self.list.push(storage);

@@ -5,7 +5,7 @@ use std::io;
 
 use super::source::Source;
 
-const BLOCK: u64 = 512;
+const BLOCK_SIZE: u64 = 512;
 /// The most members that are listed.
 const MAX_MEMBERS: usize = 100_000;
 
@@ -36,8 +36,8 @@ impl Listing {
 pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
     let total = source.len();
     let (mut at, mut listing, mut long_name) = (0u64, Listing::default(), None);
-    while total - at >= BLOCK {
-        let block = source.bytes(at, BLOCK as usize)?;
+    while total - at >= BLOCK_SIZE {
+        let block = source.bytes(at, BLOCK_SIZE as usize)?;
         if block.iter().all(|&b| b == 0) {
             return Ok(listing);
         }
@@ -45,7 +45,7 @@ pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
             listing.stopped = Some((at, "a tar header that cannot be read"));
             return Ok(listing);
         };
-        let start = at + BLOCK;
+        let start = at + BLOCK_SIZE;
         let kind = block.get(156).copied().unwrap_or(0);
         // Links, folders and devices have no bytes, whatever size they claim.
         let held = if matches!(kind, b'1'..=b'6') { 0 } else { len };
@@ -88,7 +88,7 @@ pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
             listing.stopped = Some((at, "more members than are listed"));
             return Ok(listing);
         }
-        at = match end.checked_next_multiple_of(BLOCK) {
+        at = match end.checked_next_multiple_of(BLOCK_SIZE) {
             Some(next) if next <= total => next,
             _ => return Ok(listing),
         };

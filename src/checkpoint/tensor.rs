@@ -126,7 +126,7 @@ pub(super) fn contiguous_strides(extents: &[usize]) -> Vec<usize> {
 
 /// The most tensors, storages, or members of an archive in one checkpoint. The largest public ones have some
 /// ten thousand; what is kept of each is a few hundred bytes.
-pub(super) const MOST: usize = 1 << 18;
+pub(super) const MAX_TENSORS: usize = 1 << 18;
 
 /// A run of bytes that tensors are views of.
 #[derive(Debug)]

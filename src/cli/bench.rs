@@ -16,21 +16,21 @@ use crate::render::safe;
 /// Arguments of `zoo bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model, as `zoo list` names it, a .safetensors file with its sidecar, or an architecture; with stand-in weights unless the real ones are here
+    /// The model, as `zoo list` names it, a .safetensors file with its sidecar, a folder with timm's config.json, or an architecture; with stand-in weights unless the real ones are here
     name: String,
-    /// Threads [default: one a core]
+    /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Pixels a side [default: the entry's, or 224]
+    /// Image side in pixels [default: the entry's, or 224]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=MAX_SIDE as i64))]
     size: Option<u32>,
-    /// Images timed one by one, for the latency
+    /// Single images to time for the latency
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// How long throughput is measured; 0 leaves it out
+    /// How long to measure throughput; 0 skips it
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     seconds: f64,
-    /// Also the time of each layer on one thread, and how near it comes to what this machine can do
+    /// Also time each layer on one thread and compare it with what this machine can do
     #[arg(long)]
     layers: bool,
     /// Print JSON

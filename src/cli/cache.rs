@@ -31,12 +31,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Remove what nobody needs: broken-off downloads and leftovers
+    /// Remove interrupted downloads and other leftovers
     Gc {
-        /// Also files whose converted form is here
+        /// Also remove downloads that have been converted
         #[arg(long)]
         sources: bool,
-        /// Only say what would go
+        /// Only report what would be removed
         #[arg(long)]
         dry_run: bool,
         /// Print JSON
@@ -48,7 +48,7 @@ enum Command {
         /// Model names, file names, or at least eight digits of a SHA-256
         #[arg(required = true)]
         names: Vec<String>,
-        /// Only say what would go
+        /// Only report what would be removed
         #[arg(long)]
         dry_run: bool,
         /// Print JSON

@@ -45,10 +45,10 @@ pub(super) struct Args {
     /// The organisation on the hub that evaluated
     #[arg(long, value_name = "NAME", requires = "source_url")]
     source_org: Option<String>,
-    /// Your own template, in Jinja's language, escaped for what its extension says (.md, .html, .xml, else text)
+    /// Your own Jinja template, escaped according to its extension (.md, .html, .xml, else text)
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Print the values that a template gets, as JSON
+    /// Print the values passed to the template, as JSON
     #[arg(long, conflicts_with = "template")]
     json: bool,
 }

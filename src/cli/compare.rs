@@ -17,7 +17,7 @@ pub(super) struct Args {
     /// The models
     #[arg(required = true, num_args = 2.., value_name = "NAME")]
     names: Vec<String>,
-    /// What the pages say, errors and all
+    /// Values as published, corrections not applied
     #[arg(long)]
     as_published: bool,
     /// An object with the models and the fields that differ

@@ -8,10 +8,10 @@ pub(super) struct Compute {
     /// What computes the network
     #[arg(long, default_value_t = EngineKind::default(), value_name = "ENGINE")]
     pub(super) engine: EngineKind,
-    /// Workers [default: one a core]
+    /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Images that are computed together; the result is the same [default: what the engine prefers]
+    /// Images computed together; the result does not change [default: what the engine prefers]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
 }

@@ -12,10 +12,10 @@ use crate::verify::golden::Levels;
 /// Options of every verb.
 #[derive(Clone, Debug, Args)]
 pub struct Globals {
-    /// A folder of model-index pages, or one page, whose entries shadow the built-in ones; repeatable
+    /// Your own model-index pages: a file, a folder, a model card or a repository; their entries shadow the built-in ones; repeatable
     #[arg(long, global = true, value_name = "PATH")]
     pub registry: Vec<PathBuf>,
-    /// Use no network: only what is already here
+    /// Use no network, only what is already on this machine
     #[arg(long, global = true, env = "ZOO_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
     pub offline: bool,
     /// Where to look first: BASE (then BASE/FILENAME), or 'FROM => TO' to rewrite the head of a URL
@@ -37,9 +37,9 @@ pub struct Globals {
 pub enum ProgressMode {
     /// Bars on a terminal, plain lines elsewhere
     Auto,
-    /// A line now and then
+    /// A line every few seconds
     Plain,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
     /// Nothing
     None,

@@ -26,10 +26,10 @@ pub(super) struct Args {
     /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
-    /// Do not wait until the output has reached the disk
+    /// Do not wait for the output to reach the disk
     #[arg(long)]
     no_sync: bool,
-    /// Compute the output's SHA-256 and the tensors' on the way
+    /// Also compute the SHA-256 of the output and of its tensors
     #[arg(long)]
     sha256: bool,
     /// Write floating tensors in half the bytes, rounded to nearest even
@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Write tied tensors once, as safetensors' `save_model` does
     #[arg(long)]
     dedupe: bool,
-    /// Write several files of at most so many bytes of tensors, and their index: `2GB`, `500MB`
+    /// Split the output into files of at most this many bytes of tensors, with an index: `2GB`, `500MB`
     #[arg(long, value_name = "SIZE", value_parser = size)]
     shard: Option<u64>,
     #[command(flatten)]
@@ -296,10 +296,11 @@ pub(super) fn notes(checkpoint: &Checkpoint, context: &Context) {
         context.note(&format!("note: `{prefix}` cut out of the names"));
     }
     if !left_out_tensors.is_empty() {
-        const SHOWN: usize = 8;
-        let shown = left_out_tensors.iter().take(SHOWN).map(|(key, n)| format!("`{key}` ({})", count(*n)));
+        const MAX_SHOWN: usize = 8;
+        let shown =
+            left_out_tensors.iter().take(MAX_SHOWN).map(|(key, n)| format!("`{key}` ({})", count(*n)));
         let shown = shown.collect::<Vec<_>>().join(", ");
-        let rest = left_out_tensors.get(SHOWN..).unwrap_or_default();
+        let rest = left_out_tensors.get(MAX_SHOWN..).unwrap_or_default();
         let more = match rest.len() {
             0 => String::new(),
             n => format!(" and {n} more ({})", count(rest.iter().map(|(_, n)| n).sum())),
@@ -307,15 +308,18 @@ pub(super) fn notes(checkpoint: &Checkpoint, context: &Context) {
         context.note(&format!("note: left out, though tensors are in it: {shown}{more}; `--key` takes it"));
     }
     let list = |pairs: &[(String, String)]| {
-        const SHOWN: usize = 8;
+        const MAX_SHOWN: usize = 8;
         let shown: Vec<_> =
-            pairs.iter().take(SHOWN).map(|(name, what)| format!("`{name}` ({what})")).collect();
-        let more =
-            if pairs.len() > SHOWN { format!(" and {} more", pairs.len() - SHOWN) } else { String::new() };
+            pairs.iter().take(MAX_SHOWN).map(|(name, what)| format!("`{name}` ({what})")).collect();
+        let more = if pairs.len() > MAX_SHOWN {
+            format!(" and {} more", pairs.len() - MAX_SHOWN)
+        } else {
+            String::new()
+        };
         format!("{}{more}", shown.join(", "))
     };
     if !left_out.is_empty() {
-        context.note(&format!("note: left out, being no tensors: {}", list(left_out)));
+        context.note(&format!("note: left out because they hold no tensors: {}", list(left_out)));
     }
     if !refused.is_empty() {
         context.note(&format!("note: left out, having no dense form: {}", list(refused)));

@@ -40,11 +40,11 @@ enum Verb {
         /// A folder or an archive
         dir: PathBuf,
     },
-    /// Tell whether what is there is the dataset: count, names, labels
+    /// Check whether the files are the dataset: count, names, labels
     Check {
         /// The dataset
         name: String,
-        /// Where it is, instead of where it is remembered to be
+        /// Where it is, instead of the remembered place
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
         /// Print JSON

@@ -27,9 +27,9 @@ variables! {
     "HTTP_PROXY": "the proxy for `http:` addresses (also in lower case)",
     "ALL_PROXY": "the proxy for both (also in lower case)",
     "NO_PROXY": "hosts that are asked directly (also in lower case)",
-    "COLUMNS": "the width that tables are fitted to, also where output is no terminal",
+    "COLUMNS": "the width that tables are fitted to, even where output is not a terminal",
     "NO_COLOR": "no colours",
-    "CLICOLOR_FORCE": "colours even where output is no terminal",
+    "CLICOLOR_FORCE": "colours even where output is not a terminal",
     "FORCE_COLOR": "the same",
 }
 

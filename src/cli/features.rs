@@ -22,7 +22,7 @@ use crate::render::table::{Column, Table};
 /// Arguments of `zoo features`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model, as `zoo list` names it, or a .safetensors file with its sidecar .json
+    /// The model, as `zoo list` names it, a .safetensors file with its sidecar .json, or a folder with timm's config.json
     name: String,
     /// Image files, folders and globs; `-` reads one image from standard input
     #[arg(required = true, value_name = "IMAGE")]
@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Weights to use instead of the entry's: a .pth, .npz or .safetensors file
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// What becomes of images that cannot be read
+    /// What to do about images that cannot be read
     #[arg(long, value_enum, default_value_t = BadImage::Fail, value_name = "WHAT")]
     on_bad_image: BadImage,
     #[command(flatten)]

@@ -18,10 +18,10 @@ pub(super) struct Args {
     /// Also put the files into this folder
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Which file to hand out: the conversion, or the file as it came
+    /// Which file to return: converted, or as downloaded
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
-    /// In DIR: files as they came, by their SHA-256, links to them by name and a zoo.lock, as `--mirror file:DIR` takes it
+    /// Lay DIR out as a mirror for `--mirror file:DIR`: files as downloaded, named by their SHA-256, links by file name and a zoo.lock
     #[arg(long, requires = "to")]
     mirror_layout: bool,
     /// Overwrite files in DIR
@@ -35,7 +35,7 @@ pub(super) struct Args {
 /// Which of a model's two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// Converted: tensors only, nothing that could run
+    /// Converted: tensors only, nothing executable
     Safetensors,
     /// As it came
     Pth,

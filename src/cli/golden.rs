@@ -23,7 +23,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Print the script that asks timm for a model's logits; with --from, take what it printed
+    /// Print the script that asks timm for a model's logits; with --from, record its output
     Record {
         /// The model, as `zoo list` names it
         name: String,

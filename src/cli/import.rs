@@ -19,7 +19,7 @@ use crate::render::safe;
 /// Arguments of `zoo import`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Documentation pages (.md, .mdx), YAML or JSON, Hugging Face model cards, model-index folders
+    /// Documentation pages (.md, .mdx), YAML or JSON, Hugging Face model cards, `.eval_results`, repositories, model-index folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Write one YAML file for each input into this folder, instead of one document to stdout
@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// Add facts that the pages leave out, from a CSV, to each entry's `zoo` section
     #[arg(long, value_name = "CSV")]
     facts: Option<PathBuf>,
-    /// Tell what differs from the registry; exit 1 if anything does
+    /// Report what differs from the registry; exit 1 if anything does
     #[arg(long)]
     check: bool,
     /// Print JSON instead of YAML or lines

@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// `--registry`: the built-in registry, as corrected
     #[arg(value_name = "PAGE")]
     pages: Vec<PathBuf>,
-    /// The built-in pages as they came, corrections not applied
+    /// The built-in pages as published, corrections not applied
     #[arg(long)]
     as_published: bool,
     /// How findings are written
@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Short for `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// The least severity that is printed [default: warning for text, else info]
+    /// Lowest severity to print [default: warning for text, else info]
     #[arg(long, value_enum, value_name = "LEVEL")]
     severity: Option<Level>,
     /// Suppress a rule for this run, with the reason: Z025='our mirror has no TLS'; repeatable

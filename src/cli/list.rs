@@ -18,11 +18,11 @@ use crate::render::table::Column;
 pub(super) struct Args {
     /// Only models whose name contains this, or matches it where it has `*`, `?` or `[…]`
     pattern: Option<String>,
-    /// Only models of which this is true, such as 'params < 10M and top1 >= 80 and collection ~ "Noisy"'
+    /// Only models that satisfy this, such as 'params < 10M and top1 >= 80 and collection ~ "Noisy"'
     ///
     /// FIELD <, <=, >, >=, =, != or ~ VALUE, joined by `and`, `or`, `not` and parentheses; `~` is 'contains', or a
     /// glob for the whole where VALUE has `*`, `?` or `[…]`; `!~` the opposite; `FIELD is null`: not known. Numbers
-    /// may have a unit (10M, 20MB, 80%). What is unknown for a model makes no comparison true. The fields are those
+    /// may have a unit (10M, 20MB, 80%). A comparison with an unknown value is never true. The fields are those
     /// of `--columns all`.
     #[arg(long = "where", value_name = "QUERY")]
     query: Option<String>,
@@ -32,13 +32,13 @@ pub(super) struct Args {
     /// These columns instead of the usual ones; `all` for every one
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     columns: Option<Vec<String>>,
-    /// At most so many models
+    /// Show at most N models
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// What the pages say, errors and all
+    /// Values as published, corrections not applied
     #[arg(long)]
     as_published: bool,
-    /// A JSON array, everything known of each model
+    /// A JSON array with everything known about each model
     #[arg(long, conflicts_with_all = ["csv", "md", "columns"])]
     json: bool,
     /// CSV with a heading
@@ -47,13 +47,13 @@ pub(super) struct Args {
     /// A Markdown table
     #[arg(long)]
     md: bool,
-    /// Draw accuracy against cost, the Pareto front named, into this .svg instead of printing a table
+    /// Plot accuracy against cost, with the Pareto front labelled, into this .svg instead of printing a table
     #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["csv", "md", "json"])]
     plot: Option<PathBuf>,
-    /// What the plot's cost is
+    /// What to plot as the cost
     #[arg(long, value_enum, default_value_t = Cost::Params, requires = "plot")]
     plot_by: Cost,
-    /// Replace the plot's file where it exists
+    /// Overwrite the plot's file
     #[arg(long, requires = "plot")]
     force: bool,
 }
@@ -115,7 +115,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         let left_out = context.width.map(|width| table.fit(width)).unwrap_or_default();
         context.print(table.terminal(context.color))?;
         if !left_out.is_empty() {
-            context.note(&format!("not shown, for want of room: {}", left_out.join(", ")));
+            context.note(&format!("columns hidden, the terminal is too narrow: {}", left_out.join(", ")));
         }
     }
     if table.columns.iter().any(|c| c.cells.iter().any(|cell| cell.ends_with(MARK))) {
@@ -144,7 +144,7 @@ fn columns(names: &[String]) -> Result<Vec<(&'static str, u8)>> {
         match field(name.trim()) {
             Ok(field) => chosen.push((field, Column::KEEP)),
             Err(_) if name == "all" => chosen.extend(FIELDS.iter().map(|(field, _)| (*field, Column::KEEP))),
-            Err(hint) => return Err(Error::usage(format!("`{name}` is no column: {hint}"))),
+            Err(hint) => return Err(Error::usage(format!("`{name}` is not a column: {hint}"))),
         }
     }
     Ok(chosen)

@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// Reports of `zoo verify --shard I/N --report PART.json`
     #[arg(required = true, value_name = "PART")]
     parts: Vec<PathBuf>,
-    /// The earlier report that the parts' gates were asked against
+    /// The earlier report that the parts were gated against
     #[arg(long, value_name = "OLD.json")]
     baseline: Option<PathBuf>,
     #[command(flatten)]

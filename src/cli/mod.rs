@@ -63,17 +63,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The models, as a table, JSON, CSV or Markdown
+    /// List models as a table, JSON, CSV or Markdown
     List(list::Args),
-    /// Models side by side, what differs marked
+    /// Compare models side by side, with the differences marked
     Compare(compare::Args),
-    /// One model's entry, whole
+    /// Print everything known about a model
     Show(show::Args),
-    /// BibTeX of the papers behind models
+    /// Print BibTeX for the papers of models
     Cite(cite::Args),
     /// Download weights, check them, keep them
     Fetch(fetch::Args),
-    /// The best guesses for images
+    /// Classify images
     Predict(predict::Args),
     /// Embeddings and feature maps of images
     Features(Box<features::Args>),
@@ -83,9 +83,9 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Join the reports of shards
     Merge(merge::Args),
-    /// Render a report again
+    /// Render a report in another format
     Report(report::Args),
-    /// Put timm's logits on record, for `zoo verify --dataset golden`
+    /// Record timm's logits, for `zoo verify --dataset golden`
     Golden(golden::Args),
     /// List, remember, check and fetch labelled images
     Dataset(dataset::Args),
@@ -93,7 +93,7 @@ enum Command {
     Bench(bench::Args),
     /// List, check and tidy what has been downloaded
     Cache(cache::Args),
-    /// Say what this machine has and what is missing
+    /// Report what this machine has and what is missing
     Doctor(doctor::Args),
     /// Write a checkpoint as safetensors, without running any of it
     Convert(convert::Args),
@@ -101,13 +101,13 @@ enum Command {
     Inspect(inspect::Args),
     /// Compare two checkpoints, tensor by tensor
     Diff(diff::Args),
-    /// Write man pages of all verbs
+    /// Write man pages of all commands
     Man(man::Args),
     /// List what loading a checkpoint would import and call
     Scan(scan::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
-    /// Take pages in: documentation pages, YAML, JSON, Hugging Face cards, model-indexes
+    /// Import documentation pages, YAML, JSON, Hugging Face cards, `.eval_results` and model-indexes
     Import(import::Args),
     /// Check pages, or the built-in registry, by rule
     Lint(lint::Args),
@@ -115,7 +115,7 @@ enum Command {
     Page(page::Args),
     /// Write a Hugging Face model card
     Card(card::Args),
-    /// Help on a verb; `zoo help env` lists the environment variables
+    /// Help on a command; `zoo help env` lists the environment variables
     Help(help::Args),
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Outcome {
 }
 
 /// The largest file of rules.
-const RULES: u64 = 1 << 20;
+const MAX_RULES_BYTES: u64 = 1 << 20;
 
 impl Naming {
     /// Renames and checks an open checkpoint, and says what it did.
@@ -69,7 +69,7 @@ impl Naming {
             outcome.source_sha256 = Some(checkpoint.tensors_sha256()?);
         }
         if let Some(path) = &self.rename {
-            let text = fs::read(path, RULES)?;
+            let text = fs::read(path, MAX_RULES_BYTES)?;
             let text = String::from_utf8_lossy(&text);
             let rules = Rules::parse(path, &text)?;
             let applied = rules.apply(checkpoint.tensors().iter().map(|t| t.name.as_str()));
@@ -111,7 +111,7 @@ impl Naming {
                     checkpoint.rename(&back)?;
                     linear(&mut checkpoint, "classifier.0.weight");
                 }
-                None if is_the_same(arch) => {
+                None if rename::is_named_as_in_torchvision(arch) => {
                     context.note("note: torchvision has the same names for this architecture");
                 }
                 None => {
@@ -145,7 +145,7 @@ impl Classify for Prefixed {
 }
 
 /// The first parts of names that a hint lists.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
 /// What a training framework put before every name (`model.`, by Lightning): the prefix under which all of a network's
 /// weights are, where they are not there without one.
@@ -168,7 +168,7 @@ fn prefix(arch: &str, graph: &Graph, checkpoint: &Checkpoint) -> Result<Option<S
         None => name.to_owned(),
     };
     let heads: BTreeSet<String> = others().map(|name| head(name)).collect();
-    let drop = heads.iter().take(LISTED).map(|head| match head.ends_with('.') {
+    let drop = heads.iter().take(MAX_LISTED).map(|head| match head.ends_with('.') {
         true => format!("! ^{}", regex::escape(head)),
         false => format!("! ^{}$", regex::escape(head)),
     });
@@ -188,26 +188,6 @@ fn linear(checkpoint: &mut Checkpoint, name: &str) {
     if let Some(shape) = shape {
         checkpoint.pad_shape(name, &shape);
     }
-}
-
-/// The architectures that timm took from torchvision with their names.
-fn is_the_same(arch: &str) -> bool {
-    const SAME: &[&str] = &[
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnet152",
-        "resnext50_32x4d",
-        "resnext101_32x8d",
-        "wide_resnet50_2",
-        "wide_resnet101_2",
-        "densenet121",
-        "densenet161",
-        "densenet169",
-        "densenet201",
-    ];
-    SAME.contains(&arch)
 }
 
 fn notes(arch: &str, classes: usize, renamed: Option<&Renamed>, ignored: &[String], context: &Context) {

@@ -15,10 +15,10 @@ pub(super) struct Args {
     /// A collection, or one model
     #[arg(value_name = "COLLECTION|NAME")]
     name: String,
-    /// Your own template, in Jinja's language, escaped for what its extension says (.md, .html, .xml, else text)
+    /// Your own Jinja template, escaped according to its extension (.md, .html, .xml, else text)
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
-    /// Print the values that a template gets, as JSON
+    /// Print the values passed to the template, as JSON
     #[arg(long, conflicts_with = "template")]
     json: bool,
 }

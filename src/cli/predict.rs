@@ -16,7 +16,7 @@ use crate::render::{npy, safe};
 /// Arguments of `zoo predict`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model, as `zoo list` names it, or a .safetensors file with its sidecar .json
+    /// The model, as `zoo list` names it, a .safetensors file with its sidecar .json, or a folder with timm's config.json
     name: String,
     /// Image files; `-` reads one from standard input
     #[arg(required = true, value_name = "IMAGE")]

@@ -37,7 +37,7 @@ impl Progress for Hidden {
     }
 }
 
-/// A JSON object a line.
+/// One JSON object per line.
 #[derive(Default)]
 struct Json {
     last: Mutex<HashMap<String, Instant>>,
@@ -98,7 +98,7 @@ struct Plain {
 }
 
 /// Between two lines about the same file.
-const PAUSE: Duration = Duration::from_secs(5);
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Progress for Plain {
     fn event(&self, event: Event<'_>) {
@@ -111,7 +111,7 @@ impl Progress for Plain {
                 format!("fetching {name}{size}{from}")
             }
             Event::Advanced { name, done } => match running.get_mut(name) {
-                Some((total, last)) if last.elapsed() >= PAUSE => {
+                Some((total, last)) if last.elapsed() >= PLAIN_INTERVAL => {
                     *last = Instant::now();
                     let of = total.map(|t| format!(" of {}", bytes(t))).unwrap_or_default();
                     format!("fetching {name}: {}{of}", bytes(done))

@@ -13,7 +13,7 @@ use crate::verify::Report;
 pub(super) struct Args {
     /// A report of `zoo verify` or `zoo merge`
     file: PathBuf,
-    /// Print only what two equal runs have in common, to compare reports byte for byte
+    /// Print only what is the same in equal runs, to compare reports byte for byte
     #[arg(long, conflicts_with = "json")]
     canonical: bool,
     #[command(flatten)]

@@ -18,19 +18,19 @@ use crate::render::{fold, safe, tree};
 pub(super) struct Args {
     /// The model
     name: String,
-    /// Its network: modules, shapes, parameters and multiply-adds; NAME may be an architecture too
+    /// Print its network: modules, shapes, parameters and multiply-adds; NAME may also be an architecture
     #[arg(long)]
     tree: bool,
-    /// How many levels of modules `--tree` shows; all without it
+    /// How many levels of modules `--tree` shows [default: all]
     #[arg(long, value_name = "N", requires = "tree")]
     depth: Option<usize>,
-    /// A JSON object, as `zoo list --json` has it
+    /// A JSON object with the keys of `zoo list --json`
     #[arg(long)]
     json: bool,
     /// Its page in model-index form, which `zoo import` reads; what the page says, corrections not applied
     #[arg(long, conflicts_with_all = ["json", "tree"])]
     yaml: bool,
-    /// What the page says, errors and all
+    /// Values as published, corrections not applied
     #[arg(long, conflicts_with = "tree")]
     as_published: bool,
 }

@@ -20,8 +20,8 @@ const MAX_LISTED: usize = 20;
 const OFFICIAL_TAR: u64 = 6_744_924_160;
 
 /// A tar's header and the unit its members are padded to; and the unit of the whole (POSIX.1 ustar).
-const BLOCK: u64 = 512;
-const RECORD: u64 = 20 * BLOCK;
+const TAR_BLOCK: u64 = 512;
+const TAR_RECORD: u64 = 20 * TAR_BLOCK;
 
 /// What can be said of the images' bytes without reading them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -142,9 +142,9 @@ pub fn check(dataset: &Dataset) -> Result<Check> {
         }
     }
     if check.missing.count == 0 && check.extra.count == 0 && sizes.len() == dataset.items.len() {
-        let packed: u64 =
-            2 * BLOCK + sizes.iter().map(|size| BLOCK + size.next_multiple_of(BLOCK)).sum::<u64>();
-        let official = packed.next_multiple_of(RECORD) == OFFICIAL_TAR;
+        let packed: u64 = 2 * TAR_BLOCK
+            + sizes.iter().map(|size| TAR_BLOCK + size.next_multiple_of(TAR_BLOCK)).sum::<u64>();
+        let official = packed.next_multiple_of(TAR_RECORD) == OFFICIAL_TAR;
         check.bytes = if official { Bytes::Official } else { Bytes::Wrong };
     }
     Ok(check)
@@ -199,7 +199,7 @@ impl Check {
         list("cannot be used", &self.unusable);
         lines.extend(self.notes.iter().cloned());
         lines.push(match (self.numbered, self.missing.count, self.bytes) {
-            (false, ..) => "the names do not number the images: which are missing or extra cannot be told".into(),
+            (false, ..) => "the names do not number the images: so it is not known which are missing or extra".into(),
             (true, 0, Bytes::Official) => "complete; names and sizes are those of the official archive".into(),
             (true, 0, Bytes::Wrong) => {
                 "all names are there, but these are the wrong bytes: their sizes do not add up to the official archive's"

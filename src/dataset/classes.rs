@@ -15,7 +15,7 @@ use crate::registry::labels;
 const MAX_NEAR: usize = 3;
 
 /// How alike two names must be for one to be told as near the other (Jaro–Winkler).
-const NEAR: f64 = 0.85;
+const MIN_LIKENESS: f64 = 0.85;
 
 /// The classes that a dataset's labels may mean, by index.
 #[derive(Clone, Debug)]
@@ -205,7 +205,7 @@ impl Classes {
             .by_synonym
             .iter()
             .map(|(name, indices)| (strsim::jaro_winkler(&wanted, name), name, indices))
-            .filter(|(score, ..)| *score >= NEAR)
+            .filter(|(score, ..)| *score >= MIN_LIKENESS)
             .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         near.iter()

@@ -84,7 +84,7 @@ impl Header<'_> {
 fn value(token: &[u8]) -> Result<u64, Error> {
     let text = std::str::from_utf8(token).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
     let shown = || String::from_utf8_lossy(token).into_owned();
-    text.and_then(|t| t.parse().ok()).ok_or_else(|| corrupt(format!("`{}` is no number", shown())))
+    text.and_then(|t| t.parse().ok()).ok_or_else(|| corrupt(format!("`{}` is not a number", shown())))
 }
 
 /// From values of the file to eight bits.
@@ -164,7 +164,7 @@ fn plain_bits(bytes: &[u8], count: usize) -> Result<Vec<u8>, Error> {
         samples.push(match byte {
             b'0' => 255,
             b'1' => 0,
-            other => return Err(corrupt(format!("`{}` is no bit", char::from(other)))),
+            other => return Err(corrupt(format!("`{}` is not a bit", char::from(other)))),
         });
     }
     if samples.len() == count { Ok(samples) } else { Err(truncated("among its pixels")) }

@@ -2,7 +2,7 @@
 //!
 //! The relation that a pair must have comes from the pages themselves: over the 257 models with a plausible
 //! top-1, ln(top-5 error) = 2.0245 ln(top-1 error) − 4.4616, and none is further than 0.217 from that line.
-//! A pair further than [`BAND`], over twice that, is not one network's on one set of images. A test holds
+//! A pair further than [`MAX_DISTANCE`], over twice that, is not one network's on one set of images. A test holds
 //! the figures to the pages.
 
 use super::rule::Sink;
@@ -14,11 +14,11 @@ use crate::registry::{Accuracy, is_imagenet, is_top1, is_top5};
 /// Slope of the line.
 pub(super) const SLOPE: f64 = 2.0245;
 /// Where the line begins.
-pub(super) const START: f64 = -4.4616;
+pub(super) const INTERCEPT: f64 = -4.4616;
 /// How far from the line a pair may lie, in natural logarithms of the top-5 error.
-pub(super) const BAND: f64 = 0.5;
+pub(super) const MAX_DISTANCE: f64 = 0.5;
 /// The line is that of models above this top-1; of others it says nothing.
-const KNOWN: f64 = 50.0;
+const MIN_FITTED_TOP1: f64 = 50.0;
 /// Under this a network of 1000 classes has hardly been trained, or the number is another one. The lowest
 /// plausible top-1 on the pages is 62.91 %.
 const NEAR_CHANCE: f64 = 5.0;
@@ -57,11 +57,11 @@ fn pairs<'a>(model: &Model<'a>) -> Vec<Pair<'a>> {
 /// How far a pair lies from the line, where that can be told.
 pub(super) fn distance(top1: f64, top5: f64) -> Option<f64> {
     let (e1, e5) = (100.0 - top1, 100.0 - top5);
-    (e1 > 0.0 && e5 > 0.0).then(|| e5.ln() - (SLOPE * e1.ln() + START))
+    (e1 > 0.0 && e5 > 0.0).then(|| e5.ln() - (SLOPE * e1.ln() + INTERCEPT))
 }
 
 fn plausible(top1: f64, top5: f64) -> bool {
-    top1 >= KNOWN && top5 >= top1 && distance(top1, top5).is_some_and(|d| d.abs() <= BAND)
+    top1 >= MIN_FITTED_TOP1 && top5 >= top1 && distance(top1, top5).is_some_and(|d| d.abs() <= MAX_DISTANCE)
 }
 
 fn judge(pair: &Pair<'_>) -> Option<Verdict> {
@@ -96,7 +96,8 @@ fn judge(pair: &Pair<'_>) -> Option<Verdict> {
             false => Verdict::Below,
         });
     }
-    (pair.imagenet && (KNOWN..100.0).contains(&top1) && !plausible(top1, top5)).then_some(Verdict::Unlike)
+    (pair.imagenet && (MIN_FITTED_TOP1..100.0).contains(&top1) && !plausible(top1, top5))
+        .then_some(Verdict::Unlike)
 }
 
 /// The pairs of a model with a verdict, the value it is about first.
@@ -123,7 +124,7 @@ fn judged<'a>(model: &Model<'a>, wanted: &[Verdict]) -> Vec<(View<'a>, String, V
 
 pub(super) fn not_a_percentage(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     for (view, shown, _) in judged(model, &[Verdict::NotAPercentage]) {
-        sink.at(&view, model, "no accuracy").expected(shown, "a percentage such as `78.66%`");
+        sink.at(&view, model, "not an accuracy").expected(shown, "a percentage such as `78.66%`");
     }
 }
 

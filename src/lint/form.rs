@@ -234,7 +234,7 @@ pub(super) fn unknown_word(subject: &Subject<'_>, sink: &mut Sink) {
 }
 
 /// Least values that are not in thousands, millions or megabytes by mistake, and largest shares.
-const LEAST: &[(&str, f64, &str)] = &[
+const MIN_VALUES: &[(&str, f64, &str)] = &[
     ("Parameters", 10_000.0, "a count; `5.29M` may be written so"),
     ("FLOPs", 1_000_000.0, "operations for one image; `0.39G` may be written so"),
     ("File Size", 10_000.0, "bytes"),
@@ -255,7 +255,7 @@ pub(super) fn unit(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
         ("FLOPs", entry.flops.map(|n| n.0)),
         ("File Size", entry.file_size.map(|n| n.0)),
     ];
-    for (key, least, expected) in LEAST {
+    for (key, least, expected) in MIN_VALUES {
         let value = typed.iter().find(|(k, _)| k == key).and_then(|(_, v)| *v);
         if let Some((view, value)) = model.metadata(key).zip(value)
             && (value as f64) < *least
@@ -269,7 +269,7 @@ pub(super) fn unit(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
         if let Some(value) = view.text().and_then(|t| t.parse::<f64>().ok())
             && !(0.0..=1.0).contains(&value)
         {
-            sink.at(&view, model, "no share of one").expected(value, "0 to 1");
+            sink.at(&view, model, "not between 0 and 1").expected(value, "0 to 1");
         }
     }
     if let Some((view, percent)) = crop_in_percent(model) {

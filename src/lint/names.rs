@@ -75,8 +75,8 @@ pub(super) fn unknown_weights(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sin
         && let Some(view) = model.view.field("Name")
     {
         let message = match &today.url {
-            Some(_) => "timm's name of today is another file; whether of the same weights cannot be told",
-            None => "whether timm's name of today is the same file cannot be told: it gives no hash",
+            Some(_) => "timm now uses another file for this name; it may or may not hold the same weights",
+            None => "timm gives no hash for its file of this name, so it may or may not be the same file",
         };
         sink.at(&view, model, message).found(&today.name);
     }

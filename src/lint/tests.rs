@@ -210,8 +210,8 @@ fn the_bands_are_those_of_the_pages() {
         / x.iter().map(|a| (a - mx).powi(2)).sum::<f64>();
     assert_eq!(x.len(), 257);
     assert!((slope - accuracy::SLOPE).abs() < 1e-3, "{slope}");
-    assert!((my - slope * mx - accuracy::START).abs() < 1e-3, "{}", my - slope * mx);
-    assert!(farthest < accuracy::BAND / 2.0, "{farthest}");
+    assert!((my - slope * mx - accuracy::INTERCEPT).abs() < 1e-3, "{}", my - slope * mx);
+    assert!(farthest < accuracy::MAX_DISTANCE / 2.0, "{farthest}");
     let band = figures::FLOPS;
     assert!(computed > 100, "{computed}");
     assert!(

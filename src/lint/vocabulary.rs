@@ -79,10 +79,10 @@ pub(super) const METRICS: &[&str] = &[
 
 /// The known word that another is probably meant to be: one letter off, or a tenth of them.
 pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 64;
+    const MAX_WORD_LEN: usize = 64;
     let folded = word.to_lowercase();
     let length = folded.chars().count();
-    if !(4..=LONGEST).contains(&length) {
+    if !(4..=MAX_WORD_LEN).contains(&length) {
         return None;
     }
     let allowed = 1.max(length / 10);

@@ -43,14 +43,14 @@ struct Group<'a> {
 }
 
 /// So many names are shown, and so many users of a file and architecture kept beyond the one in question.
-const SHOWN: usize = 5;
+const MAX_SHOWN: usize = 5;
 
 impl<'a> Group<'a> {
     fn add(&mut self, user: User<'a>) {
         self.users += 1;
         let kept = self.by_arch.entry(user.arch).or_default();
         // One more than shown says that there are more; another may be the model itself.
-        if kept.len() < SHOWN + 2 {
+        if kept.len() < MAX_SHOWN + 2 {
             kept.push(user);
         }
     }
@@ -64,14 +64,14 @@ impl<'a> Group<'a> {
         match (own.arch, other_arch) {
             (None, true) => Vec::new(),
             (None, false) => {
-                all.flat_map(|(_, users)| users).filter(another).take(SHOWN + 1).copied().collect()
+                all.flat_map(|(_, users)| users).filter(another).take(MAX_SHOWN + 1).copied().collect()
             }
             (Some(own), true) => {
                 let others =
                     all.filter(|(arch, _)| arch.is_some_and(|a| a != own)).flat_map(|(_, users)| users);
-                others.filter(another).take(SHOWN + 1).copied().collect()
+                others.filter(another).take(MAX_SHOWN + 1).copied().collect()
             }
-            (arch, false) => of(arch).chain(of(None)).filter(another).take(SHOWN + 1).copied().collect(),
+            (arch, false) => of(arch).chain(of(None)).filter(another).take(MAX_SHOWN + 1).copied().collect(),
         }
     }
 }
@@ -139,8 +139,8 @@ fn shared(subject: &Subject<'_>, other_arch: bool, mut tell: impl FnMut(&Model<'
 }
 
 fn names(users: &[User<'_>]) -> String {
-    let names: Vec<_> = users.iter().take(SHOWN).map(|u| format!("`{}`", u.name)).collect();
-    let more = if users.len() > SHOWN { " and others" } else { "" };
+    let names: Vec<_> = users.iter().take(MAX_SHOWN).map(|u| format!("`{}`", u.name)).collect();
+    let more = if users.len() > MAX_SHOWN { " and others" } else { "" };
     format!("{}{more}", names.join(", "))
 }
 
@@ -172,7 +172,7 @@ pub(super) fn no_hash(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
         let message = match inner_digits(name) {
             // `net-0123abcd_v2.pth` was changed after it was named, and may have been saved again.
             Some(digits) => {
-                format!("`{digits}` has more of the name behind it and is not taken for the file's hash")
+                format!("`{digits}` is followed by more of the name and is not taken for the file's hash")
             }
             None => "nothing says which bytes this file must have".to_owned(),
         };

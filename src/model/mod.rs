@@ -6,7 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `spec`, `labels` | what a model is, as data |
+//! | `spec`, `labels`, `hub_folder` | what a model is, as data: of an entry, a sidecar, a folder as timm saves it |
 //! | `load`, `mapped`, `names` | its weights: had, checked, named, bound to the graph |
 //! | `engine`, `network` | what computes, as a candle module |
 //! | `extract` | features of many pictures |
@@ -35,6 +35,7 @@ mod engine;
 mod error;
 mod extract;
 mod features;
+mod hub_folder;
 mod labels;
 mod load;
 mod mapped;

@@ -1,6 +1,6 @@
 //! What a model is, before anything of it is loaded: architecture, classes, preprocessing, weights, claims.
 //!
-//! In: a registry entry, a `.safetensors` with its sidecar, or whatever a caller puts together. Out: a [`ModelSpec`],
+//! In: a registry entry, a `.safetensors` with its sidecar, a folder as timm saves it, or whatever a caller puts together. Out: a [`ModelSpec`],
 //! which [`super::Loader`] takes.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Error, Labels};
+use super::{Error, Labels, hub_folder};
 use crate::arch::facts::DEFAULT_CLASSES;
 use crate::fs;
 use crate::image::Preprocess;
@@ -96,12 +96,20 @@ impl ModelSpec {
         ModelSpec { weights: WeightsSource::File(path.to_owned()), ..self }
     }
 
-    /// The model of a `.safetensors` file whose sidecar lies beside it: the same name, ending in `.json`.
+    /// The model of a `.safetensors` file whose sidecar lies beside it (the same name, ending in `.json`), or of a folder
+    /// with timm's `config.json` and weights, or of the weights in one.
     ///
     /// # Errors
-    /// [`Error::Sidecar`] where the sidecar is missing or does not say what it must.
+    /// [`Error::Sidecar`] where the sidecar or config is missing or does not say what it must.
     pub fn open(weights: &Path) -> Result<Self, Error> {
+        if weights.is_dir() {
+            return hub_folder::open(weights, None);
+        }
         let path = weights.with_extension("json");
+        let folder = weights.parent().map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
+        if let Some(folder) = folder.filter(|folder| !path.is_file() && hub_folder::is_one(folder)) {
+            return hub_folder::open(folder, Some(weights));
+        }
         let bad = |reason: String| Error::Sidecar { path: path.clone(), reason };
         if !path.is_file() {
             return Err(bad("there is no such file, and it says what the weights are of".into()));
@@ -166,9 +174,11 @@ impl ModelSpec {
         sidecar
     }
 
-    /// Whether a name on the command line means a file with a sidecar, and not an entry of the registry.
+    /// Whether a name on the command line means a file with a sidecar or a folder with a config, and not an entry of the
+    /// registry.
     pub fn is_path(name: &str) -> bool {
-        Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
+        let path = Path::new(name);
+        path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) || hub_folder::is_one(path)
     }
 }
 

@@ -76,9 +76,9 @@ impl Classify for Error {
                 Some(format!("did you mean {}?", near.join(" or ")))
             }
             Error::Collection { models, .. } => {
-                const SHOWN: usize = 12;
-                let names: Vec<_> = models.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
-                let more = if models.len() > SHOWN { " and others" } else { "" };
+                const MAX_SHOWN: usize = 12;
+                let names: Vec<_> = models.iter().take(MAX_SHOWN).map(|n| format!("`{n}`")).collect();
+                let more = if models.len() > MAX_SHOWN { " and others" } else { "" };
                 Some(format!("its models are {}{more}", names.join(", ")))
             }
             Error::Ambiguous { .. } => Some("say which, by one of these names".into()),

@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::error::{Error, Result};
 
 /// How many near names an error offers.
-const NEAR: usize = 3;
+const MAX_NEAR: usize = 3;
 
 /// Lower case, with `-`, `_` and spaces as one sign.
 fn folded(name: &str) -> String {
@@ -24,7 +24,7 @@ pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry>
     {
         let count = found.len();
         return found.into_iter().nth(at).ok_or_else(|| {
-            let near = (1..=count.min(NEAR)).map(|n| format!("{rest}#{n}")).collect();
+            let near = (1..=count.min(MAX_NEAR)).map(|n| format!("{rest}#{n}")).collect();
             Error::Unknown { what: "model", name: name.to_owned(), near }
         });
     }
@@ -106,7 +106,7 @@ pub(super) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     let mut scored: Vec<_> = names.map(|n| (score(n), n)).filter(|(s, _)| *s >= 0.6).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.dedup_by_key(|(_, name)| *name);
-    scored.into_iter().take(NEAR).map(|(_, name)| name.to_owned()).collect()
+    scored.into_iter().take(MAX_NEAR).map(|(_, name)| name.to_owned()).collect()
 }
 
 #[cfg(test)]

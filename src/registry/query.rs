@@ -264,7 +264,7 @@ impl std::str::FromStr for Sort {
             let found = field(name).map_err(|hint| Error {
                 text: text.to_owned(),
                 column: column + part.len() - part.trim_start().len() + usize::from(down),
-                message: format!("`{name}` is no field"),
+                message: format!("`{name}` is not a field"),
                 hint: Some(hint),
             })?;
             fields.push((found, down));

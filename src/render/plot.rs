@@ -98,13 +98,13 @@ pub fn svg(points: &[Point], x_title: &str) -> String {
     let _ = writeln!(out, "<polyline points=\"{}\" fill=\"none\" stroke=\"#c00\"/>", line.join(" "));
     // Above and left of the front is nothing: names stand there, where there is room for them, and each needs a
     // line of its own: one too close above the one before is moved up.
-    const LETTER: f64 = 7.0;
+    const LETTER_WIDTH: f64 = 7.0;
     let mut free = f64::INFINITY;
     for point in &front {
         let y = (at_y(point.y) + 4.0).min(free);
         free = y - 13.0;
         let (x, name) = (at_x(point.x), safe::xml(&point.name));
-        let fits = x - 8.0 - LETTER * name.chars().count() as f64 >= LEFT;
+        let fits = x - 8.0 - LETTER_WIDTH * name.chars().count() as f64 >= LEFT;
         let (x, anchor) = if fits { (x - 8.0, "end") } else { (x + 8.0, "start") };
         let _ = writeln!(
             out,

@@ -13,7 +13,7 @@ use super::fold::{self, width};
 use super::safe;
 
 /// Between columns in a terminal.
-const GAP: usize = 2;
+const COLUMN_GAP: usize = 2;
 
 /// One column.
 #[derive(Clone, Debug)]
@@ -88,7 +88,8 @@ impl Table {
     pub fn fit(&mut self, width: usize) -> Vec<String> {
         let mut widths: Vec<_> = self.columns.iter().map(Column::width).collect();
         let mut left_out = Vec::new();
-        let needed = |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let needed =
+            |widths: &[usize]| widths.iter().sum::<usize>() + COLUMN_GAP * widths.len().saturating_sub(1);
         while needed(&widths) > width {
             let droppable = self.columns.iter().enumerate().filter(|(_, c)| c.rank != Column::KEEP);
             let Some((at, _)) = droppable.min_by_key(|(i, c)| (c.rank, usize::MAX - i)) else { break };
@@ -118,7 +119,7 @@ impl Table {
     pub fn folded(&self, most: Option<usize>, color: bool) -> String {
         let columns: Vec<_> = self.columns.iter().map(Shown::of).collect();
         let natural: Vec<_> = columns.iter().map(|c| c.width).collect();
-        let gaps = GAP * natural.len().saturating_sub(1);
+        let gaps = COLUMN_GAP * natural.len().saturating_sub(1);
         let Some(room) =
             most.map(|m| m.saturating_sub(gaps)).filter(|room| natural.iter().sum::<usize>() > *room)
         else {
@@ -155,7 +156,7 @@ impl Table {
             let (before, after) = if column.numeric { (room, 0) } else { (0, room) };
             out.extend(std::iter::repeat_n(' ', gap + before));
             out.push_str(cell);
-            gap = after + GAP;
+            gap = after + COLUMN_GAP;
         }
         out.truncate(start + out.get(start..).unwrap_or_default().trim_end().len());
         if bold {
@@ -208,7 +209,7 @@ impl Table {
 }
 
 /// The narrowest that a column is made.
-const NARROWEST: usize = 8;
+const MIN_COLUMN_WIDTH: usize = 8;
 
 /// Columns of `room` for columns that would take more: what is narrower than its share keeps its width, and the
 /// others share the rest.
@@ -216,9 +217,9 @@ fn shares(natural: &[usize], room: usize) -> Vec<usize> {
     let (mut left, mut open) = (room, natural.len());
     let mut sorted = natural.to_vec();
     sorted.sort_unstable();
-    let mut share = NARROWEST;
+    let mut share = MIN_COLUMN_WIDTH;
     for width in sorted {
-        share = (left / open.max(1)).max(NARROWEST);
+        share = (left / open.max(1)).max(MIN_COLUMN_WIDTH);
         if width > share {
             break;
         }

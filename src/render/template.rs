@@ -109,7 +109,7 @@ impl Classify for Error {
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Instructions a template may run: a loop in a loop over a large registry fits, an endless one does not.
-const FUEL: u64 = 50_000_000;
+const MAX_FUEL: u64 = 50_000_000;
 
 /// Renders `ours`, or the user's own template in its place.
 ///
@@ -139,7 +139,7 @@ fn one(template: Template<'_>, values: &serde_json::Value) -> Result<String, Err
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     environment.set_syntax(syntax.build().map_err(failed)?);
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some(MAX_FUEL));
     environment.set_auto_escape_callback(move |_| AutoEscape::Custom(sink.name().into()));
     environment.set_formatter(move |out, _, value| {
         if value.is_safe() || value.is_none() {

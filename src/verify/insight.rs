@@ -14,7 +14,7 @@ use crate::image::thumbnail::data_url;
 const MAX_LISTED: usize = 24;
 
 /// Bins of the calibration: tenths of confidence.
-const BINS: usize = 10;
+const CALIBRATION_BINS: usize = 10;
 
 /// How a class fared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,7 +85,7 @@ impl Insight {
         let mut classes: BTreeMap<usize, ClassCount> = BTreeMap::new();
         let mut confusions: BTreeMap<(usize, usize), u64> = BTreeMap::new();
         let mut mistakes = Vec::new();
-        let mut bins = vec![(0_u64, 0.0_f64, 0_u64); BINS];
+        let mut bins = vec![(0_u64, 0.0_f64, 0_u64); CALIBRATION_BINS];
         for row in rows.iter().filter(|r| r.status == Status::Ok) {
             let (Some(&label), Some(&guess)) = (row.labels.first(), row.classes.first()) else { continue };
             let prob = row.probs.first().copied().unwrap_or_default();
@@ -97,7 +97,7 @@ impl Insight {
                 *confusions.entry((label, guess)).or_default() += 1;
                 mistakes.push(Mistake { id: row.id.clone(), label, guess, prob });
             }
-            let at = ((prob * BINS as f64) as usize).min(BINS - 1);
+            let at = ((prob * CALIBRATION_BINS as f64) as usize).min(CALIBRATION_BINS - 1);
             if let Some((n, sum, good)) = bins.get_mut(at) {
                 *n += 1;
                 *sum += prob;
@@ -114,7 +114,7 @@ impl Insight {
         mistakes.truncate(MAX_LISTED);
         let total: u64 = bins.iter().map(|b| b.0).sum();
         let bin = |(at, (n, sum, good)): (usize, (u64, f64, u64))| Bin {
-            from: at as f64 / BINS as f64,
+            from: at as f64 / CALIBRATION_BINS as f64,
             n,
             confidence: sum / n.max(1) as f64,
             accuracy: good as f64 / n.max(1) as f64,

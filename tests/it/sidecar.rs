@@ -29,6 +29,90 @@ fn sidecar(classes: &serde_json::Value) -> String {
     .to_string()
 }
 
+/// Folders as timm saves models: what zoo makes of the config is what timm's loader makes of it.
+#[test]
+fn configs_of_timm_are_read_as_timm_reads_them() {
+    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/hub_configs.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let configs = golden["configs"].as_array().unwrap();
+    assert!(configs.len() > 8);
+    for config in configs {
+        let home = Home::new();
+        home.write("net/config.json", config["text"].as_str().unwrap());
+        home.write("net/model.safetensors", "not opened here");
+        let opened = zoo::model::ModelSpec::open(&home.path("net"));
+        if config["other"] == true {
+            let error = opened.unwrap_err().to_string();
+            assert!(error.contains("does not build") || error.contains("`global_pool`"), "{error}");
+            continue;
+        }
+        let spec = opened.unwrap();
+        assert_eq!((spec.name.as_str(), &spec.arch.as_str().into()), ("net", &config["architecture"]));
+        let (p, labels) = (&spec.preprocess, spec.labels.as_ref().unwrap());
+        assert_eq!(serde_json::json!([3, p.size.height, p.size.width]), config["size"]);
+        assert_eq!(serde_json::json!(p.crop_pct), config["crop_pct"]);
+        assert_eq!(
+            (format!("{:?}", p.crop_mode).to_lowercase().as_str(), p.interpolation.name()),
+            (config["crop_mode"].as_str().unwrap(), config["interpolation"].as_str().unwrap())
+        );
+        for (ours, theirs) in [(p.mean, &config["mean"]), (p.std, &config["std"])] {
+            let theirs: Vec<f32> =
+                theirs.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+            assert_eq!(ours.to_vec(), theirs);
+        }
+        assert_eq!(serde_json::json!(labels.len()), config["num_classes"]);
+        if let Some(names) = config["names"].as_array() {
+            assert_eq!(&labels.iter().map(|l| serde_json::json!(l.text)).collect::<Vec<_>>(), names);
+        }
+    }
+}
+
+#[test]
+fn a_folder_is_predicted_and_verified_by_its_name() {
+    let home = home();
+    std::fs::create_dir(home.path("pets-net")).unwrap();
+    std::fs::rename(home.path("pets.safetensors"), home.path("pets-net/model.safetensors")).unwrap();
+    let config = serde_json::json!({"architecture": "tf_efficientnet_lite0", "num_classes": 3, "label_names": ["c", "d", "n"],
+        "label_descriptions": {"c": CLASSES[0], "d": CLASSES[1], "n": CLASSES[2]}, "model_args": {"num_classes": 3},
+        "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.875, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5]}});
+    home.write("pets-net/config.json", config.to_string());
+    let picture = golden("420.jpg");
+    let picture = picture.to_str().unwrap();
+    let by_folder = home.run(&["predict", "pets-net", picture, "--json", "--offline"]);
+    assert_eq!(by_folder.code, Some(0), "{}", by_folder.err);
+    let answers: serde_json::Value = serde_json::from_str(&by_folder.out).unwrap();
+    assert_eq!(answers[0]["model"], "pets-net");
+    // The same network as by a sidecar, and by the file itself.
+    std::fs::copy(home.path("pets-net/model.safetensors"), home.path("pets.safetensors")).unwrap();
+    let by_sidecar = home.run(&["predict", "pets.safetensors", picture, "--json", "--offline"]);
+    let top = |out: &str| serde_json::from_str::<serde_json::Value>(out).unwrap()[0]["top"].clone();
+    assert_eq!(top(&by_folder.out), top(&by_sidecar.out), "{}", by_sidecar.err);
+    let by_file = home.run(&["predict", "pets-net/model.safetensors", picture, "--json", "--offline"]);
+    assert_eq!(top(&by_file.out), top(&by_folder.out), "{}", by_file.err);
+    let ran = home.run(&["verify", "pets-net", "--dataset", "folder", "--data-dir", "val", "--offline"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for (from, to, said) in [
+        ("\"num_classes\":3,\"pre", "\"num_classes\":3,\"pre", ""),
+        ("\"c\",\"d\",\"n\"", "\"c\"", "`label_names` has 1"),
+        ("[3,64,64]", "[1,64,64]", "`input_size`"),
+        ("{\"num_classes\":3}", "{\"num_classes\":3,\"output_stride\":8}", "`output_stride`"),
+        ("\"architecture\"", "\"model\"", "architecture"),
+        ("tf_efficientnet_lite0", "no_such_net", "no_such_net"),
+    ] {
+        home.write("pets-net/config.json", config.to_string().replace(from, to));
+        let ran = home.run(&["predict", "pets-net", picture, "--offline"]);
+        assert!(
+            ran.code == Some(if said.is_empty() { 0 } else { 3 }) && ran.err.contains(said),
+            "{to}: {ran:?}"
+        );
+    }
+    std::fs::remove_file(home.path("pets-net/model.safetensors")).unwrap();
+    home.write("pets-net/config.json", config.to_string());
+    let ran = home.run(&["predict", "pets-net", picture, "--offline"]);
+    assert!(ran.code == Some(3) && ran.err.contains("model.safetensors"), "{ran:?}");
+}
+
 #[test]
 fn it_is_predicted_with_its_own_labels() {
     let home = home();

@@ -7,7 +7,7 @@ use super::fields::{Fields, u16_at, u32_at, u64_at, zip64};
 use super::{Io, Member};
 use crate::checkpoint::error::{Fault, Kind, Place};
 use crate::checkpoint::source::Source;
-use crate::checkpoint::tensor::MOST;
+use crate::checkpoint::tensor::MAX_TENSORS;
 
 const END: u32 = 0x0605_4b50;
 const END64: u32 = 0x0606_4b50;
@@ -130,8 +130,8 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
             ),
         )));
     }
-    if end.members > MOST as u64 {
-        return Ok(Err(Fault::excessive(Place::byte(here), format!("more than {MOST} members"))));
+    if end.members > MAX_TENSORS as u64 {
+        return Ok(Err(Fault::excessive(Place::byte(here), format!("more than {MAX_TENSORS} members"))));
     }
     if end.directory_len > MAX_DIRECTORY || end.members.checked_mul(46).is_none_or(|n| n > end.directory_len)
     {

@@ -145,7 +145,7 @@ fn check_names(members: &[Member]) -> Result<(), Fault> {
             return bad("a member without a name");
         }
         if name.contains(['\\', '\0']) || name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
-            return bad("a member name that is no relative path");
+            return bad("a member name that is not a relative path");
         }
         if name.split('/').any(|part| part == "..") {
             return bad("a member name that leaves its folder");

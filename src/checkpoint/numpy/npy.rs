@@ -28,7 +28,7 @@ pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, 
     let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);
     let (start, text) = header_text(bytes)?;
     let Facts { descr, fortran, shape } = facts(text).ok_or_else(|| {
-        bad(start, "a .npy header that is no dict of descr, fortran_order and shape".into())
+        bad(start, "a .npy header that is not a dict of descr, fortran_order and shape".into())
     })?;
     let (dtype, swap) = match &descr {
         Literal::Text(name) => super::dtype::descr(name),
@@ -90,7 +90,7 @@ fn header_text(bytes: &[u8]) -> Result<(usize, &str), Fault> {
         return Err(bad(8, format!("a .npy header of {len} bytes")));
     }
     let text = bytes.get(start..start + len).ok_or_else(short)?;
-    let text = std::str::from_utf8(text).map_err(|_| bad(start, "a .npy header that is no text".into()))?;
+    let text = std::str::from_utf8(text).map_err(|_| bad(start, "a .npy header that is not text".into()))?;
     Ok((start, text))
 }
 

@@ -36,7 +36,7 @@ pub(in crate::checkpoint) fn array(
     };
     let shape = arena.arguments(shape).ok_or_else(|| malformed("a numpy array without a shape"))?;
     let shape: Option<Vec<usize>> = shape.iter().map(|&n| arena.size(n)).collect();
-    let shape = shape.ok_or_else(|| malformed("a numpy shape that is no tuple of counts"))?;
+    let shape = shape.ok_or_else(|| malformed("a numpy shape that is not a tuple of counts"))?;
     let strides = if fortran {
         let reversed: Vec<usize> = shape.iter().rev().copied().collect();
         contiguous_strides(&reversed).into_iter().rev().collect()

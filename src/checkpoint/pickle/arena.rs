@@ -314,7 +314,7 @@ impl<'a> Arena<'a> {
             Text(&'static str),
         }
         const DEPTH: u32 = 6;
-        const EACH: usize = 64;
+        const MAX_ITEMS: usize = 64;
         let mut out = String::new();
         let mut steps = vec![Step::Value(at, 0)];
         while let Some(step) = steps.pop() {
@@ -345,7 +345,7 @@ impl<'a> Arena<'a> {
                 Value::Digits(span) => {
                     let digits = self.bytes(span);
                     out.push_str(&String::from_utf8_lossy(
-                        digits.get(..EACH.min(digits.len())).unwrap_or_default(),
+                        digits.get(..MAX_ITEMS.min(digits.len())).unwrap_or_default(),
                     ));
                     continue;
                 }
@@ -393,7 +393,7 @@ impl<'a> Arena<'a> {
                 continue;
             }
             let pairs = matches!(self.get(at), Value::Dict(_));
-            let items: Vec<_> = self.items(chain).take(EACH).collect();
+            let items: Vec<_> = self.items(chain).take(MAX_ITEMS).collect();
             steps.push(Step::Text(close));
             for (i, item) in items.iter().enumerate().rev() {
                 steps.push(Step::Value(*item, depth + 1));

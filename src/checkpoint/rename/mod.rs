@@ -7,7 +7,7 @@ mod torchvision;
 
 pub use efficientnet_pytorch::{efficientnet_pytorch, is_efficientnet_pytorch};
 pub use rules::{Applied, BadRule, Rules};
-pub use torchvision::torchvision;
+pub use torchvision::{is_named_as_in_torchvision, torchvision};
 
 /// Names that a scheme cannot place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

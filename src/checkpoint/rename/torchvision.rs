@@ -3,6 +3,28 @@
 //! they are in, timm names them: which number is which is read from timm's own names, so that no variant is
 //! listed here.
 
+/// The architectures that timm took from torchvision with their tensors' names.
+const SAME_NAMES: &[&str] = &[
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "densenet121",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+];
+
+/// Whether the tensors of an architecture, by its timm name, have the same names in torchvision.
+pub fn is_named_as_in_torchvision(arch: &str) -> bool {
+    SAME_NAMES.contains(&arch)
+}
+
 /// Pairs of torchvision's name and timm's, for every tensor of a network with these names; `None` where it is
 /// of neither family.
 pub fn torchvision<'a>(timm: impl IntoIterator<Item = &'a str>) -> Option<Vec<(String, String)>> {

@@ -27,7 +27,7 @@ use crate::checkpoint::torch::{jit, legacy, tar};
 /// The most pickles that are looked into one after another.
 const MAX_PICKLES: usize = 10_000;
 /// How much more is read where a pickle goes on.
-const GROWTH: u64 = 16;
+const FRONT_GROWTH: u64 = 16;
 /// Random bytes run for fewer opcodes than these after a `PROTO`.
 const FEW_OPCODES: u64 = 5;
 
@@ -59,7 +59,7 @@ impl Survey {
             match self.stream(&bytes, start, part, at, role, last)? {
                 Ran::NeedsMore if !last => {
                     self.take_back(noted);
-                    len = len.saturating_mul(GROWTH).min(most);
+                    len = len.saturating_mul(FRONT_GROWTH).min(most);
                 }
                 Ran::NeedsMore => {
                     if !whole {
@@ -345,7 +345,9 @@ fn storages_end(object: &Arena<'_>, keys: &Arena<'_>, list: Ref, from: u64) -> R
             lengths.insert(key, len);
         }
     }
-    let Value::List(chain) = keys.get(list) else { return Err(bad("the storage keys are no list".into())) };
+    let Value::List(chain) = keys.get(list) else {
+        return Err(bad("the storage keys are not a list".into()));
+    };
     keys.items(chain).try_fold(from, |end, key| {
         let name = word(keys, key).unwrap_or_default();
         let len = lengths.get(&name).ok_or_else(|| bad(format!("storage `{name}` has no known length")))?;

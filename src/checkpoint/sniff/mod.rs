@@ -50,13 +50,13 @@ const fn inert(what: &'static str, hint: Option<&'static str>) -> Foreign {
     Foreign { what, hint, inert: true }
 }
 
-const HEAD: usize = 1024;
-const AGAIN: Option<&str> = Some("download it again");
+const HEAD_LEN: usize = 1024;
+const DOWNLOAD_AGAIN: Option<&str> = Some("download it again");
 
 /// Looks at the first bytes of a file.
 pub(super) fn sniff(source: &dyn Source) -> io::Result<Content> {
     let total = source.len();
-    let head = source.bytes(0, HEAD.min(usize::try_from(total).unwrap_or(HEAD)))?;
+    let head = source.bytes(0, HEAD_LEN.min(usize::try_from(total).unwrap_or(HEAD_LEN)))?;
     if let Some(content) = by_head(&head, total) {
         return Ok(match content {
             Content::Foreign(found) if found == HDF5 => Content::Foreign(hdf5(source)?),
@@ -68,10 +68,10 @@ pub(super) fn sniff(source: &dyn Source) -> io::Result<Content> {
 
 pub(super) fn by_head(head: &[u8], total: u64) -> Option<Content> {
     match head {
-        [] => return Some(Content::Foreign(inert("it is empty", AGAIN))),
+        [] => return Some(Content::Foreign(inert("it is empty", DOWNLOAD_AGAIN))),
         [b'P', b'K', 3, 4, ..] => return Some(Content::Zip),
         [b'P', b'K', 5, 6, ..] => {
-            return Some(Content::Foreign(inert("it is an empty zip archive", AGAIN)));
+            return Some(Content::Foreign(inert("it is an empty zip archive", DOWNLOAD_AGAIN)));
         }
         _ => {}
     }
@@ -98,7 +98,7 @@ pub(super) fn by_head(head: &[u8], total: u64) -> Option<Content> {
         return Some(Content::Foreign(found));
     }
     markup(head, total).or_else(|| {
-        let zeros = inert("it begins with nothing but zero bytes", AGAIN);
+        let zeros = inert("it begins with nothing but zero bytes", DOWNLOAD_AGAIN);
         head.iter().all(|&b| b == 0).then_some(Content::Foreign(zeros))
     })
 }
@@ -219,11 +219,11 @@ fn markup(head: &[u8], total: u64) -> Option<Content> {
     }
     if text.starts_with(b"<?xml") {
         let what = "it is an XML document: what a server answers in place of a file";
-        return Some(Content::Foreign(inert(what, AGAIN)));
+        return Some(Content::Foreign(inert(what, DOWNLOAD_AGAIN)));
     }
     // `{` and `[` are no pickle opcodes; protocol 0 opens with `(`, `c`, `I` …
     if text.starts_with(b"{") {
-        let may_be_index = has(b"\"weight_map\"") || total > HEAD as u64 || text.starts_with(b"{\n");
+        let may_be_index = has(b"\"weight_map\"") || total > HEAD_LEN as u64 || text.starts_with(b"{\n");
         return Some(if may_be_index { Content::Index } else { Content::Foreign(inert("it is JSON", None)) });
     }
     let list = text.starts_with(b"[") && is_text(head);

@@ -40,15 +40,15 @@ const WRAPPERS: &[&str] = &[
     "blobs",
 ];
 /// How many of them are averaged weights.
-const AVERAGED: usize = 6;
+const AVERAGED_WRAPPERS: usize = 6;
 /// Up to here the order alone decides between two.
-const ORDERED: usize = 8;
+const ORDERED_WRAPPERS: usize = 8;
 /// Wrappers in wrappers that are followed.
 const MAX_LEVELS: usize = 8;
 /// Candidates that are kept.
 const MAX_CANDIDATES: usize = 64;
 /// Candidates that a message names.
-const SHOWN: usize = 10;
+const MAX_SHOWN: usize = 10;
 
 /// Where the state dict is.
 #[derive(Debug)]
@@ -165,12 +165,12 @@ fn step(
     }
     if let Some(&(first, child)) = wrappers.first() {
         let size = child.candidates.iter().map(|c| c.tensors).max().unwrap_or(0);
-        let unordered = |&(rank, _): &(usize, &Child<'_>)| first >= ORDERED && rank != first;
+        let unordered = |&(rank, _): &(usize, &Child<'_>)| first >= ORDERED_WRAPPERS && rank != first;
         if most > size || wrappers.iter().any(unordered) {
             return Err(several(&chosen.path, &children));
         }
-        let weights = wrappers.iter().find(|(rank, _)| *rank >= AVERAGED && *rank < WRAPPERS.len());
-        if let (true, Some((_, other))) = (first < AVERAGED, weights) {
+        let weights = wrappers.iter().find(|(rank, _)| *rank >= AVERAGED_WRAPPERS && *rank < WRAPPERS.len());
+        if let (true, Some((_, other))) = (first < AVERAGED_WRAPPERS, weights) {
             chosen.averaged_before = Some(joined(&chosen.path, &other.entry.name));
         }
         return Ok(Some((child.entry.name.clone().into_owned(), child.entry.value)));
@@ -264,8 +264,8 @@ fn largest(children: &[Child<'_>], above: u32) -> Vec<Candidate> {
 }
 
 fn listed(candidates: &[Candidate]) -> String {
-    let shown = candidates.iter().take(SHOWN).map(Candidate::shown).collect::<Vec<_>>().join(", ");
-    match candidates.len().saturating_sub(SHOWN) {
+    let shown = candidates.iter().take(MAX_SHOWN).map(Candidate::shown).collect::<Vec<_>>().join(", ");
+    match candidates.len().saturating_sub(MAX_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -7,7 +7,7 @@ use super::choose::{Chosen, joined};
 use super::tree::{Node, Tree, tensors, through};
 
 /// Keys that an error lists.
-const SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Follows a key from the top level, which itself is `.`: keys of dicts (text or whole numbers), places in lists and
 /// tuples, attributes of objects. A key may have dots in it: the longest that fits is taken.
@@ -37,7 +37,7 @@ pub(in crate::checkpoint) fn follow(
         let longest = fitting.filter_map(|e| Some((fits(&e.name)?, e))).max_by_key(|((len, _), _)| *len);
         let Some(((len, tail), entry)) = longest else {
             let mut found = Vec::new();
-            for entry in entries.iter().take(SHOWN) {
+            for entry in entries.iter().take(MAX_SHOWN) {
                 let name = shortened(&joined(&chosen.path, &entry.name));
                 found.push(match tree.count(entry.value) {
                     0 => format!("`{name}`"),

@@ -19,7 +19,7 @@ mod tree;
 
 use super::error::{Fault, Place, ReadError, shortened};
 use super::pickle::{Arena, Ref};
-use super::tensor::{MOST, Tensor};
+use super::tensor::{MAX_TENSORS, Tensor};
 use super::torch::rebuild::{self, Found, Storages};
 use choose::Chosen;
 pub(super) use key::follow;
@@ -55,7 +55,7 @@ pub(super) struct Named {
 }
 
 /// The most values beside the tensors that are listed one by one.
-const LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 /// Where Paddle says which arrays it has split.
 const PADDLE_SLICES: &str = "UnpackBigParamInfor@@";
 /// Dicts in dicts that an explicit key takes together.
@@ -65,7 +65,7 @@ impl Collected {
     /// Notes a value that holds no tensors. Beyond a thousand only how many there are.
     pub(super) fn leave_out(&mut self, name: &str, what: String) {
         self.others += 1;
-        if self.left_out.len() < LISTED {
+        if self.left_out.len() < MAX_LISTED {
             self.left_out.push((shortened(name), what));
         }
     }
@@ -73,7 +73,7 @@ impl Collected {
     /// Notes a value that holds tensors.
     pub(super) fn leave_tensors(&mut self, name: &str, count: u64) {
         self.holders += 1;
-        if self.left_out_tensors.len() < LISTED {
+        if self.left_out_tensors.len() < MAX_LISTED {
             self.left_out_tensors.push((shortened(name), count));
         } else {
             self.unlisted = self.unlisted.saturating_add(count);
@@ -82,7 +82,7 @@ impl Collected {
 
     /// Notes a tensor that cannot be written.
     pub(super) fn refuse(&mut self, name: &str, kind: String) {
-        if self.refused.len() < LISTED {
+        if self.refused.len() < MAX_LISTED {
             self.refused.push((name.to_owned(), kind));
         }
     }
@@ -107,8 +107,8 @@ impl Collected {
     ) -> Result<(), Fault> {
         for Named { name, at } in named {
             match rebuild::value(arena, at, storages).map_err(|f| f.of_tensor(&name))? {
-                Found::Tensor(_) if self.tensors.len() >= MOST => {
-                    return Err(Fault::excessive(Place::whole(), format!("more than {MOST} tensors")));
+                Found::Tensor(_) if self.tensors.len() >= MAX_TENSORS => {
+                    return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
                 }
                 Found::Tensor(mut tensor) => {
                     tensor.name = name;
@@ -218,8 +218,8 @@ fn one(
 ) -> Result<(), Fault> {
     match tree.node(entry.value) {
         Node::Tensor(_) if matches!(entry.kind, Key::Other(_)) => out.leave_tensors(&name, 1),
-        Node::Tensor(_) if named.len() >= MOST => {
-            return Err(Fault::excessive(Place::whole(), format!("more than {MOST} tensors")));
+        Node::Tensor(_) if named.len() >= MAX_TENSORS => {
+            return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
         }
         Node::Tensor(at) => named.push(Named { name, at }),
         _ => match tree.count(entry.value) {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::super::error::{Fault, Place};
 use super::super::pickle::{Arena, Ref, Value};
-use super::super::tensor::MOST;
+use super::super::tensor::MAX_TENSORS;
 use super::tree::{Node, Tables, Tree, mapping, tensors, through};
 use super::{Collected, Named};
 
@@ -108,9 +108,9 @@ fn own(
                 _ if is_buffer && transient.contains(key) => {
                     out.leave_tensors(&name, tree.count(value).max(1).into());
                 }
-                Node::Tensor(at) if named.len() < MOST => named.push(Named { name, at }),
+                Node::Tensor(at) if named.len() < MAX_TENSORS => named.push(Named { name, at }),
                 Node::Tensor(_) => {
-                    return Err(Fault::excessive(Place::whole(), format!("more than {MOST} tensors")));
+                    return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
                 }
                 _ => out.refuse(&name, format!("a parameter or buffer that is a {}", arena.kind(value))),
             }

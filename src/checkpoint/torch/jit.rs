@@ -9,20 +9,20 @@ use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Ref, Value};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::state_dict::{Collected, Tree, tensors};
-use crate::checkpoint::tensor::MOST;
+use crate::checkpoint::tensor::MAX_TENSORS;
 use crate::checkpoint::torch::rebuild::{self, Found, Storages};
 
 /// Modules visited at most, counted once for every path that leads to one: shared submodules could
 /// otherwise name exponentially many tensors.
-const VISITS: usize = 1 << 17;
+const MAX_VISITS: usize = 1 << 17;
 /// Levels of modules in modules.
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Attributes looked at and bytes of names made at most, likewise.
 const ATTRIBUTES: usize = 1 << 20;
-const NAMES: usize = 64 << 20;
+const MAX_NAME_BYTES: usize = 64 << 20;
 /// The most source looked at, and the most names taken from it.
-const SOURCE: u64 = 32 << 20;
-const LISTED: usize = MOST;
+const MAX_SOURCE: u64 = 32 << 20;
+const MAX_LISTED: usize = MAX_TENSORS;
 
 /// Whether an import is one of the archive's own classes, which only its own source defines.
 pub(in crate::checkpoint) fn is_own_class(module: &str) -> bool {
@@ -40,7 +40,7 @@ impl Classes {
         prefix: &str,
     ) -> std::io::Result<Result<Self, Fault>> {
         let mut classes = HashMap::new();
-        let (mut left, mut count) = (SOURCE, 0usize);
+        let (mut left, mut count) = (MAX_SOURCE, 0usize);
         let folder = format!("{prefix}code/");
         for member in &archive.members {
             let Some(file) = member.name.strip_prefix(&folder).and_then(|n| n.strip_suffix(".py")) else {
@@ -66,8 +66,8 @@ impl Classes {
                 for name in names {
                     known.insert(name.to_owned());
                     count += 1;
-                    if count > LISTED {
-                        let problem = format!("more than {LISTED} parameters and buffers");
+                    if count > MAX_LISTED {
+                        let problem = format!("more than {MAX_LISTED} parameters and buffers");
                         return Ok(Err(Fault::excessive(Place::member(&member.name), problem)));
                     }
                 }
@@ -93,8 +93,8 @@ pub(in crate::checkpoint) fn collect(
     let (mut visits, mut attributes, mut named) = (0, 0, 0);
     while let Some((at, path, depth)) = stack.pop() {
         visits += 1;
-        if visits > VISITS || depth > DEPTH {
-            let problem = format!("more than {VISITS} modules, or more than {DEPTH} deep");
+        if visits > MAX_VISITS || depth > MAX_DEPTH {
+            let problem = format!("more than {MAX_VISITS} modules, or more than {MAX_DEPTH} deep");
             return Err(Fault::excessive(Place::whole(), problem));
         }
         let Some((class, state)) = module(arena, at) else {
@@ -124,8 +124,9 @@ pub(in crate::checkpoint) fn collect(
             let Some(key) = arena.word(key) else { continue };
             let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             named += name.len();
-            if named > NAMES || out.tensors.len() >= MOST {
-                let problem = format!("more than {MOST} tensors, or {NAMES} bytes of their names");
+            if named > MAX_NAME_BYTES || out.tensors.len() >= MAX_TENSORS {
+                let problem =
+                    format!("more than {MAX_TENSORS} tensors, or {MAX_NAME_BYTES} bytes of their names");
                 return Err(Fault::excessive(Place::whole(), problem));
             }
             if rebuild::is_tensor(arena, value, &HashSet::new()) {

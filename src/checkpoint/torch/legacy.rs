@@ -139,7 +139,7 @@ pub(in crate::checkpoint) fn parse<'a>(
     }
     let (arena, root, keys_at) = pickle(front, at, limits, seen)?;
     let (key_arena, key_root, data) = pickle(front, keys_at, limits, seen)?;
-    let bad = || Fault::malformed(Place::byte(keys_at as u64), "the storage keys are no list");
+    let bad = || Fault::malformed(Place::byte(keys_at as u64), "the storage keys are not a list");
     let Value::List(keys) = key_arena.get(key_root) else { return Err(bad().into()) };
     Ok(Pickled::Legacy(Legacy { arena, root, keys, key_arena, data: data as u64 }))
 }
@@ -158,7 +158,7 @@ pub(in crate::checkpoint) fn place(
         let arena = &legacy.key_arena;
         let Some(key) = arena.word(key).map(str::to_owned).or_else(|| arena.int(key).map(|n| n.to_string()))
         else {
-            return bad(at, format!("a storage key {}, which is no short text", arena.show(key, 40)));
+            return bad(at, format!("a storage key {}, which is not a short string", arena.show(key, 40)));
         };
         let key = &key;
         let Some(storage) = storages.keys.get(key).and_then(|&i| storages.list.get_mut(i)) else {

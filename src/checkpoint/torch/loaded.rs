@@ -50,7 +50,7 @@ pub(in crate::checkpoint) fn read(bytes: &[u8]) -> Result<Loaded, Fault> {
         return Err(malformed("a storage file without its pickles"));
     };
     if !is_magic(magic, *number) {
-        return Err(malformed("a storage loaded from bytes that are no legacy file of torch's"));
+        return Err(malformed("a storage loaded from bytes that are not a legacy torch file"));
     }
     let (dtype, is_typed, units) = persistent(object, *root)
         .ok_or_else(|| malformed(format!("a storage loaded from a file of a {}", object.kind(*root))))?;

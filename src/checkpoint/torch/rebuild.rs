@@ -22,14 +22,14 @@ struct View {
     units: usize,
 }
 
-/// Looks at one value. Wrappers around tensors (parameters, subclasses) are followed [`DEEP`] levels.
+/// Looks at one value. Wrappers around tensors (parameters, subclasses) are followed [`MAX_WRAPPERS`] levels.
 pub(in crate::checkpoint) fn value(
     arena: &Arena<'_>,
     at: Ref,
     storages: &mut Storages,
 ) -> Result<Found, Fault> {
     let mut at = at;
-    for _ in 0..DEEP {
+    for _ in 0..MAX_WRAPPERS {
         if let Value::Persistent(id) = arena.get(at) {
             let number = arena.int(id).or_else(|| arena.word(id)?.parse().ok());
             return Ok(match number.and_then(|n| storages.tensors.get(&n)) {
@@ -64,11 +64,11 @@ pub(in crate::checkpoint) fn value(
             None => return Err(malformed("a parameter without a tensor")),
         }
     }
-    Err(malformed(format!("parameters wrapped in parameters, {DEEP} deep")))
+    Err(malformed(format!("parameters wrapped in parameters, {MAX_WRAPPERS} deep")))
 }
 
 /// How deep a tensor may be wrapped; two is the most that torch writes.
-const DEEP: usize = 8;
+const MAX_WRAPPERS: usize = 8;
 
 enum Inner {
     Found(Found),
@@ -136,7 +136,7 @@ fn rebuilt(arena: &Arena<'_>, known: Known, args: &[Ref], storages: &mut Storage
             _ => malformed(problem),
         });
     };
-    let offset = arena.size(*offset).ok_or_else(|| malformed("a storage offset that is no count"))?;
+    let offset = arena.size(*offset).ok_or_else(|| malformed("a storage offset that is not a count"))?;
     let extents = sizes(arena, *size, "shape")?;
     let strides = sizes(arena, *stride, "stride")?;
     let (dtype, metadata) = match known {
@@ -310,12 +310,12 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
     let Some(Known::Storage(Some(dtype))) = arena.known(*class) else {
         return Err(malformed(format!("a storage of class {}", arena.kind(*class))));
     };
-    let count = arena.size(*count).ok_or_else(|| malformed("a storage whose length is no count"))?;
+    let count = arena.size(*count).ok_or_else(|| malformed("a storage whose length is not a count"))?;
     let key = arena
         .word(*key)
         .map(str::to_owned)
         .or_else(|| arena.int(*key).map(|n| n.to_string()))
-        .ok_or_else(|| malformed("a storage whose key is no short text"))?;
+        .ok_or_else(|| malformed("a storage whose key is not a short string"))?;
     let bytes = count.checked_mul(dtype.unit()).filter(|&b| b <= isize::MAX as usize);
     let bytes = bytes.ok_or_else(|| malformed(format!("storage `{key}` of {count} elements overflows")))?;
     let storage = match storages.keys.get(&key) {

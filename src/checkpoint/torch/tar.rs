@@ -10,11 +10,11 @@ use crate::checkpoint::dtype::Dtype;
 use crate::checkpoint::error::{Fault, Place};
 use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Ref};
 use crate::checkpoint::source::Source;
-use crate::checkpoint::tensor::{At, MOST, Storage, Tensor};
+use crate::checkpoint::tensor::{At, MAX_TENSORS, Storage, Tensor};
 use crate::checkpoint::torch::rebuild::Storages;
 
-const BLOCK: u64 = 512;
-const MEMBERS: usize = 64;
+const BLOCK_SIZE: u64 = 512;
+const MAX_MEMBERS: usize = 64;
 
 /// The members of an archive: name, first byte, length.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ impl Tar {
         let mut at = 0;
         let bad = |at: u64, problem: &str| Ok(Err(Fault::malformed(Place::byte(at), problem)));
         loop {
-            if total - at < BLOCK {
+            if total - at < BLOCK_SIZE {
                 return bad(at, "the tar archive is cut short");
             }
-            let block = source.bytes(at, BLOCK as usize)?;
+            let block = source.bytes(at, BLOCK_SIZE as usize)?;
             if block.iter().all(|&b| b == 0) {
                 break;
             }
@@ -39,13 +39,13 @@ impl Tar {
                 return bad(at, "a tar header with a wrong checksum or size");
             };
             if !matches!(block.get(156), Some(b'0' | 0)) {
-                return bad(at, "a tar member that is no plain file");
+                return bad(at, "a tar member that is not a regular file");
             }
             if name.starts_with('/') || name.split('/').any(|p| p == ".." || p.is_empty()) {
                 return bad(at, "a tar member whose name leaves its folder");
             }
-            let start = at + BLOCK;
-            let end = start.checked_add(len).and_then(|e| e.checked_next_multiple_of(BLOCK));
+            let start = at + BLOCK_SIZE;
+            let end = start.checked_add(len).and_then(|e| e.checked_next_multiple_of(BLOCK_SIZE));
             let Some(end) = end.filter(|&e| e <= total) else {
                 return bad(at, "a tar member that is longer than the file");
             };
@@ -53,7 +53,7 @@ impl Tar {
                 return Ok(Err(Fault::ambiguous(Place::byte(at).within(&name), "two members of this name")));
             }
             members.push((name, start, len));
-            if members.len() > MEMBERS {
+            if members.len() > MAX_MEMBERS {
                 return bad(at, "more members than torch's four");
             }
             at = end;
@@ -70,7 +70,7 @@ impl Tar {
     pub(in crate::checkpoint) fn range(&self, name: &str) -> Result<(u64, u64), Fault> {
         let member = self.0.iter().find(|(n, ..)| n == name);
         let missing =
-            || Fault::malformed(Place::member(name), "a tar archive without it is no checkpoint of torch's");
+            || Fault::malformed(Place::member(name), "a tar archive without it is not a torch checkpoint");
         member.map(|&(_, start, len)| (start, len)).ok_or_else(missing)
     }
 }
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
 
     fn count(&mut self) -> Result<usize, Fault> {
         let (arena, root) = self.pickle()?;
-        arena.size(root).ok_or_else(|| self.bad("a count that is no number"))
+        arena.size(root).ok_or_else(|| self.bad("a count that is not a number"))
     }
 
     fn done(&self) -> Result<(), Fault> {
@@ -171,7 +171,7 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
         let (arena, root) = reader.pickle()?;
         let parts = arena.arguments(root).unwrap_or_default();
         let [key, _location, class] = parts.as_slice() else {
-            return Err(reader.bad("a storage that is no triple"));
+            return Err(reader.bad("a storage that is not a triple"));
         };
         let (Some(key), Some(Known::Storage(Some(dtype)))) = (arena.int(*key), arena.known(*class)) else {
             return Err(reader.bad(format!("a storage of class {}", arena.kind(*class))));
@@ -192,19 +192,19 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
         reader.at += len;
     }
     let (arena, views) = reader.pickle()?;
-    for view in arena.sequence(views).ok_or_else(|| reader.bad("storage views that are no list"))? {
+    for view in arena.sequence(views).ok_or_else(|| reader.bad("storage views that are not a list"))? {
         let parts: Option<Vec<i64>> =
             arena.arguments(view).unwrap_or_default().iter().map(|&n| arena.int(n)).collect();
         let Some(&[target, root, offset, count]) = parts.as_deref() else {
-            return Err(reader.bad("a storage view that is no four numbers"));
+            return Err(reader.bad("a storage view that is not four numbers"));
         };
         let window = numbered.get(&root).and_then(|&(storage, base, units, dtype)| {
             let (offset, count) = (usize::try_from(offset).ok()?, usize::try_from(count).ok()?);
             (offset.checked_add(count)? <= units).then_some((storage, base + offset, count, dtype))
         });
         let window = window.ok_or_else(|| reader.bad("a storage view outside of its storage"))?;
-        if numbered.len() >= MOST {
-            return Err(reader.bad(format!("more than {MOST} storages and views")));
+        if numbered.len() >= MAX_TENSORS {
+            return Err(reader.bad(format!("more than {MAX_TENSORS} storages and views")));
         }
         numbered.insert(target, window);
     }
@@ -217,7 +217,7 @@ fn read_tensors(reader: &mut Reader<'_>, numbered: &Numbered, storages: &mut Sto
         let (arena, root) = reader.pickle()?;
         let parts = arena.arguments(root).unwrap_or_default();
         let [key, storage, _class] = parts.as_slice() else {
-            return Err(reader.bad("a tensor that is no triple"));
+            return Err(reader.bad("a tensor that is not a triple"));
         };
         let (Some(key), Some(number)) = (arena.int(*key), arena.int(*storage)) else {
             return Err(reader.bad("a tensor without numbers"));
@@ -235,8 +235,8 @@ fn read_tensors(reader: &mut Reader<'_>, numbered: &Numbered, storages: &mut Sto
         let offset = reader.size()?;
         Tensor::check(&shape, &strides, offset, dtype.unit(), units).map_err(|p| reader.bad(p))?;
         let offset = base.checked_add(offset).ok_or_else(|| reader.bad("a storage offset that overflows"))?;
-        if storages.tensors.len() >= MOST {
-            return Err(reader.bad(format!("more than {MOST} tensors")));
+        if storages.tensors.len() >= MAX_TENSORS {
+            return Err(reader.bad(format!("more than {MAX_TENSORS} tensors")));
         }
         let tensor =
             Tensor { name: String::new(), dtype, shape, strides, offset, storage, conj: false, neg: false };

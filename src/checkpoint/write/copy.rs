@@ -18,26 +18,26 @@ use crate::checkpoint::values::Number;
 use crate::hash::Sha256;
 
 /// Whose fault it was.
-pub(super) enum Trouble {
+pub(super) enum CopyError {
     /// The output could not be written.
     Output(io::Error),
     /// The checkpoint could not be read.
     Input(Error),
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for CopyError {
     fn from(error: Error) -> Self {
-        Trouble::Input(error)
+        CopyError::Input(error)
     }
 }
 
 /// Tensors below this are cheaper to read and write than to ask the kernel for.
-const SMALL: u64 = 64 << 10;
+const MIN_KERNEL_COPY: u64 = 64 << 10;
 /// Small pieces are gathered up to this.
-const PIECE: usize = 1 << 20;
+const MAX_PENDING: usize = 1 << 20;
 /// Read and written at once where the kernel does not copy; pieces end where the output is at a multiple of it, so
 /// that whole pages are written (a page written in two parts costs half as much again).
-const STEP: u64 = 512 << 10;
+const COPY_STEP: u64 = 512 << 10;
 /// Bytes of a page.
 const PAGE: u64 = 4096;
 
@@ -56,7 +56,7 @@ impl<'a, 'o> Copier<'a, 'o> {
             whole: options.sha256.then(Hasher::new),
             tensor: options.tensors_sha256.then(Hasher::new),
             digests: Digests::default(),
-            pending: Vec::with_capacity(PIECE),
+            pending: Vec::with_capacity(MAX_PENDING),
             buffer: Vec::new(),
             bytes: 0,
         };
@@ -65,7 +65,7 @@ impl<'a, 'o> Copier<'a, 'o> {
 
     /// Writes a header and tensors. Checksums that an archive claims are checked on another thread, for a
     /// copy inside the kernel shows nobody its bytes.
-    pub(super) fn all(mut self, header: &[u8], tensors: &[Planned<'_>]) -> Result<Written, Trouble> {
+    pub(super) fn all(mut self, header: &[u8], tensors: &[Planned<'_>]) -> Result<Written, CopyError> {
         let checkpoint = self.checkpoint;
         let stop = AtomicBool::new(false);
         let (copied, checked) = std::thread::scope(|scope| {
@@ -88,8 +88,8 @@ impl<'a, 'o> Copier<'a, 'o> {
         })
     }
 
-    fn tensors(&mut self, header: &[u8], tensors: &[Planned<'_>]) -> Result<(), Trouble> {
-        self.sink.put(header).map_err(Trouble::Output)?;
+    fn tensors(&mut self, header: &[u8], tensors: &[Planned<'_>]) -> Result<(), CopyError> {
+        self.sink.put(header).map_err(CopyError::Output)?;
         for planned in tensors {
             match self.narrow.zip(Number::of(planned.tensor.dtype).filter(|&n| Narrow::takes(n))) {
                 Some((narrow, number)) => self.narrowed(planned.tensor, narrow, number)?,
@@ -97,24 +97,24 @@ impl<'a, 'o> Copier<'a, 'o> {
             }
             self.sink.end(planned);
         }
-        self.sink.flush().map_err(Trouble::Output)
+        self.sink.flush().map_err(CopyError::Output)
     }
 
     /// Bytes as they are.
-    fn plain(&mut self, tensor: &Tensor) -> Result<(), Trouble> {
-        match self.checkpoint.extent(tensor).filter(|(_, _, len)| *len >= SMALL) {
+    fn plain(&mut self, tensor: &Tensor) -> Result<(), CopyError> {
+        match self.checkpoint.extent(tensor).filter(|(_, _, len)| *len >= MIN_KERNEL_COPY) {
             Some((file, at, len)) => {
-                let read = |e: io::Error| Trouble::Input(self.checkpoint.unreadable(e));
+                let read = |e: io::Error| CopyError::Input(self.checkpoint.unreadable(e));
                 self.sink.put_range(file, at, len).map_err(|(fault, e)| match fault {
                     Side::Read => read(e),
-                    Side::Write => Trouble::Output(e),
+                    Side::Write => CopyError::Output(e),
                 })
             }
             None => self.stream(tensor, |sink, piece| sink.put_tensor(piece)),
         }
     }
 
-    fn narrowed(&mut self, tensor: &Tensor, narrow: Narrow, number: Number) -> Result<(), Trouble> {
+    fn narrowed(&mut self, tensor: &Tensor, narrow: Narrow, number: Number) -> Result<(), CopyError> {
         let mut overflowed = 0;
         let mut out = Vec::new();
         self.stream(tensor, |sink, piece| {
@@ -133,7 +133,7 @@ impl<'a, 'o> Copier<'a, 'o> {
         &mut self,
         tensor: &Tensor,
         mut put: impl FnMut(&mut Sink<'_>, &[u8]) -> io::Result<()>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), CopyError> {
         let mut failed = None;
         let sink = &mut self.sink;
         let result = self.checkpoint.stream(tensor, &mut |piece| {
@@ -144,7 +144,7 @@ impl<'a, 'o> Copier<'a, 'o> {
             })
         });
         match (failed, result) {
-            (Some(e), _) => Err(Trouble::Output(e)),
+            (Some(e), _) => Err(CopyError::Output(e)),
             (None, result) => Ok(result?),
         }
     }
@@ -177,8 +177,8 @@ impl Sink<'_> {
             hasher.update(piece);
         }
         self.bytes += piece.len() as u64;
-        let large = piece.len() as u64 >= SMALL;
-        if large || self.pending.len() + piece.len() > PIECE {
+        let large = piece.len() as u64 >= MIN_KERNEL_COPY;
+        if large || self.pending.len() + piece.len() > MAX_PENDING {
             self.flush()?;
         }
         match large {
@@ -234,9 +234,9 @@ impl Sink<'_> {
             }
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(STEP as usize, 0);
+        buffer.resize(COPY_STEP as usize, 0);
         while done < len {
-            let piece = (len - done).min(STEP - self.bytes % STEP);
+            let piece = (len - done).min(COPY_STEP - self.bytes % COPY_STEP);
             let bytes = buffer.get_mut(..piece as usize).unwrap_or_default();
             read_exact_at(from, bytes, at + done).map_err(|e| (Side::Read, e))?;
             self.put_tensor(bytes).map_err(|e| (Side::Write, e))?;

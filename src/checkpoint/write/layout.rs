@@ -97,7 +97,7 @@ pub(super) fn header(
     }
     let mut json = json.into_bytes();
     json.resize(json.len().next_multiple_of(8), b' ');
-    if json.len() as u64 > safe::LONGEST {
+    if json.len() as u64 > safe::MAX_HEADER_LEN {
         return Err(refuse(format!("a header of {} bytes, where safetensors allows 100 MB", json.len())));
     }
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();

@@ -96,11 +96,11 @@ pub fn safetensors(
 }
 
 /// Gives the output's errors the output's name.
-fn named(error: copy::Trouble, target: &Path) -> Error {
+fn named(error: copy::CopyError, target: &Path) -> Error {
     match error {
-        copy::Trouble::Output(source) => {
+        copy::CopyError::Output(source) => {
             Error::File(crate::fs::Error { action: "write", path: target.to_owned(), source })
         }
-        copy::Trouble::Input(error) => error,
+        copy::CopyError::Input(error) => error,
     }
 }

@@ -23,16 +23,16 @@ pub(super) struct Args {
     /// Hash every tensor's bytes (files only)
     #[arg(long)]
     sha256: bool,
-    /// Range, mean, and what is not finite, of every tensor (files only)
+    /// Range, mean and non-finite values of every tensor (files only)
     #[arg(long)]
     stats: bool,
-    /// How the values of every tensor are spread (files only)
+    /// Histogram of every tensor's values (files only)
     #[arg(long)]
     hist: bool,
-    /// As a tree by module, with the sizes of its parts
+    /// Show a tree of modules with their sizes
     #[arg(long, conflicts_with = "sizes")]
     tree: bool,
-    /// Sizes by the first N parts of the names
+    /// Sum sizes by the first N parts of the names
     #[arg(long, value_name = "N")]
     sizes: Option<usize>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) struct Args {
 }
 
 /// How many parts a histogram has: as many as a line has room for beside the name.
-const BINS: usize = 24;
+const HISTOGRAM_BINS: usize = 24;
 
 /// All that was asked about one tensor.
 struct Row<'a> {
@@ -129,7 +129,7 @@ fn report<'a>(args: &'a Args, checkpoint: &'a Checkpoint) -> Result<Report<'a>> 
     for (at, tensor) in tensors.iter().enumerate() {
         let stats = if args.stats || args.hist { checkpoint.stats(tensor)? } else { None };
         let histogram = match stats.as_ref().filter(|_| args.hist) {
-            Some(stats) => Some(checkpoint.histogram(tensor, stats, BINS)?),
+            Some(stats) => Some(checkpoint.histogram(tensor, stats, HISTOGRAM_BINS)?),
             None => None,
         };
         let sha256 = digests.as_ref().and_then(|d| d.get(at).copied());

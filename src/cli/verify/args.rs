@@ -15,13 +15,14 @@ use crate::verify::{Gates, OnBadImage, Settings, Shard};
 /// Arguments of `zoo verify`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Models, as `zoo list` names them, or .safetensors files with their sidecar .json; without one, every model whose
+    /// Models, as `zoo list` names them, .safetensors files with their sidecar .json, or folders with timm's config.json;
+    /// without one, every model whose
     /// weights are here
     names: Vec<String>,
     /// Every model that zoo can run
     #[arg(long, conflicts_with = "names")]
     all: bool,
-    /// Only models of which this is true, as in `zoo list --where`
+    /// Only models that satisfy this, as in `zoo list --where`
     #[arg(long = "where", value_name = "QUERY")]
     query: Option<String>,
     /// The labelled images: `sample`, `imagenet-val` … (`zoo dataset list`); `golden` compares logits with timm's
@@ -33,13 +34,13 @@ pub(in crate::cli) struct Args {
     /// Weights to use instead of the entry's: a .pth, .npz or .safetensors file
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Only the first N images of the order that the seed gives
+    /// Use only the first N images in the seed's order
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     subset: Option<u64>,
-    /// Of the order that subsets, shards and `--until decided` follow
+    /// Seed of the order in which subsets, shards and `--until decided` take the images
     #[arg(long, default_value_t = 0, value_name = "S")]
     seed: u64,
-    /// Only the images whose ids are in this file, one a line
+    /// Use only the images whose ids are in this file, one per line
     #[arg(long, value_name = "FILE", conflicts_with = "subset")]
     subset_file: Option<PathBuf>,
     /// Stop as soon as the verdict is reproduced or contradicted; the intervals are about twice as wide
@@ -57,13 +58,13 @@ pub(in crate::cli) struct Args {
     /// Write every image's guesses as CSV; with several models, the model's name is put before the extension
     #[arg(long, value_name = "P.csv")]
     predictions: Option<PathBuf>,
-    /// Percent points from the claim that still are the claim [default: 0.1 and half a unit of its last digit]
+    /// How far from the claim still counts as the claim, in percentage points [default: 0.1 and half a unit of its last digit]
     #[arg(long, value_name = "POINTS")]
     tolerance: Option<Percent>,
-    /// Confidence of intervals, a fraction
+    /// Confidence level of the intervals, as a fraction
     #[arg(long, default_value = "0.95", value_name = "C", value_parser = level)]
     confidence: Level,
-    /// Fail unless the interval's lower end is at least this, percent
+    /// Fail unless the lower end of the interval is at least this, in percent
     #[arg(long, value_name = "PERCENT")]
     min_top1: Option<Percent>,
     /// Fail unless the verdict is this
@@ -72,16 +73,16 @@ pub(in crate::cli) struct Args {
     /// An earlier report of the same images, for the next two
     #[arg(long, value_name = "OLD.json")]
     baseline: Option<PathBuf>,
-    /// Fail when accuracy has surely dropped by more than this since the baseline, percent points
+    /// Fail if accuracy has demonstrably dropped by more than this since the baseline, in percentage points
     #[arg(long, value_name = "POINTS", requires = "baseline")]
     max_drop: Option<Percent>,
-    /// Fail unless accuracy has surely dropped by less than this since the baseline, percent points
+    /// Fail unless accuracy has demonstrably dropped by less than this since the baseline, in percentage points
     #[arg(long, value_name = "POINTS", requires = "baseline")]
     prove_no_drop: Option<Percent>,
-    /// What becomes of images that cannot be read
+    /// What to do about images that cannot be read
     #[arg(long, value_enum, default_value_t = BadImage::Fail, value_name = "WHAT")]
     on_bad_image: BadImage,
-    /// Find out why a number does not match; done by itself when a claim is contradicted
+    /// Look for the reason why a figure does not match; happens without asking when a claim is contradicted
     #[arg(long)]
     diagnose: bool,
     /// Exit 5 where the verdict is `consistent` or `no-claim`
@@ -90,16 +91,16 @@ pub(in crate::cli) struct Args {
     /// Go on with the other models when one cannot be judged
     #[arg(long)]
     keep_going: bool,
-    /// Say what the run could tell, and run nothing
+    /// Say what the run could show, without running it
     #[arg(long)]
     plan: bool,
-    /// Fix the bar: write the plan before the first image; where the file exists it must be the same plan
+    /// Fix the criteria in advance: write the plan before the first image; an existing file must hold the same plan
     #[arg(long, value_name = "P.json")]
     plan_out: Option<PathBuf>,
-    /// Workers [default: one a core]
+    /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Images that are computed together; the result is the same [default: what the engine prefers]
+    /// Images computed together; the result does not change [default: what the engine prefers]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
     /// What computes the network
@@ -123,11 +124,11 @@ enum Until {
 /// What becomes of an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum BadImage {
-    /// The run fails and names it
+    /// The run fails and names the image
     Fail,
-    /// It counts as answered wrongly: the population stays what it is
+    /// It counts as wrong, so that the population stays the same
     Wrong,
-    /// It is left out of n, and the interval allows for it to be either
+    /// It is left out of n, and the interval allows for either outcome
     Skip,
 }
 
@@ -167,7 +168,7 @@ pub(super) struct Invocation {
     pub(super) force: bool,
     pub(super) keep_going: bool,
     pub(super) diagnose: bool,
-    /// Say what the run could tell, and run nothing.
+    /// Say what the run could show, without running it.
     pub(super) plan_only: bool,
     pub(super) plan_out: Option<PathBuf>,
     pub(super) outputs: Outputs,

@@ -32,7 +32,7 @@ impl Images for Files {
         let refused = |reason: String| Error::NoImage { path: path.display().to_string(), reason };
         // A pipe of this name would be waited for.
         if !seen.is_file() {
-            return Err(refused("it is no file".into()));
+            return Err(refused("it is not a file".into()));
         }
         if seen.len() > MAX_IMAGE {
             return Err(refused(format!("it has {} bytes; at most {MAX_IMAGE} are read", seen.len())));

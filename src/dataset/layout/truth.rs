@@ -20,7 +20,7 @@ const GROUND_TRUTH: &str = "ILSVRC2012_validation_ground_truth.txt";
 const SYNSET_TEXTS: [&str; 2] = ["validation_labels.txt", "imagenet_2012_validation_synset_labels.txt"];
 
 /// Images in the validation set.
-const IMAGES: usize = 50_000;
+const VALIDATION_IMAGES: usize = 50_000;
 
 /// The largest of these files that is read, unpacked; the real ones are under 3 MB.
 const MAX_FILE: u64 = 64 << 20;
@@ -94,9 +94,10 @@ impl Truth {
         let synset = number.and_then(|n| self.synsets.get(n.checked_sub(1)?));
         match synset {
             Some(synset) => Ok(RawLabel::Text(synset.clone())),
-            None if self.synsets.len() == IMAGES => {
-                Ok(RawLabel::Missing(format!("`{}` has {IMAGES} lines and none for it", self.path)))
-            }
+            None if self.synsets.len() == VALIDATION_IMAGES => Ok(RawLabel::Missing(format!(
+                "`{}` has {VALIDATION_IMAGES} lines and none for it",
+                self.path
+            ))),
             None => Err(Error::BadLabels {
                 path: self.path.clone(),
                 line: self.synsets.len() + 1,

@@ -46,13 +46,13 @@ pub(super) struct Layout {
 }
 
 /// Bytes of coefficients above which a file is the library's, which goes from row to row in little memory.
-const LARGEST: usize = 1 << 28;
+const MAX_SAMPLES: usize = 1 << 28;
 
 impl Layout {
     /// Of a file that is done here.
     pub(super) fn of(frame: &Frame) -> Option<Layout> {
         let bytes: usize = frame.components.iter().map(|c| 128 * c.blocks.0 * c.blocks.1).sum();
-        if !frame.is_sequential || bytes > LARGEST {
+        if !frame.is_sequential || bytes > MAX_SAMPLES {
             return None;
         }
         let (width, height) = (frame.width, frame.height);

@@ -20,7 +20,7 @@ pub(super) trait Source {
 }
 
 /// Rows of pixels a band ends at. Chroma's rows beside a band belong to the next one too and are made twice.
-const BAND: usize = 128;
+const BAND_HEIGHT: usize = 128;
 
 /// Samples beside a plane, for the neighbours of the first and the last column.
 const MARGIN: usize = 8;
@@ -66,7 +66,7 @@ impl Planes {
         let mut lines = pixels.chunks_exact_mut(line);
         let mut start = window.rows.start;
         while start < window.rows.end {
-            let end = (start / BAND + 1).saturating_mul(BAND).min(window.rows.end);
+            let end = (start / BAND_HEIGHT + 1).saturating_mul(BAND_HEIGHT).min(window.rows.end);
             self.fill(isa, layout, source, start..end, columns);
             for (row, line) in (start..end).zip(&mut lines) {
                 self.line(isa, layout, row, columns, line);

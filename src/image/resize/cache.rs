@@ -7,7 +7,7 @@ use super::weights::{Filter, Weights};
 
 /// Tables kept, the most recently used first; beyond them the oldest go. ImageNet's commonest sizes need
 /// about half.
-const KEPT: usize = 32;
+const MAX_CACHED: usize = 32;
 
 /// What a table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Cache {
         };
         let weights = Arc::clone(&entry.1);
         self.tables.insert(0, entry);
-        self.tables.truncate(KEPT);
+        self.tables.truncate(MAX_CACHED);
         weights
     }
 }
@@ -51,13 +51,13 @@ mod tests {
         let mut cache = Cache::default();
         let axis = |from| Axis { from, to: 4, window: (0, 4), filter: Filter::Bicubic };
         let first = cache.weights(axis(1));
-        for from in 2..=KEPT {
+        for from in 2..=MAX_CACHED {
             cache.weights(axis(from));
         }
         assert!(Arc::ptr_eq(&first, &cache.weights(axis(1))), "still here, and now the newest");
         cache.weights(axis(1000));
         assert!(Arc::ptr_eq(&first, &cache.weights(axis(1))));
-        assert_eq!(cache.tables.len(), KEPT);
+        assert_eq!(cache.tables.len(), MAX_CACHED);
         assert!(!cache.tables.iter().any(|(a, _)| a.from == 2), "the oldest went");
     }
 }

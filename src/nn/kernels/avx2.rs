@@ -5,7 +5,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, Simd, WIDEST};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Simd for Avx2 {
     const NAME: &'static str = "avx2";
     const LANES: usize = 8;
     const PANEL: usize = 2;
-    const ROWS: [usize; WIDEST] = [8, 6, 4];
+    const ROWS: [usize; MAX_PANEL_VECTORS] = [8, 6, 4];
     const HAS_TABLE_LOOKUP: bool = false;
     const TWO_ROWS: bool = false;
     type V = __m256;

@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, Simd, WIDEST};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Simd for Avx512 {
     const NAME: &'static str = "avx512";
     const LANES: usize = 16;
     const PANEL: usize = 3;
-    const ROWS: [usize; WIDEST] = [12, 12, 8];
+    const ROWS: [usize; MAX_PANEL_VECTORS] = [12, 12, 8];
     const HAS_TABLE_LOOKUP: bool = true;
     const TWO_ROWS: bool = true;
     type V = __m512;

@@ -98,14 +98,14 @@ impl Depthwise<'_> {
         let mut y = first;
         while y < end {
             let two = S::TWO_ROWS && self.shares_rows() && y + 1 < end;
-            let tiles = ow.div_ceil(if two { WIDEST_OF_TWO } else { WIDEST });
+            let tiles = ow.div_ceil(if two { MAX_TILE_WIDTH_OF_TWO } else { MAX_TILE_WIDTH });
             let mut total = [[s.splat(0.0); NV]; 2];
-            let mut sums = [[0f32; WIDEST_PANEL]; 2];
+            let mut sums = [[0f32; MAX_PANEL_LEN]; 2];
             let rows = y..y + 1 + usize::from(two);
             let mut raw = 0;
             for tile in 0..tiles {
                 let xs = split_even(ow, tiles, tile);
-                if transcendental && xs.end - raw > BATCH {
+                if transcendental && xs.end - raw > ACTIVATION_BATCH {
                     self.apply_activation_in_place::<S, NV>(s, rows.clone(), raw..xs.start, &mut sums);
                     raw = xs.start;
                 }
@@ -149,12 +149,12 @@ impl Depthwise<'_> {
         s: S,
         rows: Range<usize>,
         columns: Range<usize>,
-        sums: &mut [[f32; WIDEST_PANEL]; 2],
+        sums: &mut [[f32; MAX_PANEL_LEN]; 2],
     ) {
         let [_, ow] = self.output_size;
-        let count = columns.len().min(BATCH);
+        let count = columns.len().min(ACTIVATION_BATCH);
         for (y, sum) in rows.zip(sums) {
-            let mut places = [self.output.ptr(); BATCH];
+            let mut places = [self.output.ptr(); ACTIVATION_BATCH];
             // SAFETY: the columns are inside the output, which `run` checked; the sum has room for the widest panel.
             unsafe {
                 for (i, place) in places[..count].iter_mut().enumerate() {
@@ -172,14 +172,14 @@ impl Depthwise<'_> {
 }
 
 /// Outputs to which a heavy activation is applied together.
-const BATCH: usize = 32;
+const ACTIVATION_BATCH: usize = 32;
 
 /// Values of the widest panel.
-const WIDEST_PANEL: usize = 16 * simd::WIDEST;
+const MAX_PANEL_LEN: usize = 16 * simd::MAX_PANEL_VECTORS;
 
 /// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
 /// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….
-pub(super) const WIDEST: usize = 7;
+pub(super) const MAX_TILE_WIDTH: usize = 7;
 
 /// Outputs side by side in the widest tile of two rows: with three vectors each twenty-four sums, six weights and a value.
-pub(super) const WIDEST_OF_TWO: usize = 4;
+pub(super) const MAX_TILE_WIDTH_OF_TWO: usize = 4;

@@ -7,7 +7,7 @@
 use crate::activation::Activation;
 
 use super::exp::{exp, one_and_exp_of_minus};
-use super::simd::{Kernel, Simd, WIDEST};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
@@ -154,7 +154,7 @@ pub(crate) unsafe fn apply_activation_and_sum<S: Simd>(
     vectors: usize,
     sum: *mut f32,
 ) {
-    assert!(vectors <= WIDEST);
+    assert!(vectors <= MAX_PANEL_VECTORS);
     s.run(ActivationInPlace { activation, places, vectors, sum: Some(sum) });
 }
 

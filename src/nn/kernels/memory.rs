@@ -14,7 +14,7 @@ use memmap2::MmapMut;
 pub const LINE: usize = 16;
 
 /// Bytes of a huge page.
-const HUGE: usize = 2 << 20;
+const HUGE_PAGE_SIZE: usize = 2 << 20;
 
 /// Zeroed float32 values on cache-line boundaries, in huge pages where they fill some and the system has them: a map's
 /// pixels lie so far apart that ordinary pages cost a walk through the page table every few of them.
@@ -29,12 +29,12 @@ impl Buffer {
     /// A buffer of `len` zeros; `None` where the memory cannot be had.
     pub fn zeroed(len: usize) -> Option<Self> {
         let bytes = len.checked_mul(size_of::<f32>())?;
-        if bytes < HUGE {
+        if bytes < HUGE_PAGE_SIZE {
             return Some(Buffer { pages: MmapMut::map_anon(bytes.max(1)).ok()?, skip: 0, len });
         }
         // The system starts a mapping where it likes; huge pages start at multiples of their size.
-        let pages = MmapMut::map_anon(bytes.checked_add(HUGE)?).ok()?;
-        let skip = pages.as_ptr().align_offset(HUGE).min(HUGE);
+        let pages = MmapMut::map_anon(bytes.checked_add(HUGE_PAGE_SIZE)?).ok()?;
+        let skip = pages.as_ptr().align_offset(HUGE_PAGE_SIZE).min(HUGE_PAGE_SIZE);
         #[cfg(target_os = "linux")]
         // Refused by a system that has none: ordinary pages are slower, and nothing else.
         let _ = pages.advise(memmap2::Advice::HugePage);

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use super::simd::{Kernel, Simd, WIDEST};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
 
 /// The portable instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Simd for Portable {
     const NAME: &'static str = "portable";
     const LANES: usize = 16;
     const PANEL: usize = 3;
-    const ROWS: [usize; WIDEST] = [6, 4, 4];
+    const ROWS: [usize; MAX_PANEL_VECTORS] = [6, 4, 4];
     /// Not an instruction, but this instance is to run what the wider ones do.
     const HAS_TABLE_LOOKUP: bool = true;
     const TWO_ROWS: bool = true;

@@ -31,7 +31,7 @@ pub struct Ring {
 }
 
 /// Values that a ring should not be larger than.
-const RING: usize = 12 * 1024;
+const MAX_RING_LEN: usize = 12 * 1024;
 
 impl Ring {
     /// The ring that a window needs on an input for an output of some size, where a panel has `widest` channels at most.
@@ -40,7 +40,7 @@ impl Ring {
             |i: usize, last: usize| last * taps.stride[i] + (taps.kernel[i] - 1) * taps.dilation[i] + 1;
         let columns = reach(1, output[1].saturating_sub(1)).max(taps.pad[1] + input[1]);
         let (span, step) = (reach(0, 0), taps.stride[0]);
-        let fit = RING / (columns * widest).max(1);
+        let fit = MAX_RING_LEN / (columns * widest).max(1);
         // Even: rows of output are made two at a time.
         let band = (fit.saturating_sub(span) / step + 1).clamp(2, output[0].max(2)) / 2 * 2;
         let slots = span + (band - 1) * step;

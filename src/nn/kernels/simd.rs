@@ -30,7 +30,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Vectors in a panel of packed weights; a layer's last panels may hold one less ([`super::pack::panel`]).
     const PANEL: usize;
     /// Rows of the register tile that is one, two, three vectors wide.
-    const ROWS: [usize; WIDEST];
+    const ROWS: [usize; MAX_PANEL_VECTORS];
     /// Whether [`Simd::lookup32`] is what exponentials are made of.
     const HAS_TABLE_LOOKUP: bool;
     /// Whether depthwise convolutions make two rows of output at a time.
@@ -100,7 +100,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 }
 
 /// Vectors of the widest panel that any instance has.
-pub(crate) const WIDEST: usize = 3;
+pub(crate) const MAX_PANEL_VECTORS: usize = 3;
 
 /// The lanes of a vector as an array.
 #[inline(always)]

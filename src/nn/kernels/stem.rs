@@ -113,7 +113,7 @@ pub struct Stem<'a> {
 }
 
 /// Outputs to which a heavy activation is applied together.
-const BATCH: usize = 48;
+const ACTIVATION_BATCH: usize = 48;
 
 impl Kernel for Stem<'_> {
     #[inline(always)]
@@ -147,9 +147,9 @@ impl Stem<'_> {
         if !is_transcendental(self.activation) {
             return;
         }
-        for first in (0..self.columns).step_by(BATCH) {
-            let count = BATCH.min(self.columns - first);
-            let mut places = [self.output.ptr(); BATCH];
+        for first in (0..self.columns).step_by(ACTIVATION_BATCH) {
+            let count = ACTIVATION_BATCH.min(self.columns - first);
+            let mut places = [self.output.ptr(); ACTIVATION_BATCH];
             for (i, place) in places[..count].iter_mut().enumerate() {
                 *place = self.output.ptr().wrapping_add((first + i) * pitch + channel);
             }

@@ -1,7 +1,7 @@
 //! Threads that run one pass together: parked between passes, spinning for a moment at each barrier.
 //!
 //! In: a job that every member runs with its own number. Out: the job done by all. A pass has some eighty
-//! barriers in a few milliseconds, so a member that arrives early spins ([`SPINS`], some tens of
+//! barriers in a few milliseconds, so a member that arrives early spins ([`MAX_SPINS`], some tens of
 //! microseconds) before it asks the kernel to sleep; on a machine that is busy with other things it does
 //! sleep. Nothing is allocated after [`Team::new`]. Called by `nn::plan`.
 
@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Looks at a counter before a thread sleeps: about 40 µs, a few times what the members of a team differ by.
-const SPINS: usize = 1000;
+const MAX_SPINS: usize = 1000;
 
 /// A counter that threads wait for.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Gate {
 
     /// Waits until the counter is not `seen`.
     fn pass(&self, seen: usize) {
-        for _ in 0..SPINS {
+        for _ in 0..MAX_SPINS {
             if self.count.load(SeqCst) != seen {
                 return;
             }

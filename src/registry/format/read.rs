@@ -95,7 +95,7 @@ fn no_model(view: &View<'_>, problems: &mut Problems) {
     let expected = "a mapping with `Models`, `Collections` or `Import`, a model, or a list of models";
     let node = view.node();
     let found = node.scalar().map_or(node.kind(), |s| &s.text);
-    let problem = Problem::here(view, "no model-index here").kind(tree::Kind::NoMetadata);
+    let problem = Problem::here(view, "not a model-index").kind(tree::Kind::NoMetadata);
     problems.push(problem.expected(found, expected));
 }
 
@@ -333,7 +333,7 @@ fn linked_files(files: &Files, view: &View<'_>, problems: &mut Problems) {
             .text()
             .is_some_and(|text| is_path(text) && !text.contains("://") && files.is_file(text) == Some(false))
         {
-            let message = format!("`{}` is no file here", value.text().unwrap_or_default());
+            let message = format!("`{}` is not a file here", value.text().unwrap_or_default());
             problems.push(Problem::here(&value, message).warning().kind(tree::Kind::MissingFile));
         }
     }

@@ -40,7 +40,8 @@ pub(super) fn file(path: &Path, limit: u64) -> Result<Option<Index>> {
     if !EXTENSIONS.contains(&extension) {
         return Ok(None);
     }
-    Ok(of_bytes(path, &crate::fs::read(path, limit)?))
+    // Of a file that is too large or not there the reader of pages says so.
+    Ok(crate::fs::read(path, limit).ok().and_then(|bytes| of_bytes(path, &bytes)))
 }
 
 /// The same of its bytes: it lies in their folder, or its list is one of them.

@@ -31,7 +31,7 @@ pub enum Error {
     #[error(transparent)]
     Read(#[from] crate::fs::Error),
     /// It is no table.
-    #[error("`{}` is no table of facts: {why}", path.display())]
+    #[error("`{}` is not a table of facts: {why}", path.display())]
     Table {
         /// The file.
         path: PathBuf,

@@ -192,7 +192,7 @@ impl Parser<'_> {
             return Err(self.error("expected a field, such as `params`"));
         };
         let name = field(&name)
-            .map_err(|hint| Error { hint: Some(hint), ..self.error(&format!("`{name}` is no field")) })?;
+            .map_err(|hint| Error { hint: Some(hint), ..self.error(&format!("`{name}` is not a field")) })?;
         self.at += 1;
         if self.word("is") {
             let not = self.word("not");

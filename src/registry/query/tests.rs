@@ -48,7 +48,7 @@ fn unknown_is_neither_true_nor_false() {
 
 #[test]
 fn errors_point_at_the_place() {
-    assert_eq!(refused("parms < 10M"), (0, "`parms` is no field".into()));
+    assert_eq!(refused("parms < 10M"), (0, "`parms` is not a field".into()));
     assert_eq!(refused("params < 10M adn top1 > 80").0, 13);
     assert_eq!(refused("params < ten").0, 9);
     assert_eq!(refused("(params < 10").0, 12);

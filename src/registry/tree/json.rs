@@ -31,7 +31,7 @@ pub fn json(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Node, 
         reader.space();
         match reader.peek() {
             None => Ok(node),
-            Some(c) => Err(reader.refuse(format!("`{c}` behind the value"))),
+            Some(c) => Err(reader.refuse(format!("`{c}` after the value"))),
         }
     };
     match read(&mut reader) {

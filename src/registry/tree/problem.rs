@@ -131,7 +131,7 @@ impl fmt::Display for Problem {
 }
 
 /// At most this many problems are kept: a hostile file must not turn into gigabytes of messages.
-const KEPT: usize = 1_000;
+const MAX_PROBLEMS: usize = 1_000;
 
 /// The problems found so far.
 #[derive(Clone, Debug, Default)]
@@ -150,7 +150,7 @@ impl Problems {
     /// Adds one. Beyond a thousand they are counted, not kept.
     pub fn push(&mut self, problem: Problem) {
         self.errors += usize::from(problem.severity == Severity::Error);
-        match self.list.len() < KEPT {
+        match self.list.len() < MAX_PROBLEMS {
             true => self.list.push(problem),
             false => self.left_out += 1,
         }

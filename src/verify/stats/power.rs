@@ -10,7 +10,7 @@ use super::verdict::{Claim, Verdict, judge};
 use crate::registry::Relation;
 
 /// Probability with which a drop must be noticed to count as detectable.
-const POWER: f64 = 0.9;
+const DETECTION_POWER: f64 = 0.9;
 
 /// The smallest `n` such that for it and every larger one up to the population, a random sample of `n`
 /// with `⌊n·p̂ + ½⌋` right would not be `consistent`, where `p̂ = right / of`.
@@ -99,7 +99,7 @@ fn random_drop(n: u64, population: u64, claim: &Claim, level: Level) -> Option<P
     let (below, above) = contradicted_counts(Relation::Random, n, population, claim, level);
     let noticed = |good: i64| {
         let low = pmf::hypergeometric_at_most(below, population, good, n);
-        low + pmf::hypergeometric_at_least(above, population, good, n) >= POWER
+        low + pmf::hypergeometric_at_least(above, population, good, n) >= DETECTION_POWER
     };
     let top = claim.value.highest_count(population);
     let top = u64::try_from(top).ok()?.min(population);
@@ -116,7 +116,7 @@ fn given_drop(n: u64, claim: &Claim, level: Level) -> Option<Percent> {
     let (below, above) = contradicted_counts(Relation::Given, n, 0, claim, level);
     let noticed = |drop: f64| {
         let p = (claim.value.fraction() - drop).max(0.0);
-        pmf::binomial_at_most(below, n, p) + pmf::binomial_at_least(above, n, p) >= POWER
+        pmf::binomial_at_most(below, n, p) + pmf::binomial_at_least(above, n, p) >= DETECTION_POWER
     };
     let (mut low, mut high) = (0.0, claim.value.fraction());
     if !noticed(high) {

@@ -177,7 +177,7 @@ fn tars() -> Vec<Case> {
         forged("leaves its folder", with(&|m| m.push(("../x", vec![1])))),
         forged("leaves its folder", with(&|m| m.push(("/etc/x", vec![1])))),
         forged("two members", with(&|m| m.push(("STORAGES", vec![1])))),
-        forged("no plain file", {
+        forged("not a regular file", {
             let mut bytes = good.clone();
             bytes[156] = b'2';
             // The checksum again: type 0 became type 2.

@@ -254,8 +254,8 @@ fn legacy_files() -> Vec<Case> {
         strange("listed twice", &keys(&["0", "0"])),
         strange("no tensor uses", &keys(&["1"])),
         strange("not in the file", &keys(&[])),
-        strange("no list", b"\x80\x02}."),
-        strange("no list", b"\x80\x02N."),
+        strange("not a list", b"\x80\x02}."),
+        strange("not a list", b"\x80\x02N."),
         strange("storage key", b"\x80\x02](Ne."),
         strange("storage key", &[b"\x80\x02](".as_slice(), &text(&"9".repeat(1 << 20)), b"e."].concat()),
         // A megabyte of a key, named a million times.

@@ -21,13 +21,13 @@ impl Vm<'_> {
                         let start = self.input.opcode_at() + 1;
                         Value::Digits(Span { start: start as u64, len: digits.len() as u64 })
                     }
-                    None => return Err(self.input.bad("an integer that is no number")),
+                    None => return Err(self.input.bad("an integer that is not a number")),
                 }
             }
             op::FLOAT => {
                 let line = self.input.line()?;
                 let value = std::str::from_utf8(line).ok().and_then(|t| t.trim().parse().ok());
-                Value::Float(value.ok_or_else(|| self.input.bad("a float that is no number"))?)
+                Value::Float(value.ok_or_else(|| self.input.bad("a float that is not a number"))?)
             }
             op::BININT => Value::Int(i32::from_le_bytes(self.input.array()?).into()),
             op::BININT1 => Value::Int(self.input.byte()?.into()),
@@ -102,7 +102,7 @@ impl Vm<'_> {
         match code {
             op::GET | op::PUT => {
                 let line = self.input.line()?;
-                text::index(line).ok_or_else(|| self.input.bad("a memo index that is no number"))
+                text::index(line).ok_or_else(|| self.input.bad("a memo index that is not a number"))
             }
             op::BINGET | op::BINPUT => self.input.byte().map(u32::from),
             _ => self.input.array().map(u32::from_le_bytes),

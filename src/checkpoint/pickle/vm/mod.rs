@@ -245,7 +245,7 @@ impl<'a> Vm<'a> {
             }
             other => {
                 debug_assert!(op::of(other).is_none(), "{other:#04x} is in the table");
-                return Err(self.input.bad(format!("0x{other:02x} is no pickle opcode")));
+                return Err(self.input.bad(format!("0x{other:02x} is not a pickle opcode")));
             }
         }
         Ok(())

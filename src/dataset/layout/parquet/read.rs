@@ -10,7 +10,7 @@ use super::Table;
 use crate::dataset::error::Result;
 
 /// Rows that are taken at a time.
-const BATCH: usize = 1 << 12;
+const BATCH_ROWS: usize = 1 << 12;
 
 /// Whole numbers up to here are exact as floats.
 const MAX_EXACT: f64 = 9e15;
@@ -126,7 +126,7 @@ impl Table {
         loop {
             let repetition = repeats.then_some(&mut repetition);
             let (records, _, levels) = reader
-                .read_records(BATCH, Some(&mut definition), repetition, &mut values)
+                .read_records(BATCH_ROWS, Some(&mut definition), repetition, &mut values)
                 .map_err(|e| self.broken(e))?;
             if records == 0 && levels == 0 {
                 break;

@@ -15,14 +15,14 @@ use super::scalar::{self, BLUE_OF_CB, GREEN_OF_CB, GREEN_OF_CR, RED_OF_CR};
 use crate::image::isa::Avx2;
 
 /// Pixels a turn.
-const STEP: usize = 32;
+const PIXELS_PER_STEP: usize = 32;
 
 const ONE: i32 = 1 << 16;
 
 impl Avx2 {
     /// As [`scalar::ycc`], of rows of one length.
     pub(super) fn ycc(self, rows: [&[u8]; 3], out: &mut [u8]) {
-        if out.len() / 3 >= STEP {
+        if out.len() / 3 >= PIXELS_PER_STEP {
             // SAFETY: the token says that the machine has the features.
             unsafe { ycc(rows, out) }
         } else {
@@ -32,7 +32,7 @@ impl Avx2 {
 
     /// As [`scalar::grey`], of rows of one length.
     pub(super) fn grey(self, row: &[u8], out: &mut [u8]) {
-        if out.len() / 3 >= STEP {
+        if out.len() / 3 >= PIXELS_PER_STEP {
             // SAFETY: as above.
             unsafe { grey(row, out) }
         } else {
@@ -44,9 +44,9 @@ impl Avx2 {
 #[target_feature(enable = "avx2")]
 fn ycc([y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
     let count = out.len() / 3;
-    assert!(count >= STEP && [y, cb, cr].iter().all(|row| row.len() >= count));
-    for i in turns(count, STEP) {
-        // SAFETY: `i + STEP <= count`, and each row has as many bytes.
+    assert!(count >= PIXELS_PER_STEP && [y, cb, cr].iter().all(|row| row.len() >= count));
+    for i in turns(count, PIXELS_PER_STEP) {
+        // SAFETY: `i + PIXELS_PER_STEP <= count`, and each row has as many bytes.
         let [y, cb, cr] = [y, cb, cr].map(|row| unsafe { _mm256_loadu_si256(row.as_ptr().add(i).cast()) });
         // Unpacking and packing both go lane by lane, so that pixels come out in order.
         let none = _mm256_setzero_si256();
@@ -73,9 +73,9 @@ fn ycc([y, cb, cr]: [&[u8]; 3], out: &mut [u8]) {
 #[target_feature(enable = "avx2")]
 fn grey(row: &[u8], out: &mut [u8]) {
     let count = out.len() / 3;
-    assert!(count >= STEP && row.len() >= count);
-    for i in turns(count, STEP) {
-        // SAFETY: `i + STEP <= count`, so 32 bytes may be read there, and 96 written at three times that place.
+    assert!(count >= PIXELS_PER_STEP && row.len() >= count);
+    for i in turns(count, PIXELS_PER_STEP) {
+        // SAFETY: `i + PIXELS_PER_STEP <= count`, so 32 bytes may be read there, and 96 written at three times that place.
         unsafe {
             let y = _mm256_loadu_si256(row.as_ptr().add(i).cast());
             interleave([y; 3], out.as_mut_ptr().add(3 * i));

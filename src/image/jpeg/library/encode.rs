@@ -24,7 +24,7 @@ pub(in crate::image::jpeg) struct Picture {
 }
 
 /// Room for a file.
-const ROOM: usize = 1 << 20;
+const INITIAL_CAPACITY: usize = 1 << 20;
 
 unsafe extern "C-unwind" fn begin(_: &mut c::jpeg_compress_struct) {}
 
@@ -40,10 +40,10 @@ pub(in crate::image::jpeg) fn encode(picture: &Picture) -> Option<Vec<u8>> {
 fn write(picture: &Picture) -> Vec<u8> {
     let channels = picture.factors.len();
     assert_eq!(picture.samples.len(), channels * picture.width * picture.height);
-    let mut out = vec![0; ROOM];
+    let mut out = vec![0; INITIAL_CAPACITY];
     let mut target = c::jpeg_destination_mgr {
         next_output_byte: out.as_mut_ptr(),
-        free_in_buffer: ROOM,
+        free_in_buffer: INITIAL_CAPACITY,
         init_destination: Some(begin),
         empty_output_buffer: Some(full),
         term_destination: Some(begin),
@@ -95,6 +95,6 @@ fn write(picture: &Picture) -> Vec<u8> {
         c::jpeg_finish_compress(&mut cinfo);
         c::jpeg_destroy_compress(&mut cinfo);
     }
-    out.truncate(ROOM - target.free_in_buffer);
+    out.truncate(INITIAL_CAPACITY - target.free_in_buffer);
     out
 }

@@ -12,12 +12,12 @@ use super::scalar;
 use crate::image::isa::Avx2;
 
 /// Samples a turn.
-const STEP: usize = 16;
+const SAMPLES_PER_STEP: usize = 16;
 
 impl Avx2 {
     /// As [`scalar::across`], of at least one sample.
     pub(super) fn across(self, row: &[u8], out: &mut [u8]) {
-        if out.len() / 2 >= STEP {
+        if out.len() / 2 >= SAMPLES_PER_STEP {
             // SAFETY: the token says that the machine has the features.
             unsafe { across(row, out) }
         } else {
@@ -33,7 +33,7 @@ impl Avx2 {
 
     /// As [`scalar::both`], of at least one sample.
     pub(super) fn both(self, near: &[u8], far: &[u8], out: &mut [u8]) {
-        if out.len() / 2 >= STEP {
+        if out.len() / 2 >= SAMPLES_PER_STEP {
             // SAFETY: as above.
             unsafe { both(near, far, out) }
         } else {
@@ -45,9 +45,9 @@ impl Avx2 {
 #[target_feature(enable = "avx2")]
 fn across(row: &[u8], out: &mut [u8]) {
     let count = out.len() / 2;
-    assert!(count >= STEP && row.len() >= count + 2);
-    for i in turns(count, STEP) {
-        // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
+    assert!(count >= SAMPLES_PER_STEP && row.len() >= count + 2);
+    for i in turns(count, SAMPLES_PER_STEP) {
+        // SAFETY: `i + SAMPLES_PER_STEP <= count`, so that the last of the three loads ends within `count + 2`.
         let [before, this, after] = std::array::from_fn(|k| unsafe { samples(row.as_ptr().add(i + k)) });
         let this = thrice(this);
         let even = _mm256_add_epi16(_mm256_add_epi16(this, before), _mm256_set1_epi16(1));
@@ -67,10 +67,10 @@ fn down(near: &[u8], far: &[u8], is_upper: bool, out: &mut [u8]) {
 #[target_feature(enable = "avx2")]
 fn both(near: &[u8], far: &[u8], out: &mut [u8]) {
     let count = out.len() / 2;
-    assert!(count >= STEP && near.len() >= count + 2 && far.len() >= count + 2);
-    for i in turns(count, STEP) {
+    assert!(count >= SAMPLES_PER_STEP && near.len() >= count + 2 && far.len() >= count + 2);
+    for i in turns(count, SAMPLES_PER_STEP) {
         let [before, this, after] = std::array::from_fn(|k| {
-            // SAFETY: `i + STEP <= count`, so that the last of the three loads ends within `count + 2`.
+            // SAFETY: `i + SAMPLES_PER_STEP <= count`, so that the last of the three loads ends within `count + 2`.
             let (near, far) =
                 unsafe { (samples(near.as_ptr().add(i + k)), samples(far.as_ptr().add(i + k))) };
             _mm256_add_epi16(thrice(near), far)
