@@ -1,20 +1,23 @@
-"""Takes turns with ONNX Runtime and OpenVINO at running networks, and prints the ratios.
+"""Takes turns with ONNX Runtime, OpenVINO and torch at running networks, and prints the ratios.
 
     cargo build --release
-    python benches/peers.py [--threads 2] [--turns 8] [--seconds 2] [--json OUT] [WORK...]
+    python benches/peers.py [--threads 2] [--turns 8] [--seconds 2] [--peers ort,ov] [--json OUT] [WORK...]
+    python benches/peers.py --peers torch --families [--turns 5] [--seconds 1]
 
-WORK is ARCH, ARCH@SIZE or ARCH@SIZE:SECONDS; without any, the five of benches/README.md. Each turn runs `zoo bench` and
+WORK is ARCH, ARCH@SIZE or ARCH@SIZE:SECONDS; without any, the five of benches/README.md, or with `--families` one of every
+family of the index (two where they differ in kind). Each turn runs `zoo bench` and
 every mode of the peers for the same time, the order changing from turn to turn, all in float32 on the same
 number of threads:
 
 - zoo: a thread an image (throughput), all threads on one image (latency);
 - ort: one ONNX Runtime session on all threads; ort-sessions: a session of one thread on each core;
-- ov: OpenVINO with the LATENCY hint; ov-throughput: with the THROUGHPUT hint and its own choice of streams.
+- ov: OpenVINO with the LATENCY hint; ov-throughput: with the THROUGHPUT hint and its own choice of streams;
+- torch: timm's model, channels last, in inference mode, one image; torch-batch: eight images together.
 
 A turn's ratio is zoo's figure by the best of the peers' in that turn; the median over the turns is quoted, with
 the least and the most. Time does not depend on weights' values, so both sides have random ones. Zoo starts anew
-each turn and the peers are kept warm: what unfairness there is, is theirs. Needs timm, torch, onnx, onnxscript,
-onnxruntime, openvino.
+each turn and the peers are kept warm: what unfairness there is, is theirs. Needs timm and torch; for ONNX Runtime and
+OpenVINO onnx, onnxscript, onnxruntime, openvino.
 """
 
 import argparse
@@ -26,10 +29,10 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
-import onnxruntime
-import openvino
 import timm
 import torch
 
@@ -43,6 +46,17 @@ WORK = [
     "resnet50@224",
     "mobilenetv3_large_100@224",
 ]
+FAMILIES = [
+    "cspdarknet53@256", "cspresnext50@224", "densenet121@224", "densenetblur121d@224", "dla34@224", "dla60_res2net@224",
+    "dpn68@224", "ecaresnetlight@224", "ese_vovnet19b_dw@224", "ese_vovnet39b@224", "hrnet_w18_small@224",
+    "inception_resnet_v2@299", "inception_v3@299", "inception_v4@299", "legacy_senet154@224", "legacy_seresnet18@224",
+    "legacy_xception@299", "mixnet_s@224", "mobilenetv3_large_100@224", "nasnetalarge@331", "pnasnet5large@331",
+    "regnetx_002@224", "regnety_008@224", "res2net50_26w_4s@224", "resnest14d@224", "resnest50d_4s2x40d@224", "resnet18@224",
+    "resnet50@224", "resnetblur50@224", "resnetv2_50x1_bit@224", "rexnet_100@224", "selecsls42b@224",
+    "seresnext26t_32x4d@224", "skresnet18@224", "skresnext50_32x4d@224", "tf_efficientnet_b0@224",
+    "tf_efficientnet_cc_b0_4e@224", "tf_efficientnet_cc_b0_8e@224", "tf_efficientnet_es@224", "tf_efficientnet_lite0@224",
+    "tresnet_m@224", "xception41@299",
+]  # fmt: skip
 
 
 def for_seconds(run, seconds):
@@ -67,14 +81,18 @@ def latency(run, seconds):
 
 
 def session(path, threads):
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def peers(path, image, threads, seconds):
+def runtimes(path, image, threads, seconds):
     """Name of a mode to a function that gives (images a second or None, latency or None)."""
+    import openvino
+
     ort = session(path, threads)
     each = [session(path, 1) for _ in range(threads)]
     pool = ThreadPoolExecutor(threads)
@@ -101,15 +119,30 @@ def peers(path, image, threads, seconds):
         ms = latency(run, seconds)
         return 1e3 / ms, ms
 
-    modes = {
+    return {
         "ort": lambda: one(lambda: ort.run(None, {"x": image})),
         "ort-sessions": sessions,
         "ov": lambda: one(lambda: low.infer({0: image})),
         "ov-throughput": streams,
     }
-    for warm in modes.values():
-        warm()
-    return modes
+
+
+def torchs(model, image, seconds):
+    """The same of torch itself."""
+    last = torch.channels_last
+    model = model.to(memory_format=last)
+    one = image.to(memory_format=last)
+    eight = image.repeat(8, 1, 1, 1).to(memory_format=last)
+
+    def run(images):
+        with torch.inference_mode():
+            model(images)
+
+    def single():
+        ms = latency(lambda: run(one), seconds)
+        return 1e3 / ms, ms
+
+    return {"torch": single, "torch-batch": lambda: (8 * for_seconds(lambda: run(eight), seconds), None)}
 
 
 def zoo(arch, size, threads, seconds):
@@ -127,9 +160,15 @@ def measure(arch, size, seconds, a):
     model = timm.create_model(arch).eval()
     image = torch.randn(1, 3, size, size)
     with tempfile.TemporaryDirectory() as folder:
-        path = folder + "/model.onnx"
-        torch.onnx.export(model, (image,), path, input_names=["x"], output_names=["y"], dynamo=False, opset_version=17)
-        modes = peers(path, image.numpy(), a.threads, seconds)
+        modes = {}
+        if "ort" in a.peers:
+            path = folder + "/model.onnx"
+            torch.onnx.export(model, (image,), path, input_names=["x"], output_names=["y"], dynamo=False, opset_version=17)
+            modes |= runtimes(path, image.numpy(), a.threads, seconds)
+        if "torch" in a.peers:
+            modes |= torchs(model, image, seconds)
+        for warm in modes.values():
+            warm()
         turns = []
         for turn in range(a.turns):
             names = ["zoo", *modes]
@@ -164,16 +203,19 @@ def measure(arch, size, seconds, a):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="*", default=WORK)
+    parser.add_argument("work", nargs="*")
+    parser.add_argument("--families", action="store_true")
+    parser.add_argument("--peers", type=lambda s: s.split(","), default=["ort", "ov"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--json")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    print(f"# onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}, load {os.getloadavg()[0]:.1f}")
+    versions = [f"{name} {version(name)}" for name in ("timm", "torch", "onnxruntime", "openvino") if find_spec(name)]
+    print(f"# {', '.join(versions)}, load {os.getloadavg()[0]:.1f}")
     rows = []
-    for work in a.work:
+    for work in a.work or (FAMILIES if a.families else WORK):
         name, _, seconds = work.partition(":")
         arch, _, size = name.partition("@")
         size = int(size or timm.get_pretrained_cfg(arch).input_size[-1])

@@ -19,6 +19,21 @@ cargo build --release
 echo "== every float32 as float16 and bfloat16: the nearest, ties to even"
 cargo test --release -p zoo-formats --lib every_float32_is_rounded_to_the_nearest -- --ignored | grep "test result"
 
+echo "== every architecture's logits are timm's, on every instruction set of the machine: tests/golden/README.md"
+cargo test --release --test it golden_table::the_table_is_made_again -- --ignored | grep "test result"
+git diff --stat -- tests/golden/README.md
+
+echo "== zoo verify --all --dataset golden: none off, none left out"
+/usr/bin/time -f '%e s, %M kB' "$zoo" verify --all --dataset golden --offline --progress none --json > "$work/golden.json" \
+    || { echo "exit $?" >&2; exit 1; }
+python3 -I - "$work/golden.json" <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))
+rows = rows["results"] if isinstance(rows, dict) else rows
+assert len(rows) >= 261 and all(r["agrees"] for r in rows), [r["model"] for r in rows if not r["agrees"]]
+print(len(rows), "models agree; the furthest is", max(rows, key=lambda r: r["distance"])["model"])
+PY
+
 echo "== two thousand variants: every image's top-5 is timm's"
 [ -s "$work/variants/timm.json" ] || PYTHONPATH=tests/oracle "$python" tests/oracle/variants.py "$work/variants"
 # A contradiction would be diagnosed each time; the claim is about ImageNet, not about variants of twenty photographs.

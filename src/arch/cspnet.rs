@@ -87,7 +87,7 @@ const VARIANTS: &[(&str, Config)] =
     &[("cspdarknet53", DARKNET), ("cspresnet50", RESNET), ("cspresnext50", RESNEXT)];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 const ACT: Activation = Activation::LeakyRelu(0.01);
 

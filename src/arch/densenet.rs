@@ -41,8 +41,7 @@ fn checkpoint_filter(name: &str) -> Option<Renamed> {
 }
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: VARIANTS, graph, checkpoint_filter: Some(checkpoint_filter) };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph).with_filter(checkpoint_filter);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let &Config { growth, blocks, blur } = config;

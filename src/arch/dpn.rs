@@ -48,7 +48,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 /// Added to every variance.
 const EPS: f32 = 1e-3;

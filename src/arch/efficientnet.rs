@@ -308,7 +308,7 @@ const MIXNET_M: ModelCfg = ModelCfg {
 };
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let &Config { model, width, depth, origin, experts, pruned } = config;

@@ -11,8 +11,7 @@ use crate::nn::graph::{Activation, Builder, Graph, NodeId};
 pub(super) struct Config;
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: &[("gluon_xception65", Config)], graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(&[("gluon_xception65", Config)], graph);
 
 fn graph(name: &str, _: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);

@@ -12,7 +12,7 @@ pub(super) struct Config;
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> =
-    Family { variants: &[("inception_resnet_v2", Config)], graph, checkpoint_filter: None };
+    Family::new(&[("inception_resnet_v2", Config)], graph).with_label_offset(1);
 
 /// A residual module: its first branch's channels, the others' convolutions, and the factor of what is added.
 struct Module {

@@ -1,7 +1,7 @@
 //! Inception-V3 (Szegedy et al., arXiv:1512.00567), also as trained by TensorFlow, Gluon and adversarially.
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/inception_v3.py`. Published files may have the
-//! auxiliary head of training, `AuxLogits`, which timm drops.
+//! auxiliary head of training, `AuxLogits`, which timm drops; those that came from TensorFlow have a background class.
 
 use super::inception::{Unit, chain, max_pool, mean_pool, one, same, unit, valid};
 use super::layers::classify;
@@ -12,7 +12,7 @@ pub(super) struct Config;
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> =
-    Family { variants: &[("inception_v3", Config)], graph, checkpoint_filter: None };
+    Family::new(&[("inception_v3", Config)], graph).with_label_offset(1);
 
 fn graph(name: &str, _: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);

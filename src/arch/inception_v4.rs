@@ -11,7 +11,7 @@ pub(super) struct Config;
 
 /// What this file offers.
 pub(super) static FAMILY: Family<Config> =
-    Family { variants: &[("inception_v4", Config)], graph, checkpoint_filter: None };
+    Family::new(&[("inception_v4", Config)], graph).with_label_offset(1);
 
 const ROW: [usize; 2] = [1, 7];
 const COLUMN: [usize; 2] = [7, 1];

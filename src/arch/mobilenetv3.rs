@@ -127,7 +127,7 @@ const SMALL_MINIMAL: ModelCfg = ModelCfg {
 };
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let &Config { model, width, same, eps } = config;

@@ -97,6 +97,29 @@ struct Family<Config: 'static> {
     graph: fn(&str, &Config, usize) -> Result<Graph, Error>,
     /// What published files call and lay out otherwise than timm's model.
     checkpoint_filter: Option<fn(&str) -> Option<Renamed>>,
+    /// How many classes published classifiers may have in front of the model's.
+    label_offset: usize,
+}
+
+impl<Config> Family<Config> {
+    const fn new(
+        variants: &'static [(&'static str, Config)],
+        graph: fn(&str, &Config, usize) -> Result<Graph, Error>,
+    ) -> Self {
+        Family { variants, graph, checkpoint_filter: None, label_offset: 0 }
+    }
+
+    /// With published files that name or lay out tensors otherwise.
+    const fn with_filter(mut self, filter: fn(&str) -> Option<Renamed>) -> Self {
+        self.checkpoint_filter = Some(filter);
+        self
+    }
+
+    /// With published files that have so many classes in front of the model's: TensorFlow's background class.
+    const fn with_label_offset(mut self, offset: usize) -> Self {
+        self.label_offset = offset;
+        self
+    }
 }
 
 /// A [`Family`] whatever its configuration is.
@@ -104,6 +127,7 @@ trait Offer: Sync {
     fn names(&self) -> Vec<&'static str>;
     fn build(&self, name: &str, classes: usize) -> Option<Result<Graph, Error>>;
     fn renamed(&self, tensor: &str) -> Option<Renamed>;
+    fn label_offset(&self) -> usize;
 }
 
 impl<Config: Sync> Offer for Family<Config> {
@@ -119,22 +143,29 @@ impl<Config: Sync> Offer for Family<Config> {
     fn renamed(&self, tensor: &str) -> Option<Renamed> {
         self.checkpoint_filter.and_then(|filter| filter(tensor))
     }
+
+    fn label_offset(&self) -> usize {
+        self.label_offset
+    }
 }
 
-/// What timm's model calls a tensor of a published file, and how its dimensions are ordered there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What timm's model calls a tensor of a published file, and how its dimensions and values are stored there.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Renamed {
     /// The state-dict name.
     pub name: String,
     /// For each dimension of timm's, which of the file's it is, as `torch.Tensor.permute` takes it; `None` where
     /// they are the same. A permuted view of the file costs nothing: only its strides change.
     pub permute: Option<&'static [usize]>,
+    /// What is added to the magnitudes of the file's values, where timm's are those: the weights of an in-place
+    /// norm, which count without their sign.
+    pub magnitude_plus: Option<f64>,
 }
 
 impl Renamed {
     /// Another name, the same layout.
     fn to(name: String) -> Self {
-        Renamed { name, permute: None }
+        Renamed { name, permute: None, magnitude_plus: None }
     }
 }
 
@@ -196,6 +227,12 @@ pub fn build(name: &str, classes: usize) -> Result<Graph, Error> {
 /// `checkpoint_filter_fn`s do. `None` for a tensor that they leave as it is.
 pub fn checkpoint_filter(arch: &str, tensor: &str) -> Option<Renamed> {
     FAMILIES.iter().find(|f| f.names().contains(&arch))?.renamed(tensor)
+}
+
+/// How many classes the classifier of an architecture's published files may have in front of the model's: the
+/// background class of networks that TensorFlow trained. timm leaves them out by its `label_offset`.
+pub fn label_offset(arch: &str) -> usize {
+    FAMILIES.iter().find(|f| f.names().contains(&arch)).map_or(0, |f| f.label_offset())
 }
 
 /// At most three known names that look like `name`.

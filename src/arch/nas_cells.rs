@@ -84,8 +84,9 @@ pub(super) fn factorized(b: &mut Builder, x: NodeId, name: &str, out: usize) -> 
     let every_other = Window::square(1, 2, Padding::all(0));
     let first = b.pool(&path("path_1.avgpool"), x, average(true), every_other);
     let first = conv(b, first, &path("path_1.conv"), out, [1, 1, 1]);
-    let second = b.crop(&path("path_2.crop"), x, [1, 0, 1, 0]);
-    let second = b.pad(&path("path_2.pad"), second, [0, 1, 0, 1], PadMode::Zero);
+    // In this order a map of one pixel, too, is left with one: of padding.
+    let second = b.pad(&path("path_2.pad"), x, [0, 1, 0, 1], PadMode::Zero);
+    let second = b.crop(&path("path_2.crop"), second, [1, 0, 1, 0]);
     let second = b.pool(&path("path_2.avgpool"), second, average(true), every_other);
     let second = conv(b, second, &path("path_2.conv"), out, [1, 1, 1]);
     let x = b.concat(&path("path.cat"), &[first, second]);

@@ -7,11 +7,8 @@ use super::{Error, Family};
 use crate::nn::graph::{Builder, Graph, NodeId};
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family {
-    variants: &[("nasnetalarge", Config { stem: 96, channels: 168 })],
-    graph,
-    checkpoint_filter: None,
-};
+pub(super) static FAMILY: Family<Config> =
+    Family::new(&[("nasnetalarge", Config { stem: 96, channels: 168 })], graph).with_label_offset(1);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);

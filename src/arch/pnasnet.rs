@@ -8,11 +8,8 @@ use super::{Error, Family};
 use crate::nn::graph::{Builder, Graph, NodeId};
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family {
-    variants: &[("pnasnet5large", Config { stem: 96, channels: 216 })],
-    graph,
-    checkpoint_filter: None,
-};
+pub(super) static FAMILY: Family<Config> =
+    Family::new(&[("pnasnet5large", Config { stem: 96, channels: 216 })], graph).with_label_offset(1);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let (mut builder, x) = Builder::new(name, 3, classes);

@@ -61,7 +61,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 /// Width, channels a group and blocks of each stage: block `i` wants `w0 + wa·i` channels, which is rounded
 /// to the nearest `w0·wm^k`, to a multiple of 8, then to a multiple of the group.

@@ -22,8 +22,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: VARIANTS, graph: resnet::graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, resnet::graph);
 
 /// The bottleneck with its 3×3 convolution in a hierarchy of so many parts.
 const fn block<const SCALE: usize>() -> Block {

@@ -35,8 +35,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: VARIANTS, graph: resnet::graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, resnet::graph);
 
 fn branch(b: &mut Builder, x: NodeId, at: &Branch<'_>) -> NodeId {
     let width = at.width();

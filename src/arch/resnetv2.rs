@@ -30,8 +30,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: VARIANTS, graph, checkpoint_filter: Some(checkpoint_filter) };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph).with_filter(checkpoint_filter);
 
 /// Groups of every norm.
 const GROUPS: usize = 32;
@@ -46,7 +45,7 @@ const TO_TORCH: &[usize] = &[3, 2, 0, 1];
 fn checkpoint_filter(name: &str) -> Option<Renamed> {
     let rest = name.strip_prefix("resnet/")?;
     let convolution =
-        |name: String| Some(Renamed { name: format!("{name}.weight"), permute: Some(TO_TORCH) });
+        |name: String| Some(Renamed { permute: Some(TO_TORCH), ..Renamed::to(format!("{name}.weight")) });
     let norm = |name: &str, leaf: &str| match leaf {
         "gamma" => Some(Renamed::to(format!("{name}.weight"))),
         "beta" => Some(Renamed::to(format!("{name}.bias"))),

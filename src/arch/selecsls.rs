@@ -49,7 +49,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph);
 
 fn graph(name: &str, config: &Config, classes: usize) -> Result<Graph, Error> {
     let &Config { blocks, head } = config;

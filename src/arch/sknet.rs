@@ -23,8 +23,7 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: VARIANTS, graph: resnet::graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, resnet::graph);
 
 fn basic(b: &mut Builder, x: NodeId, at: &Branch<'_>) -> NodeId {
     let y = selective(b, x, &at.path("conv1"), at, at.planes, 1);

@@ -2,11 +2,10 @@
 //! stages.
 //!
 //! In: a name. Out: a graph. Called by `arch::build`. Source: `timm/models/tresnet.py`. The published files have other
-//! names, and their norms' weights are those of an in-place norm, of which timm takes the absolute value: they are not
-//! read as they are, and loading refuses them by name.
+//! names, and their norms' weights are those of an in-place norm (Inplace-ABN), which count without their sign.
 
 use super::layers::{ConvNormAct, average, classify, squeeze_excite};
-use super::{Error, Family};
+use super::{Error, Family, Renamed};
 use crate::nn::graph::{Activation, Builder, Graph, NodeId, Padding, Window};
 
 pub(super) struct Config {
@@ -21,7 +20,43 @@ const VARIANTS: &[(&str, Config)] = &[
 ];
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> = Family { variants: VARIANTS, graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(VARIANTS, graph).with_filter(checkpoint_filter);
+
+/// What an in-place norm adds to the magnitude of its weight.
+const ABN_EPS: f64 = 1e-5;
+
+/// timm's `checkpoint_filter_fn`: a convolution and its norm are the parts 0 and 1 of a layer, which is the first part of
+/// another where a blur follows it.
+fn checkpoint_filter(name: &str) -> Option<Renamed> {
+    let mut parts: Vec<&str> = name.split('.').collect();
+    let numbered = |part: &str, word: &str| {
+        part.strip_prefix(word).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let layer = parts.iter().rposition(|part| numbered(part, "conv") || *part == "downsample")?;
+    // Behind a convolution's name comes its part, or that of the layer in front of the blur and then its part; behind
+    // the shortcut's the number of its layer.
+    let at = match (parts.get(layer)?, parts.get(layer + 1..)?) {
+        (&"downsample", [number, _, _]) if numbered(number, "") => layer + 2,
+        (&"downsample", _) => return None,
+        (_, ["0", "0" | "1", _]) => {
+            parts.remove(layer + 1);
+            layer + 1
+        }
+        (_, [_, _]) => layer + 1,
+        _ => return None,
+    };
+    let (part, leaf) = (parts.get(at).copied()?, parts.get(at + 1).copied()?);
+    let timms = match part {
+        "0" => "conv",
+        "1" => "bn",
+        _ => return None,
+    };
+    if let Some(part) = parts.get_mut(at) {
+        *part = timms;
+    }
+    let magnitude_plus = (timms == "bn" && leaf == "weight").then_some(ABN_EPS);
+    Some(Renamed { magnitude_plus, ..Renamed::to(parts.join(".")) })
+}
 
 /// Inside of blocks; the stem's slope is torch's default.
 const ACT: Option<Activation> = Some(Activation::LeakyRelu(1e-3));

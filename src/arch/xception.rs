@@ -9,8 +9,7 @@ use crate::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, Padding, Po
 pub(super) struct Config;
 
 /// What this file offers.
-pub(super) static FAMILY: Family<Config> =
-    Family { variants: &[("legacy_xception", Config)], graph, checkpoint_filter: None };
+pub(super) static FAMILY: Family<Config> = Family::new(&[("legacy_xception", Config)], graph);
 
 /// Of each block: output channels, separable convolutions, stride, whether the first of them grows the channels.
 const BLOCKS: [(usize, usize, usize, bool); 12] = [

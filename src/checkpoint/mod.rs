@@ -12,6 +12,7 @@ mod archive;
 mod diff;
 mod digest;
 mod dtype;
+mod edit;
 mod error;
 mod format;
 mod inflate;
@@ -140,69 +141,6 @@ impl Checkpoint {
     /// What it says beside its tensors.
     pub fn details(&self) -> &Details {
         &self.details
-    }
-
-    /// Gives every tensor another name: pairs of old and new, each old name once.
-    ///
-    /// # Errors
-    /// Two tensors that would have one name.
-    pub fn rename(&mut self, pairs: &[(String, String)]) -> Result<()> {
-        let new: std::collections::HashMap<&str, &str> =
-            pairs.iter().map(|(old, new)| (old.as_str(), new.as_str())).collect();
-        let mut seen = std::collections::HashSet::new();
-        let names: Vec<String> = self
-            .tensors
-            .iter()
-            .map(|t| new.get(t.name.as_str()).map_or_else(|| t.name.clone(), |n| (*n).to_owned()))
-            .collect();
-        for (tensor, name) in self.tensors.iter().zip(&names) {
-            if !seen.insert(name.as_str()) {
-                let place = Place::tensor(&tensor.name);
-                let fault =
-                    Fault::ambiguous(place, format!("would be renamed to `{name}`, which another tensor is"));
-                return Err(self.fault(fault));
-            }
-        }
-        self.tensors.iter_mut().zip(names).for_each(|(tensor, name)| tensor.name = name);
-        Ok(())
-    }
-
-    /// Leaves out tensors by their names.
-    pub fn remove(&mut self, names: &std::collections::HashSet<&str>) {
-        self.tensors.retain(|t| !names.contains(t.name.as_str()));
-    }
-
-    /// Gives a tensor another shape that differs from its own in dimensions of one at the end only, as a linear
-    /// layer's `[1280, 960]` and a 1×1 convolution's `[1280, 960, 1, 1]` do. Whether it did.
-    pub fn pad_shape(&mut self, name: &str, shape: &[usize]) -> bool {
-        let trimmed = |shape: &[usize]| {
-            let end = shape.iter().rposition(|&d| d != 1).map_or(0, |at| at + 1);
-            shape.get(..end).unwrap_or_default().to_vec()
-        };
-        let Some(tensor) = self.tensors.iter_mut().find(|t| t.name == name) else { return false };
-        // Packed types count their last dimension in halves.
-        if tensor.shape == shape || trimmed(&tensor.shape) != trimmed(shape) || tensor.dtype.bits() < 8 {
-            return false;
-        }
-        tensor.strides.truncate(shape.len());
-        tensor.strides.resize(shape.len(), 1);
-        tensor.shape = shape.to_vec();
-        true
-    }
-
-    /// Reorders a tensor's dimensions, as `torch.Tensor.permute` does: the `i`th of the result is `order[i]` of the
-    /// file's. Only shape and strides change. Whether it did: not where the order is none of the tensor's dimensions.
-    pub fn permute(&mut self, name: &str, order: &[usize]) -> bool {
-        let Some(tensor) = self.tensors.iter_mut().find(|t| t.name == name) else { return false };
-        let mut sorted = order.to_vec();
-        sorted.sort_unstable();
-        // Packed types count their last dimension in halves.
-        if !sorted.iter().copied().eq(0..tensor.shape.len()) || tensor.dtype.bits() < 8 {
-            return false;
-        }
-        let permuted = |of: &[usize]| order.iter().filter_map(|&i| of.get(i).copied()).collect::<Vec<_>>();
-        (tensor.shape, tensor.strides) = (permuted(&tensor.shape), permuted(&tensor.strides));
-        true
     }
 
     fn fault(&self, fault: Fault) -> Error {

@@ -175,14 +175,29 @@ pub fn bind_weights<E: From<Error>>(
     rebuild: impl FnOnce(usize) -> Result<Graph, E>,
 ) -> Result<BoundWeights, E> {
     let renamed = name_as(&mut checkpoint, &graph, scheme)?;
+    let background = drop_background(&graph, &mut checkpoint);
     let weights = Mapped::new(checkpoint);
     let graph = match classes(&graph, &weights) {
         Some(classes) if classes != graph.classes => rebuild(classes)?,
         _ => graph,
     };
     let misfit = |e| Error::Weights { path: path.to_owned(), source: Box::new(e) };
-    let ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
+    let mut ignored = load::check(&graph, &weights).map_err(misfit)?.ignored;
+    ignored.extend(background);
     Ok(BoundWeights { graph, weights, ignored, renamed })
+}
+
+/// Leaves out what a published classifier has in front of the network's classes, where it has just that; says what it
+/// left out.
+fn drop_background(graph: &Graph, checkpoint: &mut Checkpoint) -> Vec<String> {
+    let offset = arch::label_offset(&graph.name);
+    let tensors = ["weight", "bias"].map(|leaf| format!("{}.{leaf}", graph.classifier));
+    let rows = |name: &String| checkpoint.tensor(name).and_then(|t| t.shape.first().copied());
+    if offset == 0 || !tensors.iter().all(|name| rows(name) == Some(graph.classes + offset)) {
+        return Vec::new();
+    }
+    let dropped = tensors.iter().filter(|name| checkpoint.skip_rows(name, offset));
+    dropped.map(|name| format!("row 0 of {name} (the background class)")).collect()
 }
 
 /// Outputs of the classifier in the weights: a fine-tuned or 21k model has other than a thousand.

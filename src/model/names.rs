@@ -4,7 +4,7 @@
 use super::Error;
 use crate::arch;
 use crate::checkpoint::{Checkpoint, rename};
-use crate::nn::graph::Graph;
+use crate::nn::graph::{Graph, Weight};
 
 /// That a file had other names than its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Renamed {
     /// The names of tensors whose shape lost or got dimensions of one: a linear layer that is a convolution in
     /// timm.
     pub reshaped: Vec<String>,
+    /// The names of tensors whose values are the magnitudes of the file's, plus a constant.
+    pub magnitudes: Vec<String>,
     /// In what the network still is not the one the file was made for.
     pub caveat: Option<&'static str>,
 }
@@ -25,6 +27,13 @@ impl std::fmt::Display for Renamed {
         write!(f, "{} names of {} are timm's now", self.tensors, self.scheme)?;
         if !self.reshaped.is_empty() {
             write!(f, "; dimensions of one added or removed: {}", self.reshaped.join(", "))?;
+        }
+        if let [first, ..] = self.magnitudes.as_slice() {
+            let count = self.magnitudes.len();
+            write!(
+                f,
+                "; weights of {count} in-place norms (`{first}` …) are their magnitudes now, as timm takes them"
+            )?;
         }
         self.caveat.map_or(Ok(()), |caveat| write!(f, "; {caveat}"))
     }
@@ -58,10 +67,18 @@ pub fn name_as(
         .collect();
     if !older.is_empty() {
         let pairs = older.iter().map(|(file, timm)| (file.clone(), timm.name.clone())).collect();
-        let named = renamed(checkpoint, graph, "older files of this architecture", pairs)?;
+        let mut named = renamed(checkpoint, graph, "older files of this architecture", pairs)?;
         for (_, timm) in older {
             if let Some(order) = timm.permute {
                 checkpoint.permute(&timm.name, order);
+            }
+            // A tensor of another shape is refused later, by name: nothing is read of it.
+            let fits = |w: &&Weight| w.name == timm.name;
+            let shape = graph.weights.iter().find(fits).map(|w| w.shape.as_slice());
+            if let (Some(plus), Some(shape)) = (timm.magnitude_plus, shape)
+                && checkpoint.take_magnitudes(&timm.name, shape, plus)?
+            {
+                named.magnitudes.push(timm.name);
             }
         }
         return Ok(Some(named));
@@ -90,5 +107,5 @@ fn renamed(
     let reshaped = graph.weights.iter().filter(|w| checkpoint.pad_shape(&w.name, &w.shape));
     let reshaped = reshaped.map(|w| w.name.clone()).collect::<Vec<_>>();
     let tensors = pairs.iter().filter(|(old, new)| old != new).count();
-    Ok(Renamed { scheme, tensors, reshaped, caveat: None })
+    Ok(Renamed { scheme, tensors, reshaped, magnitudes: Vec::new(), caveat: None })
 }

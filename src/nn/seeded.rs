@@ -18,14 +18,35 @@ use zoo_common::hash::Sha256;
 #[derive(Clone, Debug)]
 pub struct Seeded {
     seed: u64,
+    gain: f64,
     tensors: BTreeMap<String, (Vec<usize>, Role)>,
 }
 
 impl Seeded {
     /// Stand-ins for every tensor of `graph`. Nothing is drawn yet.
     pub fn new(graph: &Graph, seed: u64) -> Self {
+        Self::with_gain(graph, seed, 1.0)
+    }
+
+    /// The same with every norm's weights multiplied by `gain`: below one for networks whose activations would grow
+    /// with depth until what a single tensor adds is noise in them.
+    pub fn with_gain(graph: &Graph, seed: u64, gain: f64) -> Self {
         let tensors = graph.weights.iter().map(|w| (w.name.clone(), (w.shape.clone(), w.role))).collect();
-        Seeded { seed, tensors }
+        Seeded { seed, gain, tensors }
+    }
+}
+
+impl Seeded {
+    fn gain_of(&self, role: Role) -> f64 {
+        match role {
+            Role::NormWeight { .. } => self.gain,
+            Role::Filter { .. }
+            | Role::Bias
+            | Role::RunningMean
+            | Role::RunningVar
+            | Role::BatchesTracked
+            | Role::Other => 1.0,
+        }
     }
 }
 
@@ -33,7 +54,8 @@ impl Weights for Seeded {
     fn get(&self, name: &str) -> Option<View<'_>> {
         let (shape, role) = self.tensors.get(name)?;
         let count = shape.iter().product();
-        let values = uniform(self.seed, name, count).map(|u| value(*role, u) as f32).collect();
+        let values =
+            uniform(self.seed, name, count).map(|u| (value(*role, u) * self.gain_of(*role)) as f32).collect();
         Some(View { shape: Cow::Borrowed(shape), values: Cow::Owned(values) })
     }
 

@@ -15,7 +15,7 @@ use crate::arch::facts::IMAGE_CHANNELS;
 use crate::fs;
 use crate::hash::Sha256;
 use crate::model::{EngineKind, Loader, ModelSpec, Network, Prepared};
-use crate::nn::seeded::{self, Seeded};
+use crate::nn::seeded;
 use crate::registry::Entry;
 use crate::store::{Request, Store};
 
@@ -259,7 +259,7 @@ fn architecture(subject: &Subject<'_>, kind: EngineKind) -> Result<Checked> {
     let (Some(golden), Some(row)) = (&golden, rows.iter().min_by_key(|r| r.size)) else { return Ok(checked) };
     let Ok(graph) = crate::arch::build(&arch, row.logits.len()) else { return Ok(checked) };
     let shape = [IMAGE_CHANNELS, row.size, row.size];
-    let network = Network::new(kind, &graph, &Seeded::new(&graph, golden.seed), shape)?;
+    let network = Network::new(kind, &graph, &golden.weights(&graph), shape)?;
     let input = seeded::input(golden.seed, [1, IMAGE_CHANNELS, row.size, row.size]);
     let logits = network.logits(&input)?;
     let distance = row.distance(&logits);

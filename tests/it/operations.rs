@@ -1,7 +1,8 @@
 //! Each operation against torch's values, by every engine: the reference, the plan, the plan without fusions.
 
 use candle_core::Device;
-use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, PadMode, Window};
+use proptest::prelude::*;
+use zoo::nn::graph::{Activation, Builder, ConvSpec, Graph, NodeId, PadMode, Padding, PoolKind, Window};
 use zoo::nn::plan::{Isa, Plan};
 use zoo::nn::reference::Reference;
 use zoo::nn::seeded::{self, Seeded};
@@ -203,5 +204,111 @@ fn operations_of_both_kinds_run_in_one_network() {
             "{isa}: {one:?} {truth:?}"
         );
         assert_eq!(one, bits(4), "{isa}");
+    }
+}
+
+/// An operation that no rule joins with others, and its settings.
+#[derive(Clone, Debug)]
+enum Alone {
+    GroupNorm(usize),
+    Blur(usize, usize),
+    Pad([usize; 4], PadMode),
+    Crop([usize; 4]),
+    Upsample(usize),
+    SpaceToDepth(usize),
+    Scale,
+    Pool(PoolKind, Window),
+    /// Experts, outputs (as many as inputs, depthwise, where 0), kernel, stride.
+    Mixed(usize, usize, usize, usize),
+}
+
+fn alone() -> impl Strategy<Value = Alone> {
+    let border = || [0usize..4, 0usize..4, 0usize..4, 0usize..4];
+    prop_oneof![
+        prop::sample::select(vec![1usize, 2, 4, 8]).prop_map(Alone::GroupNorm),
+        (1usize..6, 1usize..4).prop_map(|(size, stride)| Alone::Blur(size, stride)),
+        (border(), any::<bool>()).prop_map(|(pads, zero)| {
+            Alone::Pad(pads, if zero { PadMode::Zero } else { PadMode::Reflect })
+        }),
+        border().prop_map(Alone::Crop),
+        (1usize..4).prop_map(Alone::Upsample),
+        (1usize..5).prop_map(Alone::SpaceToDepth),
+        Just(Alone::Scale),
+        (any::<[bool; 3]>(), 1usize..4, 1usize..4, 0usize..2).prop_map(
+            |([average, count_padding, ceil], kernel, stride, pad)| {
+                let kind = if average { PoolKind::Average { count_padding } } else { PoolKind::Max };
+                let padding = Padding::all(pad.min(kernel / 2));
+                Alone::Pool(kind, Window { ceil, ..Window::square(kernel, stride, padding) })
+            }
+        ),
+        (1usize..6, 0usize..60, prop::sample::select(vec![1usize, 3, 5]), 1usize..3)
+            .prop_map(|(experts, out, kernel, stride)| Alone::Mixed(experts, out, kernel, stride)),
+    ]
+}
+
+impl Alone {
+    /// On a map of so many channels.
+    fn graph(&self, channels: usize, [h, w]: [usize; 2]) -> Option<Graph> {
+        let (mut b, x) = Builder::for_image("alone", [channels, h, w], 0);
+        match *self {
+            Alone::GroupNorm(groups) => b.group_norm("op", x, groups, 1e-5, false),
+            Alone::Blur(size, stride) => b.blur_pool("op", x, size, stride),
+            Alone::Pad(pads, mode) => b.pad("op", x, pads, mode),
+            Alone::Crop(crops) => b.crop("op", x, crops),
+            Alone::Upsample(factor) => b.upsample("op", x, factor),
+            Alone::SpaceToDepth(block) => b.space_to_depth("op", x, block),
+            Alone::Scale => b.scale("op", x, 0.3),
+            Alone::Pool(kind, window) => b.pool("op", x, kind, window),
+            Alone::Mixed(experts, out, kernel, stride) => {
+                let pooled = b.global_average_pool("route", x);
+                let shares = b.linear("routing", pooled, experts, true);
+                let shares = b.activation("shares", shares, Activation::Sigmoid);
+                let window = Window::square(kernel, stride, Padding::symmetric(kernel, stride, 1));
+                let (out, groups) = if out == 0 { (channels, channels) } else { (out, 1) };
+                b.cond_conv("op", [x, shares], experts, ConvSpec { out, groups, bias: false, window })
+            }
+        };
+        let graph = b.finish("op", "op").ok()?;
+        graph.shapes([1, channels, h, w]).is_ok().then_some(graph)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_vector_code_does_is_its_definition(
+        op in alone(),
+        channels in prop::sample::select(vec![1usize, 2, 3, 8, 16, 24, 40, 64, 72]),
+        size in [1usize..20, 1usize..20],
+        offset in prop::sample::select(vec![0.0f32, 30.0]),
+        seed in 0u64..1000,
+    ) {
+        let graph = op.graph(channels, size);
+        prop_assume!(graph.is_some());
+        let graph = graph.unwrap();
+        let [h, w] = size;
+        let weights = Seeded::new(&graph, seed);
+        // A mean far from zero, which a norm must take off without losing what is left.
+        let values: Vec<f32> =
+            seeded::input(seed, [1, channels, h, w]).into_iter().map(|v| v + offset).collect();
+        for isa in Isa::available() {
+            let run = |plan: &Plan, threads: usize| {
+                let mut out = vec![f32::NAN; plan.outputs()];
+                let mut worker = plan.worker_on(threads).unwrap();
+                worker.logits(&values, &mut out).unwrap();
+                worker.logits(&values, &mut out).unwrap();
+                out
+            };
+            let plan = Plan::new(&graph, &weights, [channels, h, w], isa).unwrap();
+            let truth =
+                run(&Plan::unfused(&graph, &weights, [channels, h, w], isa, &[graph.output()]).unwrap(), 1);
+            let one = run(&plan, 1);
+            let largest = truth.iter().fold(1.0f32, |m, x| m.max(x.abs()));
+            let bound = 2e-5 * largest.max(offset);
+            let far = one.iter().zip(&truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            prop_assert!(far <= bound && one.iter().all(|v| v.is_finite()), "{isa}: {far:e} of {largest}");
+            prop_assert_eq!(one, run(&plan, 3), "{}: threads", isa);
+        }
     }
 }

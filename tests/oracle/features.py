@@ -23,8 +23,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve()
 ARGS, sys.argv = sys.argv[1:], sys.argv[:1]
 sys.path.insert(0, str(HERE.parent))
-import logits_families  # noqa: E402,F401  (its rules for blocks; runs its own main, on nothing)
-import logits  # noqa: E402
+import logits  # noqa: E402  (runs its own main, on nothing)
 import numpy as np  # noqa: E402
 import timm  # noqa: E402
 import torch  # noqa: E402

@@ -243,8 +243,10 @@ impl Op {
             Op::ChannelConv { kernel, .. } => vec![filter(vec![1, 1, *kernel])],
             Op::CondConv { experts, out, groups, window, .. } => {
                 let [kh, kw] = window.kernel;
-                let fan_in = channels.checked_div(*groups).unwrap_or(0) * kh * kw;
-                let shape = vec![*experts, out * fan_in];
+                let each = channels.checked_div(*groups).unwrap_or(0) * kh * kw;
+                let shape = vec![*experts, out * each];
+                // Shares of a half each of so many experts: as one filter where they are four.
+                let fan_in = (each * experts / 4).max(1);
                 vec![Tensor { leaf: "weight", shape, role: Role::Filter { fan_in } }]
             }
             Op::Scale(_)

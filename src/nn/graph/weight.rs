@@ -12,7 +12,7 @@ pub struct WeightId(pub usize);
 pub enum Role {
     /// Convolution or linear weight; `fan_in` is the number of elements of one output's filter.
     Filter {
-        /// Elements of one output's filter (of one expert's, for CondConv).
+        /// Elements of one output's filter; for CondConv those of a quarter of the experts'.
         fan_in: usize,
     },
     /// Scale of a normalisation.

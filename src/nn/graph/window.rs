@@ -53,6 +53,12 @@ impl Window {
     /// One pixel, no stride, no border.
     pub const POINT: Window = Window::square(1, 1, Padding::all(0));
 
+    /// Whether an output depends on the one pixel at its place.
+    pub fn is_point(&self) -> bool {
+        let borderless = matches!(self.padding, Padding::Same | Padding::Explicit([0, 0, 0, 0]));
+        self.kernel == [1; 2] && self.stride == [1; 2] && borderless
+    }
+
     /// Pixels of padding `[top, bottom, left, right]` for an input of `[height, width]`.
     pub fn pads(&self, input: [usize; 2]) -> [usize; 4] {
         match self.padding {
@@ -69,19 +75,21 @@ impl Window {
         }
     }
 
-    /// `[height, width]` of the output; `None` where the window does not fit into the padded input.
+    /// `[height, width]` of the output; `None` where the window does not fit into the padded input, or with `ceil` is
+    /// larger by its stride and more.
     pub fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let pads = self.pads(input);
         let side = |i: usize| {
             let padded = input[i] + pads[2 * i] + pads[2 * i + 1];
             let span = (self.kernel[i] - 1) * self.dilation[i] + 1;
-            let room = padded.checked_sub(span)?;
-            let mut out = room / self.stride[i] + 1;
-            // torch: with ceil_mode a window may start in the left padding or the input, not beyond it.
-            if self.ceil && room % self.stride[i] != 0 && out * self.stride[i] < input[i] + pads[2 * i] {
-                out += 1;
+            if !self.ceil {
+                return Some(padded.checked_sub(span)? / self.stride[i] + 1);
             }
-            Some(out)
+            // torch: with ceil_mode the last window may hang over, even the only one; but it starts in the left padding
+            // or the input, not beyond it.
+            let out = (padded + self.stride[i] - 1).checked_sub(span)? / self.stride[i] + 1;
+            let beyond = (out - 1) * self.stride[i] >= input[i] + pads[2 * i];
+            Some(out - usize::from(beyond)).filter(|&out| out > 0)
         };
         Some([side(0)?, side(1)?])
     }

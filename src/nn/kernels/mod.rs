@@ -24,11 +24,15 @@ mod avx2;
 mod avx512;
 mod portable;
 
+pub mod blur;
 pub mod conv;
 pub mod depthwise;
 mod exp;
+pub mod group_norm;
 mod math;
 pub mod memory;
+pub mod mix;
+pub mod moves;
 pub mod pack;
 pub mod plain;
 pub mod pointwise;
@@ -64,7 +68,7 @@ use simd::{Kernel, Simd};
 use zoo_common::error::{Class, Classify};
 
 /// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 5;
+pub const ALGORITHMS_VERSION: u32 = 6;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +209,11 @@ macro_rules! compiled_here {
 }
 
 compiled_here!(
+    blur::BlurPart<'_>,
     conv::ConvPart<'_>,
     depthwise::Depthwise<'_>,
+    group_norm::ChannelSumsPart<'_>,
+    mix::MixWeightsPart<'_>,
     pointwise::PointwisePart<'_>,
     pointwise::ScalePart<'_>,
     pool::GlobalAvgPoolFinish<'_>,

@@ -1,7 +1,7 @@
 //! Every operation by its definition: slow, right, the same bits on every instruction set.
 //!
 //! In: NHWC maps, weights in torch's order. Out: some rows of an NHWC map. Called by `nn::plan` for operations that no
-//! fast kernel has been written for yet, and for whole networks by the tests that hold the fast kernels to it. A new
+//! fast kernel has been written for (those on pooled features are too small to need one), and for whole networks by the tests that hold the fast kernels to it. A new
 //! operation needs a function here, and no more, to run everywhere. Sums are made in double precision, taps first, then
 //! channels, and rounded once.
 
@@ -231,17 +231,21 @@ pub fn softmax(input: Map<'_>, [parts, groups]: [usize; 2], output: MapMut<'_>, 
 /// Rows and columns around a map, the first `[rows, columns]` above and to the left: zeros, or the map mirrored.
 pub fn pad(input: Map<'_>, [top, left]: [usize; 2], reflect: bool, output: MapMut<'_>, rows: Range<usize>) {
     let [h, w] = input.size;
-    // The position inside, or that of the mirrored one; none in a border of zeros.
-    let inside = |at: usize, before: usize, size: usize| match at.checked_sub(before) {
-        Some(i) if i < size => Some(i),
-        None if reflect => Some(before - at),
-        Some(i) if reflect => (2 * size).checked_sub(i + 2),
-        _ => None,
-    };
+    let inside = |at: usize, before: usize, size: usize| inside_border(at, before, size, reflect);
     output.fill(rows, |y, x, c| match (inside(y, top, h), inside(x, left, w)) {
         (Some(y), Some(x)) => input.get(y, x, c),
         _ => 0.0,
     });
+}
+
+/// The position inside a border that is `before` wide, or that of the mirrored one; none in a border of zeros.
+pub(crate) fn inside_border(at: usize, before: usize, size: usize, reflect: bool) -> Option<usize> {
+    match at.checked_sub(before) {
+        Some(i) if i < size => Some(i),
+        None if reflect => Some(before - at),
+        Some(i) if reflect => (2 * size).checked_sub(i + 2),
+        _ => None,
+    }
 }
 
 /// A map without its first `[rows, columns]`.

@@ -4,7 +4,7 @@
 //! packed weights, which lie in the order in which a pass reads them. Called by [`super::Plan::new`],
 //! once a plan.
 
-use crate::graph::{Graph, Shape};
+use crate::graph::{Graph, Op, Shape, Window};
 use crate::weights::Weights;
 use zoo_kernels::conv::Taps;
 use zoo_kernels::memory::{Buffer, BufferWriter};
@@ -12,13 +12,14 @@ use zoo_kernels::ring::Ring;
 use zoo_kernels::winograd::{self, MAX_MATRICES, Tile, Tiling};
 use zoo_kernels::{Isa, pack};
 
-use super::context::{FeatureMap, Region};
+use super::context::{Block, FeatureMap, Region};
 use super::dense::Dense;
 use super::depthwise::{Depthwise, Expand};
+use super::group_norm::{GroupNorm, Stage};
 use super::instr::{Instr, Step};
-use super::lower::{Conv, Elementwise, Kind, Layer, Lowered, Value};
+use super::lower::{Conv, Elementwise, Fusion, Kind, Layer, Lowered, Value};
 use super::maps::{Maps, gate_on_weights, is_stem};
-use super::packer::{Affine, Packer};
+use super::packer::{Affine, Mixed, Packer};
 use super::plain::Plain;
 use super::sizes::{macs, packed_values, taps, weight_values, winograd_tile};
 use super::stem::Stem;
@@ -45,7 +46,7 @@ pub(super) struct Built {
 pub(super) fn build(
     graph: &Graph,
     weights: &dyn Weights,
-    lowered: &Lowered,
+    (lowered, fusion): (&Lowered, Fusion),
     shapes: &[Shape],
     outputs: &[Value],
     isa: Isa,
@@ -56,7 +57,8 @@ pub(super) fn build(
     let values: usize = lowered.layers.iter().map(|layer| packed_values(graph, layer, &maps)).sum();
     let memory = || Error::Memory { model: graph.name.clone(), bytes: values.saturating_mul(4) };
     let packed = BufferWriter::new(Buffer::zeroed(values).ok_or_else(memory)?);
-    let mut builder = Builder { packer: Packer { graph, weights, isa, packed }, steps: Vec::new() };
+    let packer = Packer { graph, weights, isa, packed };
+    let mut builder = Builder { packer, steps: Vec::new(), vectorised: fusion == Fusion::Rules };
     for (index, layer) in lowered.layers.iter().enumerate() {
         let extra = extra.get(index).copied().unwrap_or(Region { at: 0, len: 0 });
         builder.layer(index, layer, &maps, extra)?;
@@ -80,6 +82,8 @@ pub(super) fn build(
 struct Builder<'a> {
     packer: Packer<'a>,
     steps: Vec<Step>,
+    /// Whether operations that no rule knows may run by vector code.
+    vectorised: bool,
 }
 
 impl Builder<'_> {
@@ -121,10 +125,126 @@ impl Builder<'_> {
                 self.push(index, Instr::Copy { from: input, first: *start, to: output, at: 0, channels });
             }
             Kind::Plain(op, values) => {
-                let weights = self.packer.plain(op)?;
                 let inputs = values.iter().map(|value| maps.of(*value)).collect();
-                self.push(index, Instr::Plain(Plain { op: op.clone(), inputs, output, weights }));
+                self.alone(index, op, inputs, output, extra)?;
             }
+        }
+        Ok(())
+    }
+
+    /// An operation that no rule joins with others.
+    fn alone(
+        &mut self,
+        index: usize,
+        op: &Op,
+        inputs: Vec<FeatureMap>,
+        output: FeatureMap,
+        extra: Region,
+    ) -> Result<(), Error> {
+        let vectorised = self.vectorised;
+        match (op, inputs.as_slice()) {
+            (Op::GroupNorm { groups, eps, .. }, [input]) if vectorised => {
+                if let [weight, bias] = *self.packer.plain(op)? {
+                    let (groups, eps, input) = (*groups, *eps, *input);
+                    for stage in [Stage::Sums, Stage::Factors, Stage::Apply] {
+                        let weights = [weight, bias];
+                        let norm = GroupNorm { stage, input, output, groups, eps, weights, work: extra };
+                        self.push(index, Instr::GroupNorm(norm));
+                    }
+                }
+            }
+            (Op::Scale(factor), [map]) if vectorised => {
+                let scale = Some(self.packer.vector(&vec![*factor; map.channels]));
+                let instr = Instr::Elementwise {
+                    map: *map,
+                    scale_by: None,
+                    scale,
+                    shift: None,
+                    add: None,
+                    mul: None,
+                    activation: None,
+                    output,
+                };
+                self.push(index, instr);
+            }
+            (Op::CondConv { window, .. }, [input, shares]) if vectorised => {
+                match Mixed::of(op, input.channels) {
+                    Some(mixed) => self.mixed(index, &mixed, window, [*input, *shares, output], extra)?,
+                    None => self.plain(index, op, inputs, output)?,
+                }
+            }
+            _ => self.plain(index, op, inputs, output)?,
+        }
+        Ok(())
+    }
+
+    /// An operation by itself, on maps as they are.
+    fn plain(
+        &mut self,
+        index: usize,
+        op: &Op,
+        inputs: Vec<FeatureMap>,
+        output: FeatureMap,
+    ) -> Result<(), Error> {
+        let weights = self.packer.plain(op)?;
+        let vectorised = self.vectorised;
+        self.push(index, Instr::Plain(Plain { op: op.clone(), inputs, output, weights, vectorised }));
+        Ok(())
+    }
+
+    /// A convolution whose filters are mixed for each image, at a place in the arena, out of several experts'.
+    fn mixed(
+        &mut self,
+        index: usize,
+        mixed: &Mixed,
+        window: &Window,
+        [input, shares, output]: [FeatureMap; 3],
+        extra: Region,
+    ) -> Result<(), Error> {
+        let experts = self.packer.experts(mixed)?;
+        let bias = self.packer.vector(&vec![0.0; mixed.outputs]);
+        self.push(index, Instr::MixWeights { experts, shares, output: extra });
+        let taps = taps(window, input.size);
+        if mixed.inputs == input.channels {
+            let (input, output, taps) = if window.is_point() {
+                (input.in_one_row(), output.in_one_row(), Taps::POINT)
+            } else {
+                (input, output, taps)
+            };
+            let block = Block {
+                first_input: 0,
+                inputs: mixed.inputs,
+                first_output: 0,
+                vectors: output.vectors,
+                weights: extra,
+                bias,
+            };
+            let dense = Dense {
+                input,
+                output,
+                taps,
+                blocks: vec![block],
+                activation: None,
+                residual: None,
+                post_activation: None,
+                scaled: Some(extra),
+            };
+            self.push(index, Instr::Dense(dense));
+        } else {
+            let width = self.packer.isa.panel() * self.packer.isa.lanes();
+            let depthwise = Depthwise {
+                expand: None,
+                input,
+                output,
+                taps,
+                ring: Ring::new(input.size, output.size, &taps, width),
+                weights: extra,
+                mixed: Some(extra),
+                bias,
+                activation: None,
+                sums: None,
+            };
+            self.push(index, Instr::Depthwise(depthwise));
         }
         Ok(())
     }
@@ -207,10 +327,7 @@ impl Builder<'_> {
         let mut taps = taps(&conv.window, input.size);
         let (mut from, mut to) = (input, output);
         if conv.point() {
-            // One long row: no tile ever meets its end.
-            from.size = [1, input.pixels()];
-            to.size = [1, output.pixels()];
-            taps = Taps::POINT;
+            (from, to, taps) = (input.in_one_row(), output.in_one_row(), Taps::POINT);
         }
         self.push(
             index,
@@ -312,6 +429,7 @@ impl Builder<'_> {
                 self.packer.isa.panel() * self.packer.isa.lanes(),
             ),
             weights,
+            mixed: None,
             bias,
             activation: conv.activation,
             sums: conv.mean.map(|_| extra),

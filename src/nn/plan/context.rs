@@ -32,6 +32,11 @@ impl FeatureMap {
         self.size[0] * self.size[1]
     }
 
+    /// The same pixels as one long row: no tile of a convolution that looks at one pixel ever meets its end.
+    pub(super) fn in_one_row(self) -> Self {
+        FeatureMap { size: [1, self.pixels()], ..self }
+    }
+
     /// Values from a pixel to the next.
     pub(super) fn pitch(&self, lanes: usize) -> usize {
         self.vectors * lanes

@@ -22,7 +22,7 @@ pub(super) struct Dense {
     pub(super) activation: Option<Activation>,
     pub(super) residual: Option<FeatureMap>,
     pub(super) post_activation: Option<Activation>,
-    /// Where in the arena the weights are, where a factor an input has scaled them.
+    /// Where in the arena the weights are, where a factor an input has scaled them, or several experts' are mixed.
     pub(super) scaled: Option<Region>,
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Depthwise {
     pub(super) taps: Taps,
     pub(super) ring: Ring,
     pub(super) weights: Region,
+    /// Where in the arena the weights are, where they are mixed for each image.
+    pub(super) mixed: Option<Region>,
     pub(super) bias: Region,
     pub(super) activation: Option<Activation>,
     /// Where in the arena the sums of the upper and of the lower half of the output go.
@@ -164,7 +166,11 @@ impl Depthwise {
                 rows: [band.start, band.end],
                 taps: self.taps,
                 output_size: self.output.size,
-                weights: ctx.weight(self.weights).from(channel * self.taps.count()),
+                weights: match self.mixed {
+                    Some(region) => ctx.region(region),
+                    None => ctx.weight(self.weights),
+                }
+                .from(channel * self.taps.count()),
                 bias: ctx.weight(self.bias).from(channel),
                 output,
                 output_pitch: pitch,

@@ -8,6 +8,7 @@
 
 use zoo_kernels::activation::{Activation, PoolKind};
 use zoo_kernels::conv::Taps;
+use zoo_kernels::mix::MixWeights;
 use zoo_kernels::pointwise::{Pointwise, ScaleWeights};
 use zoo_kernels::pool::{GlobalAvgPool, GlobalAvgPoolFinish, Pool};
 use zoo_kernels::split_even;
@@ -18,6 +19,7 @@ use zoo_kernels::{Isa, pack};
 use super::context::{Block, ExecContext, FeatureMap, Region};
 use super::dense::Dense;
 use super::depthwise::Depthwise;
+use super::group_norm::GroupNorm;
 use super::plain::Plain;
 use super::stem::Stem;
 use super::winograd::Winograd;
@@ -80,6 +82,13 @@ pub(super) enum Instr {
         at: usize,
         channels: usize,
     },
+    GroupNorm(GroupNorm),
+    /// The weights of a convolution out of several experts'; the shares are a map of one pixel.
+    MixWeights {
+        experts: Region,
+        shares: FeatureMap,
+        output: Region,
+    },
     Plain(Plain),
 }
 
@@ -107,6 +116,8 @@ impl Instr {
             | Instr::Pool { .. }
             | Instr::GlobalAvgPool { .. }
             | Instr::Copy { .. }
+            | Instr::GroupNorm(_)
+            | Instr::MixWeights { .. }
             | Instr::Plain(_) => 0,
         }
     }
@@ -127,6 +138,8 @@ impl Instr {
             | Instr::Pool { .. }
             | Instr::GlobalAvgPool { .. }
             | Instr::Copy { .. }
+            | Instr::GroupNorm(_)
+            | Instr::MixWeights { .. }
             | Instr::Plain(_) => 0,
         }
     }
@@ -160,6 +173,19 @@ impl Instr {
             Instr::Depthwise(depthwise) => unsafe { depthwise.run(ctx, part, parts) },
             // SAFETY: as the caller vouches.
             Instr::Plain(plain) => unsafe { plain.run(ctx, part, parts) },
+            // SAFETY: as the caller vouches.
+            Instr::GroupNorm(norm) => unsafe { norm.run(ctx, part, parts) },
+            Instr::MixWeights { experts, shares, output } => {
+                let work = MixWeights {
+                    experts: ctx.weight(*experts),
+                    shares: ctx.map(shares),
+                    count: shares.channels,
+                    vectors: output.len / ctx.lanes(),
+                    // SAFETY: as above; a part has its own vectors.
+                    output: unsafe { ctx.write_region(*output) },
+                };
+                isa.run(work.part(split_even(work.vectors, parts, part)));
+            }
             Instr::Vector { input, output, block, activation } => {
                 let layer = Vector {
                     input: ctx.map(input),

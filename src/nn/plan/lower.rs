@@ -13,7 +13,7 @@
 //! - a depthwise convolution takes the 1×1 convolution in front of it, panel by panel;
 //! - what is left over (gate, norm, sum, activation) joins into one walk over the map.
 
-use crate::graph::{Activation, Graph, NodeId, Op, Padding, PoolKind, Shape, WeightId, Window};
+use crate::graph::{Activation, Graph, NodeId, Op, PoolKind, Shape, WeightId, Window};
 
 /// A value that layers exchange: the output of a node, or of a sum's first part.
 pub(super) type Value = usize;
@@ -56,10 +56,7 @@ impl Conv {
 
     /// One tap, no stride and no border: a matrix product.
     pub(super) fn point(&self) -> bool {
-        self.window.kernel == [1; 2]
-            && self.window.stride == [1; 2]
-            && matches!(self.window.padding, Padding::Same | Padding::Explicit([0, 0, 0, 0]))
-            && self.groups == 1
+        self.window.is_point() && self.groups == 1
     }
 }
 

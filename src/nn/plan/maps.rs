@@ -2,14 +2,16 @@
 //!
 //! In: layers (`lower`), the shapes of nodes. Out: a [`FeatureMap`] for every value. Called by `build`.
 
-use crate::graph::Shape;
+use crate::graph::{Op, Shape};
 use zoo_kernels::memory::LINE;
 use zoo_kernels::pack;
 use zoo_kernels::stem::Planes;
 
 use super::arena::{self, Need};
 use super::context::{FeatureMap, Region};
+use super::group_norm::GroupNorm;
 use super::lower::{Conv, Kind, Layer, Lowered, Value};
+use super::packer::Mixed;
 use super::sizes::taps;
 
 /// The maps of all values.
@@ -83,7 +85,8 @@ impl Maps {
     }
 
     /// What a layer behind a gate needs, the smaller of its scaled input and its scaled weights; what a depthwise one
-    /// with a mean does, sums of two halves; and the first convolution, the image's planes.
+    /// with a mean does, sums of two halves; the first convolution, the image's planes; a group norm, its sums and
+    /// factors; a mixed convolution, its filters.
     fn extra(&self, layer: &Layer) -> usize {
         match &layer.kind {
             Kind::Conv(conv @ Conv { scale_by: Some(_), .. }) => {
@@ -98,14 +101,20 @@ impl Maps {
             Kind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
                 Self::planes(conv, self.of(layer.input), self.of(layer.output)).len()
             }
+            Kind::Plain(op, _) => {
+                let input = self.of(layer.input);
+                if matches!(op, Op::GroupNorm { .. }) {
+                    return GroupNorm::work_values(&input, self.lanes);
+                }
+                Mixed::of(op, input.channels).map_or(0, |mixed| mixed.packed_len(self.lanes))
+            }
             Kind::Conv(_)
             | Kind::Image
             | Kind::Elementwise(_)
             | Kind::Pool(..)
             | Kind::Mean
             | Kind::Concat(_)
-            | Kind::Slice { .. }
-            | Kind::Plain(..) => 0,
+            | Kind::Slice { .. } => 0,
         }
     }
 }

@@ -4,7 +4,8 @@
 //! [`Worker`] for each thread, which turns an image into logits and allocates nothing while it does.
 //! Called by whoever runs a network; an architecture file knows nothing of it. `lower` holds the
 //! fusions, `build` makes the instructions of a pass with `maps` (what lies where), `packer` (the weights) and `sizes`,
-//! `instr` says what an instruction does. An operation without a rule in `lower` runs by its definition (`plain`).
+//! `instr` says what an instruction does. An operation without a rule in `lower` runs by itself (`plain`), by its definition
+//! where no kernel was written for it.
 //!
 //! The packed weights are shared by all workers of a plan. The bits of a result depend on the network,
 //! the size and the instruction set, never on the number of threads.
@@ -16,6 +17,7 @@ mod build;
 mod context;
 mod dense;
 mod depthwise;
+mod group_norm;
 mod instr;
 mod lower;
 mod maps;
@@ -233,7 +235,7 @@ impl Plan {
         }
         let lowered = lower::lower(graph, &shapes, outputs, fusion);
         let values: Vec<usize> = outputs.iter().map(|node| node.0).collect();
-        let built = build::build(graph, weights, &lowered, &shapes, &values, isa)?;
+        let built = build::build(graph, weights, (&lowered, fusion), &shapes, &values, isa)?;
         let memory = |len: usize| Error::Memory { model: graph.name.clone(), bytes: len.saturating_mul(4) };
         let buffer = |len: usize| Buffer::zeroed(len).ok_or_else(|| memory(len));
         let shared = Shared {

@@ -19,6 +19,36 @@ pub(super) struct Affine {
     pub(super) shift: Vec<f32>,
 }
 
+/// A convolution whose filters are mixed out of several experts'.
+pub(super) struct Mixed {
+    pub(super) weight: WeightId,
+    pub(super) experts: usize,
+    /// Inputs of a filter: one where it is depthwise.
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) taps: usize,
+}
+
+impl Mixed {
+    /// Of an operation on so many channels that kernels can run: one of one group, or a depthwise one.
+    pub(super) fn of(op: &Op, channels: usize) -> Option<Self> {
+        let Op::CondConv { weight, experts, out, groups, window } = op else { return None };
+        let depthwise = *groups == channels && channels == *out;
+        let inputs = match groups {
+            1 => channels,
+            _ if depthwise => 1,
+            _ => return None,
+        };
+        let taps = window.kernel.iter().product();
+        Some(Mixed { weight: *weight, experts: *experts, inputs, outputs: *out, taps })
+    }
+
+    /// Values of one expert's packed filters.
+    pub(super) fn packed_len(&self, lanes: usize) -> usize {
+        pack::packed_len(self.outputs, self.inputs * self.taps, lanes)
+    }
+}
+
 /// The packed weights as they grow.
 pub(super) struct Packer<'a> {
     pub(super) graph: &'a Graph,
@@ -113,6 +143,23 @@ impl<'a> Packer<'a> {
                 tensors.collect()
             }
         }
+    }
+
+    /// Packs the filters of every expert of a mixed convolution, one expert's after another's.
+    pub(super) fn experts(&mut self, mixed: &Mixed) -> Result<Region, Error> {
+        let weight = self.tensor(mixed.weight)?;
+        let &Mixed { inputs, outputs, taps, .. } = mixed;
+        let each = outputs * inputs * taps;
+        Ok(self.region(|to, isa| {
+            for expert in weight.chunks_exact(each.max(1)) {
+                // Taps first, then channels; torch has the taps last.
+                let value = |o: usize, d: usize| {
+                    let (tap, i) = (d / inputs.max(1), d % inputs.max(1));
+                    expert.get((o * inputs + i) * taps + tap).copied().unwrap_or(0.0)
+                };
+                pack::pack(outputs, inputs * taps, isa, to, value);
+            }
+        }))
     }
 
     /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole

@@ -1,14 +1,17 @@
-//! The instruction of an operation that has no fast kernel: any operation of the graph, by its definition.
+//! The instruction of an operation that no rule joins with others: any operation of the graph, by its definition, and by
+//! vector code where there is some.
 //!
 //! In: an operation, maps, weights in torch's order. Out: a map. A thread takes some rows of it. Made by `build` for what
-//! `lower` has no rule for, and for every operation where a test asks for it ([`super::Plan::unfused`]); run by
+//! `lower` has no rule for, and without vector code for every operation where a test asks for it ([`super::Plan::unfused`]); run by
 //! [`super::instr`].
 
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
+use zoo_kernels::blur::{self, Blur};
 use zoo_kernels::conv::Taps;
-use zoo_kernels::plain;
-use zoo_kernels::split_even;
+use zoo_kernels::{moves, plain, split_even};
 
 use crate::graph::{Op, PadMode};
 
@@ -23,6 +26,8 @@ pub(super) struct Plain {
     pub(super) output: FeatureMap,
     /// Its weights, in the order of `Op::weights`; batch norm's as scale and shift.
     pub(super) weights: Vec<Region>,
+    /// Whether vector code may run it.
+    pub(super) vectorised: bool,
 }
 
 impl Plain {
@@ -49,6 +54,9 @@ impl Plain {
         let weight = |index: usize| self.weights.get(index).map(|region| ctx.weight(*region));
         let Some(first) = self.inputs.first() else { return };
         let (input, second) = (map(first), self.inputs.get(1));
+        if self.vectorised && self.by_vectors(ctx, first, (input, output), rows.clone()) {
+            return;
+        }
         match &self.op {
             Op::Input { .. } => plain::slice(input, 0, output, rows),
             Op::Conv { groups, window, .. } => {
@@ -84,11 +92,7 @@ impl Plain {
             Op::Upsample { factor } => plain::upsample(input, *factor, output, rows),
             Op::Softmax { parts, groups } => plain::softmax(input, [*parts, *groups], output, rows),
             Op::Pad { pads: [top, _, left, _], mode } => {
-                let reflect = match mode {
-                    PadMode::Zero => false,
-                    PadMode::Reflect => true,
-                };
-                plain::pad(input, [*top, *left], reflect, output, rows);
+                plain::pad(input, [*top, *left], reflects(*mode), output, rows);
             }
             Op::Crop { crops: [top, _, left, _] } => plain::crop(input, [*top, *left], output, rows),
             Op::Blur { size, stride } => plain::blur(input, [*size, *stride], output, rows),
@@ -105,5 +109,60 @@ impl Plain {
                 }
             }
         }
+    }
+
+    /// Some rows by vector code, or by copies of whole pixels; whether there is code for the operation.
+    fn by_vectors(
+        &self,
+        ctx: &ExecContext<'_>,
+        first: &FeatureMap,
+        (input, output): (plain::Map<'_>, plain::MapMut<'_>),
+        rows: Range<usize>,
+    ) -> bool {
+        match &self.op {
+            Op::Upsample { factor } => moves::upsample(input, *factor, output, rows),
+            Op::Pad { pads: [top, _, left, _], mode } => {
+                moves::pad(input, [*top, *left], reflects(*mode), output, rows);
+            }
+            Op::Crop { crops: [top, _, left, _] } => moves::crop(input, [*top, *left], output, rows),
+            Op::SpaceToDepth { block } => moves::space_to_depth(input, *block, output, rows),
+            Op::Blur { size, stride } if *size <= blur::MAX_TAPS => {
+                let work = Blur {
+                    input: input.values,
+                    input_size: input.size,
+                    taps: *size,
+                    stride: *stride,
+                    output: output.values,
+                    output_size: output.size,
+                    vectors: first.vectors,
+                };
+                ctx.isa.run(work.part(rows));
+            }
+            Op::Blur { .. }
+            | Op::Input { .. }
+            | Op::Conv { .. }
+            | Op::Linear { .. }
+            | Op::BatchNorm { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Pool(..)
+            | Op::GlobalAveragePool
+            | Op::GroupNorm { .. }
+            | Op::Scale(_)
+            | Op::Softmax { .. }
+            | Op::ChannelConv { .. }
+            | Op::CondConv { .. } => return false,
+        }
+        true
+    }
+}
+
+fn reflects(mode: PadMode) -> bool {
+    match mode {
+        PadMode::Zero => false,
+        PadMode::Reflect => true,
     }
 }

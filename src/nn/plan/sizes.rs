@@ -2,7 +2,7 @@
 //!
 //! In: a layer (`lower`) and the maps it works on. Out: numbers. Called by `build` and `packer`.
 
-use crate::graph::{Graph, Shape, WeightId, Window};
+use crate::graph::{Graph, Op, Shape, WeightId, Window};
 use zoo_kernels::conv::Taps;
 use zoo_kernels::memory::LINE;
 use zoo_kernels::pack;
@@ -10,6 +10,7 @@ use zoo_kernels::winograd::Tile;
 
 use super::lower::{Conv, Elementwise, Kind, Layer};
 use super::maps::Maps;
+use super::packer::Mixed;
 
 /// Winograd's tiles where a convolution is to be computed by them.
 pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2]) -> Option<Tile> {
@@ -66,7 +67,17 @@ pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize 
         Kind::Elementwise(Elementwise { norm: Some(_), .. }) => {
             2 * (maps.of(layer.input).pitch(lanes) + LINE)
         }
-        Kind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id).next_multiple_of(LINE)).sum(),
+        Kind::Plain(op, values) => {
+            let first = maps.of(values.first().copied().unwrap_or(layer.input));
+            let plain =
+                op.weights().iter().map(|id| elements(graph, *id).next_multiple_of(LINE)).sum::<usize>();
+            // As they are, or by vector code: a constant for every channel; every expert's filters and a bias of zeros.
+            let scale = if matches!(op, Op::Scale(_)) { first.pitch(lanes) + LINE } else { 0 };
+            let mixed = Mixed::of(op, first.channels).map_or(0, |mixed| {
+                mixed.experts * mixed.packed_len(lanes) + pack::packed_len(mixed.outputs, 1, lanes) + 2 * LINE
+            });
+            plain.max(scale).max(mixed)
+        }
         Kind::Image
         | Kind::Elementwise(_)
         | Kind::Pool(..)
