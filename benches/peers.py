@@ -145,9 +145,9 @@ def torchs(model, image, seconds):
     return {"torch": single, "torch-batch": lambda: (8 * for_seconds(lambda: run(eight), seconds), None)}
 
 
-def zoo(arch, size, threads, seconds):
-    command = [str(ROOT / "target/release/zoo"), "bench", arch, "--json", "--size", str(size)]
-    command += ["--threads", str(threads), "--seconds", str(seconds), "--runs", RUNS.get(arch, "60")]
+def zoo(binary, arch, size, threads, seconds, runs):
+    command = [binary, "bench", arch, "--json", "--size", str(size)]
+    command += ["--threads", str(threads), "--seconds", str(seconds), "--runs", runs or RUNS.get(arch, "60")]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return answer["throughput"]["images_per_second"], answer["latency"]["median_ms"], answer["isa"]
 
@@ -178,7 +178,7 @@ def measure(arch, size, seconds, a):
             figures = {}
             for name in names:
                 if name == "zoo":
-                    rate, ms, isa = zoo(arch, size, a.threads, seconds)
+                    rate, ms, isa = zoo(a.zoo, arch, size, a.threads, seconds, a.runs)
                     figures[name] = rate, ms
                 else:
                     figures[name] = modes[name]()
@@ -209,6 +209,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--runs", help="images that zoo's latency is the median of")
+    parser.add_argument("--zoo", default=str(ROOT / "target/release/zoo"))
     parser.add_argument("--json")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)

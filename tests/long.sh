@@ -19,10 +19,6 @@ cargo build --release
 echo "== every float32 as float16 and bfloat16: the nearest, ties to even"
 cargo test --release -p zoo-formats --lib every_float32_is_rounded_to_the_nearest -- --ignored | grep "test result"
 
-echo "== every architecture's logits are timm's, on every instruction set of the machine: tests/golden/README.md"
-cargo test --release --test it golden_table::the_table_is_made_again -- --ignored | grep "test result"
-git diff --stat -- tests/golden/README.md
-
 echo "== zoo verify --all --dataset golden: none off, none left out"
 /usr/bin/time -f '%e s, %M kB' "$zoo" verify --all --dataset golden --offline --progress none --json > "$work/golden.json" \
     || { echo "exit $?" >&2; exit 1; }
