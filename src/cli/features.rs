@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
     let spec = Chosen::find(&args.name, args.weights.as_deref(), &registry)?.spec()?;
     let store = context.store()?;
-    let engine = args.compute.engine;
+    let engine = args.compute.engine(context)?;
     let model = Loader { store: &store, engine }.prepare(&spec)?;
     if let Some(renamed) = model.renamed() {
         context.note(&format!("note: {renamed}"));

@@ -13,6 +13,7 @@ mod context;
 mod convert;
 mod counter;
 mod dataset;
+mod device;
 mod diff;
 mod doctor;
 mod environment;

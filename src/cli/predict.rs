@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::chosen::Chosen;
+use super::device::DeviceArgs;
 use super::existing::refuse_existing;
 use super::{Context, Status};
 use crate::error::{Error, Result};
@@ -36,6 +37,8 @@ pub(super) struct Args {
     /// What computes the network
     #[arg(long, default_value_t = EngineKind::default(), value_name = "ENGINE")]
     engine: EngineKind,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -73,7 +76,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
     let spec = Chosen::find(&args.name, args.weights.as_deref(), &registry)?.spec()?;
     let store = context.store()?;
-    let model = Loader { store: &store, engine: args.engine }.load(&spec)?;
+    let engine = args.device.engine(args.engine, context)?;
+    let model = Loader { store: &store, engine }.load(&spec)?;
     // One picture after another, each on all cores.
     let model = model.with_threads(std::thread::available_parallelism().map_or(1, usize::from));
     if let Some(renamed) = model.renamed() {

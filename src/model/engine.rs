@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use super::Error;
+use crate::nn::cuda;
 use crate::nn::plan::{self, Isa};
 
 /// Of the reference engine: rises whenever the same weights and image could give it other bits. It began where the
@@ -20,27 +21,33 @@ pub enum EngineKind {
     Plan,
     /// Plain candle operations, nothing folded: the truth the plan is tested against.
     Reference,
+    /// The plan of an NVIDIA card of that number.
+    Cuda(usize),
 }
+
+/// Of the CUDA engine beside its kernels' own ([`cuda::KERNELS`]): rises whenever the same weights and image could give
+/// it other bits.
+const CUDA_VERSION: u32 = 1;
 
 /// What the bits of an engine's results depend on, beside weights and images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineInfo {
     /// Its name in reports.
     pub name: &'static str,
-    /// The instruction set.
+    /// The instruction set, or a card's kernels by name and version.
     pub isa: &'static str,
     /// Rises whenever the same weights and image could give it other bits on one instruction set.
     pub algorithms_version: u32,
 }
 
 impl EngineKind {
-    /// Every engine, the default first.
+    /// Every engine that the command line names by `--engine`, the default first; `--device` says where the plan runs.
     pub const ALL: &'static [EngineKind] = &[EngineKind::Plan, EngineKind::Reference];
 
     /// Its name on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
-            EngineKind::Plan => "plan",
+            EngineKind::Plan | EngineKind::Cuda(_) => "plan",
             EngineKind::Reference => "reference",
         }
     }
@@ -56,6 +63,9 @@ impl EngineKind {
                 isa: Isa::from_env()?.name(),
                 algorithms_version: plan::ALGORITHMS_VERSION,
             },
+            EngineKind::Cuda(_) => {
+                EngineInfo { name: "plan", isa: cuda::KERNELS, algorithms_version: CUDA_VERSION }
+            }
             // candle picks its instructions at build time.
             EngineKind::Reference => {
                 EngineInfo { name: "reference", isa: "candle", algorithms_version: REFERENCE_VERSION }

@@ -111,6 +111,9 @@ pub enum Error {
     /// The plan cannot be made or run.
     #[error(transparent)]
     Plan(Box<nn::plan::Error>),
+    /// The plan cannot be made or run on a card.
+    #[error(transparent)]
+    Cuda(Box<nn::cuda::Error>),
     /// `ZOO_ISA` asks for what is not here.
     #[error(transparent)]
     Isa(#[from] nn::plan::IsaError),
@@ -144,6 +147,7 @@ boxed!(
     Reference: nn::reference::Error,
     Candle: candle_core::Error,
     Plan: nn::plan::Error,
+    Cuda: nn::cuda::Error,
     Store: store::Error,
     Checkpoint: checkpoint::Error
 );
@@ -167,6 +171,7 @@ impl Classify for Error {
             Error::Shape(_) => Class::BadInput,
             Error::Reference(e) => e.class(),
             Error::Plan(e) => e.class(),
+            Error::Cuda(e) => e.class(),
             Error::Isa(e) => e.class(),
             Error::Store(e) => e.class(),
             Error::Checkpoint(e) => e.class(),
@@ -198,6 +203,7 @@ impl Classify for Error {
             Error::Shape(_) => None,
             Error::Reference(e) => e.hint(),
             Error::Plan(e) => e.hint(),
+            Error::Cuda(e) => e.hint(),
             Error::Isa(e) => e.hint(),
             Error::Store(e) => e.hint(),
             Error::Checkpoint(e) => e.hint(),

@@ -63,7 +63,7 @@ pub use network::Network;
 pub use pipeline::{Job, Share, run_images};
 pub use predict::{Guess, guesses};
 pub use predictor::Predictor;
-pub use runner::{Batch, Runner};
+pub use runner::{InputBuffer, Runner};
 pub use select::{buildable, stored};
 pub use spec::{ModelSpec, SIDECAR_SCHEMA, WeightsSource};
 

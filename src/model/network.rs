@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Shape, Tensor};
 
-use super::runner::{CpuRunner, Runner};
+use super::runner::{CpuRunner, CudaRunner, Runner};
 use super::{EngineInfo, EngineKind, Error, FeatureInfo, FeatureLevel, feature_info};
+use crate::nn::cuda;
 use crate::nn::graph::{Graph, NodeId};
 use crate::nn::plan::{Isa, Plan, Worker};
 use crate::nn::reference::Reference;
@@ -45,6 +46,8 @@ pub struct Network {
 enum Backend {
     /// The operation, as candle wants to hold it.
     Plan(Arc<PlanOp>, Arc<Box<dyn CustomOp1 + Send + Sync>>),
+    /// On a card.
+    Cuda(cuda::Plan),
     /// With the nodes whose values are wanted, and how many values that is for an image.
     Reference { network: Arc<Reference>, outputs: Vec<NodeId>, values: usize },
 }
@@ -94,6 +97,10 @@ impl Network {
                 let plan = Plan::with_outputs(graph, weights, image, Isa::from_env()?, &nodes)?;
                 Backend::plan(&graph.name, plan, image, 1)
             }
+            EngineKind::Cuda(ordinal) => {
+                let device = cuda::Device::open(ordinal)?;
+                Backend::Cuda(cuda::Plan::new(&device, graph, weights, image, &nodes, None)?)
+            }
             EngineKind::Reference => {
                 let [channels, height, width] = image;
                 graph.shapes([1, channels, height, width])?;
@@ -128,12 +135,12 @@ impl Network {
     }
 
     /// The same network, with each call of [`Module::forward`] split between `threads` threads: an image a thread where
-    /// there are enough images, else each image between all of them. The reference uses candle's own threads.
+    /// there are enough images, else each image between all of them. The reference uses candle's own threads, a card its own.
     #[must_use]
     pub fn with_threads(self, threads: usize) -> Self {
         let backend = match &self.backend {
             Backend::Plan(op, _) => Backend::plan(&op.name, op.plan.clone(), op.image, threads.max(1)),
-            reference @ Backend::Reference { .. } => reference.clone(),
+            other @ (Backend::Reference { .. } | Backend::Cuda(_)) => other.clone(),
         };
         Network { backend, ..self }
     }
@@ -150,11 +157,16 @@ impl Network {
         Ok(())
     }
 
-    /// What computes many images on `threads` threads: runners that can work at the same time.
+    /// What computes many images on `threads` threads: runners that can work at the same time. A card has as many as it can
+    /// copy to and compute for at a time.
     ///
     /// # Errors
     /// No memory for the activations.
     pub fn runners(&self, threads: usize) -> Result<Vec<Box<dyn Runner>>, Error> {
+        if let Backend::Cuda(plan) = &self.backend {
+            let runner = || Box::new(CudaRunner(plan.clone())) as Box<dyn Runner>;
+            return Ok((0..plan.lanes()).map(|_| runner()).collect());
+        }
         self.reserve(threads)?;
         Ok((0..threads.max(1)).map(|_| Box::new(CpuRunner(self.clone())) as Box<dyn Runner>).collect())
     }
@@ -167,6 +179,14 @@ impl Network {
     /// `[channels, height, width]` of the images that it takes.
     pub fn image_shape(&self) -> [usize; 3] {
         self.image
+    }
+
+    /// The plan on a card, where one computes.
+    pub fn cuda(&self) -> Option<&cuda::Plan> {
+        match &self.backend {
+            Backend::Cuda(plan) => Some(plan),
+            Backend::Plan(..) | Backend::Reference { .. } => None,
+        }
     }
 
     /// Which engine computes.
@@ -216,6 +236,13 @@ impl Module for Network {
         self.check(images)?;
         match &self.backend {
             Backend::Plan(_, op) => images.apply_op1_arc(Arc::clone(op)),
+            Backend::Cuda(plan) => {
+                let values = images.flatten_all()?.to_vec1::<f32>()?;
+                let len = self.image.iter().product::<usize>().max(1);
+                let images: Vec<&[f32]> = values.chunks_exact(len).collect();
+                let results = plan.run(&images).map_err(candle_core::Error::wrap)?;
+                Tensor::from_vec(results, (images.len(), plan.values()), &Device::Cpu)
+            }
             Backend::Reference { network, outputs, values: width } => {
                 // One at a time: candle's matrix product gives a row other bits inside a batch.
                 let one = |at| {

@@ -4,19 +4,19 @@
 //! what was found of each image, handed to the caller's thread as it comes. Called by `verify`, `features`, `finetune`.
 //!
 //! A thread has no fixed part. When a batch is ready and a runner is idle it runs the batch, else it prepares the next
-//! images, else it waits. On a CPU there are as many runners as threads and a batch is one image, so each thread prepares
-//! an image and runs it while it is in its cache. A device that wants many images at a time is one runner of large batches:
-//! then the same threads prepare while it computes. As many batches exist as threads and waiting runners can use, so
-//! memory is bounded whichever side is slower.
+//! image, else it waits. On a CPU there are as many runners as threads and a batch is one image, so each thread prepares
+//! an image and runs it while it is in its cache. A device that wants many images at a time is a runner or two of large
+//! batches, with a thread each that waits for it: the others fill the next batch together, while it computes. There is room
+//! for as many images as threads and runners can use, so memory is bounded whichever side is slower.
 
 use std::collections::VecDeque;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Batch, Error, Runner};
+use super::{Error, InputBuffer, Runner};
 use crate::image::{self, Preparer, Preprocess};
 
 /// How often the caller's thread asks whether it should stop.
@@ -90,13 +90,16 @@ pub fn run_images<J: Job>(
 ) -> Result<(), J::Error> {
     let threads = share.threads.max(1);
     let preferred = runners.iter().map(|r| r.preferred_batch()).max().unwrap_or(1);
-    // No batch is larger than an equal share, so that no thread is idle while another prepares all.
-    let batch = share.batch.unwrap_or(preferred).clamp(1, share.todo.len().div_ceil(threads).max(1));
+    // No batch is larger than an equal share, so that no runner is idle while another has all.
+    let most = share.todo.len().div_ceil(runners.len().max(1)).max(1);
+    let batch = share.batch.unwrap_or(preferred).clamp(1, most);
+    // Who waits for a device does not use a processor.
+    let waiting = runners.iter().filter(|r| r.is_device()).count();
     let queue = Queue::new(share, runners, threads, batch)?;
     let (sender, receiver) = sync_channel(RESULT_BATCHES * threads * batch);
     let mut failed: Option<(usize, J::Error)> = None;
     std::thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..threads + waiting {
             let mut worker = Worker { job, share, queue: &queue, sender: sender.clone() };
             scope.spawn(move || worker.work());
         }
@@ -137,29 +140,31 @@ struct Told<J: Job> {
     result: Result<J::Found, J::Error>,
 }
 
-/// Images that are ready to be run.
+/// An image that is ready to be run.
 struct Ready {
-    batch: Batch,
-    /// Position in the run, and place in the job, of each.
-    images: Vec<(usize, usize)>,
+    buffer: InputBuffer,
+    order: usize,
+    place: usize,
 }
 
-/// What threads share: images that nobody has begun, batches, idle runners.
+/// What threads share: images that nobody has begun, room for them, idle runners.
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     stopped: AtomicBool,
     images: usize,
     batch: usize,
+    /// Threads that prepare at a time.
+    threads: usize,
 }
 
 struct State {
     /// The first image that nobody has begun.
     next: usize,
-    free: Vec<Batch>,
+    free: Vec<InputBuffer>,
     ready: VecDeque<Ready>,
     idle: Vec<Box<dyn Runner>>,
-    /// Threads that are preparing images.
+    /// Threads that are preparing an image.
     preparing: usize,
     /// A thread has panicked: nobody waits for it.
     broken: bool,
@@ -167,8 +172,8 @@ struct State {
 
 /// What a thread does next.
 enum Task {
-    Run(Box<dyn Runner>, Ready),
-    Prepare(Batch, Range<usize>),
+    Run(Box<dyn Runner>, Vec<Ready>),
+    Prepare(InputBuffer, usize),
     Done,
 }
 
@@ -181,14 +186,14 @@ impl Queue {
     ) -> Result<Self, Error> {
         let Preprocess { mean, size, .. } = share.preprocess;
         let image = [mean.len(), size.height, size.width];
-        // While every runner of a device computes, every thread may prepare.
-        let spare = if runners.len() < threads { runners.len() } else { 0 };
-        let free = (0..threads + spare).map(|_| Batch::new(batch, image));
-        let free = free.collect::<Result<Vec<_>, _>>()?;
+        // One batch in each runner, one that is being filled, and an image in each thread.
+        let room = if batch > 1 { (runners.len() + 1) * batch + threads } else { runners.len().max(threads) };
+        let buffer = || runners.first().map_or_else(|| InputBuffer::new(image), |r| r.buffer(image));
+        let free = (0..room.min(share.todo.len().max(1))).map(|_| buffer()).collect::<Result<Vec<_>, _>>()?;
         let state =
             State { next: 0, free, ready: VecDeque::new(), idle: runners, preparing: 0, broken: false };
         let (changed, stopped) = (Condvar::new(), AtomicBool::new(false));
-        Ok(Queue { state: Mutex::new(state), changed, stopped, images: share.todo.len(), batch })
+        Ok(Queue { state: Mutex::new(state), changed, stopped, images: share.todo.len(), batch, threads })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -210,18 +215,22 @@ impl Queue {
             if state.broken {
                 return Task::Done;
             }
-            if !state.ready.is_empty()
-                && let Some(runner) = state.idle.pop()
-                && let Some(ready) = state.ready.pop_front()
-            {
-                return Task::Run(runner, ready);
-            }
             let over = state.next >= self.images || self.stopped.load(Ordering::Relaxed);
-            if !over && let Some(batch) = state.free.pop() {
-                let first = state.next;
-                state.next = self.images.min(first + self.batch);
+            // A batch is full, or nothing will be added to it.
+            let is_due = state.ready.len() >= self.batch
+                || (!state.ready.is_empty() && state.preparing == 0 && (over || state.free.is_empty()));
+            if is_due && let Some(runner) = state.idle.pop() {
+                let count = self.batch.min(state.ready.len());
+                return Task::Run(runner, state.ready.drain(..count).collect());
+            }
+            if !over
+                && state.preparing < self.threads
+                && let Some(buffer) = state.free.pop()
+            {
+                let order = state.next;
+                state.next += 1;
                 state.preparing += 1;
-                return Task::Prepare(batch, first..state.next);
+                return Task::Prepare(buffer, order);
             }
             if over && state.preparing == 0 && state.ready.is_empty() {
                 return Task::Done;
@@ -230,24 +239,23 @@ impl Queue {
         }
     }
 
-    /// Takes in what a thread has prepared; nothing to run where no image of it could be read.
-    fn prepared(&self, ready: Ready) {
+    /// Takes in an image that a thread has prepared, or the room of one that cannot be run.
+    fn prepared(&self, prepared: Result<Ready, InputBuffer>) {
         let mut state = self.lock();
         state.preparing -= 1;
-        if ready.images.is_empty() {
-            state.free.push(ready.batch);
-        } else {
-            state.ready.push_back(ready);
+        match prepared {
+            Ok(ready) => state.ready.push_back(ready),
+            Err(buffer) => state.free.push(buffer),
         }
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Takes a runner and a batch back.
-    fn ran(&self, runner: Box<dyn Runner>, batch: Batch) {
+    /// Takes a runner and the room of its images back.
+    fn ran(&self, runner: Box<dyn Runner>, buffers: Vec<InputBuffer>) {
         let mut state = self.lock();
         state.idle.push(runner);
-        state.free.push(batch);
+        state.free.extend(buffers);
         drop(state);
         self.changed.notify_all();
     }
@@ -276,67 +284,68 @@ impl<J: Job> Worker<'_, J> {
         loop {
             match self.queue.task() {
                 Task::Done => return,
-                Task::Prepare(batch, range) => {
-                    let ready = self.prepare(&mut preparer, batch, range);
-                    self.queue.prepared(ready);
+                Task::Prepare(buffer, order) => {
+                    let prepared = self.prepare(&mut preparer, buffer, order);
+                    self.queue.prepared(prepared);
                 }
                 Task::Run(mut runner, ready) => {
-                    self.run(runner.as_mut(), &ready);
-                    self.queue.ran(runner, ready.batch);
+                    let buffers = self.run(runner.as_mut(), ready);
+                    self.queue.ran(runner, buffers);
                 }
             }
         }
     }
 
-    /// Reads, decodes and prepares images; of those that cannot be it tells at once.
-    fn prepare(&self, preparer: &mut Preparer, mut batch: Batch, range: Range<usize>) -> Ready {
-        let mut images = Vec::with_capacity(range.len());
-        for order in range {
-            let Some(&place) = self.share.todo.get(order) else { continue };
-            match self.image(preparer, &mut batch, images.len(), place) {
-                Ok(None) => images.push((order, place)),
-                Ok(Some(defect)) => self.tell(order, place, Ok(defect)),
-                Err(error) => self.tell(order, place, Err(error)),
-            }
+    /// Reads, decodes and prepares an image; of one that cannot be it tells at once, and gives its room back.
+    fn prepare(
+        &self,
+        preparer: &mut Preparer,
+        mut buffer: InputBuffer,
+        order: usize,
+    ) -> Result<Ready, InputBuffer> {
+        let Some(&place) = self.share.todo.get(order) else { return Err(buffer) };
+        match self.image(preparer, &mut buffer, place) {
+            Ok(None) => return Ok(Ready { buffer, order, place }),
+            Ok(Some(defect)) => self.tell(order, place, Ok(defect)),
+            Err(error) => self.tell(order, place, Err(error)),
         }
-        Ready { batch, images }
+        Err(buffer)
     }
 
     /// Prepares an image, or says what is wrong with it.
     fn image(
         &self,
         preparer: &mut Preparer,
-        batch: &mut Batch,
-        at: usize,
+        buffer: &mut InputBuffer,
         place: usize,
     ) -> Result<Option<J::Found>, J::Error> {
         let bytes = match self.job.bytes(place)? {
             Ok(bytes) => bytes,
             Err(found) => return Ok(Some(found)),
         };
-        let prepared = batch.write(at, |tensor| self.job.prepare(place, preparer, &bytes, tensor))?;
+        let prepared = buffer.write(|tensor| self.job.prepare(place, preparer, &bytes, tensor))?;
         Ok(prepared.err().map(|error| self.job.unreadable(place, &error)))
     }
 
-    /// Runs a batch and tells of each of its images.
-    fn run(&self, runner: &mut dyn Runner, ready: &Ready) {
-        let found = ready.batch.images(ready.images.len()).and_then(|images| {
-            let values = runner.run(&images)?;
-            Ok((values.dim(1)?, values.flatten_all()?.to_vec1::<f32>()?))
-        });
-        let (width, values) = match found {
-            Ok(found) => found,
+    /// Runs a batch, tells of each of its images, and gives their room back.
+    fn run(&self, runner: &mut dyn Runner, ready: Vec<Ready>) -> Vec<InputBuffer> {
+        let (places, buffers): (Vec<_>, Vec<_>) =
+            ready.into_iter().map(|r| ((r.order, r.place), r.buffer)).unzip();
+        match runner.run(&buffers) {
+            Ok(values) => {
+                let width = values.len() / places.len().max(1);
+                for (&(order, place), values) in places.iter().zip(values.chunks(width.max(1))) {
+                    self.tell(order, place, self.job.found(place, values));
+                }
+            }
+            // It is told of one image, the first: the run ends with it.
             Err(error) => {
-                // It is told of one image, the first: the run ends with it.
-                if let Some(&(order, place)) = ready.images.first() {
+                if let Some(&(order, place)) = places.first() {
                     self.tell(order, place, Err(error.into()));
                 }
-                return;
             }
-        };
-        for (&(order, place), values) in ready.images.iter().zip(values.chunks(width.max(1))) {
-            self.tell(order, place, self.job.found(place, values));
         }
+        buffers
     }
 
     fn tell(&self, order: usize, place: usize, result: Result<J::Found, J::Error>) {

@@ -3,14 +3,14 @@
 
 use candle_core::Module;
 
-use super::{Batch, Error, Model};
+use super::{Error, InputBuffer, Model};
 use crate::image::{self, Preparer, Rgb};
 
 /// Answers one picture after another.
 pub struct Predictor<'a> {
     model: &'a Model,
     preparer: Preparer,
-    batch: Batch,
+    buffer: InputBuffer,
 }
 
 impl Model {
@@ -20,8 +20,8 @@ impl Model {
     /// No memory for the activations.
     pub fn predictor(&self) -> Result<Predictor<'_>, Error> {
         self.network().reserve(1)?;
-        let batch = Batch::new(1, self.network().image_shape())?;
-        Ok(Predictor { model: self, preparer: Preparer::new(self.preprocess()), batch })
+        let buffer = InputBuffer::new(self.network().image_shape())?;
+        Ok(Predictor { model: self, preparer: Preparer::new(self.preprocess()), buffer })
     }
 }
 
@@ -37,7 +37,7 @@ impl<'a> Predictor<'a> {
     /// [`Error::Image`] for bytes that are no image, or one that cannot be prepared.
     pub fn file(&mut self, bytes: &[u8]) -> Result<Vec<f32>, Error> {
         let preparer = &mut self.preparer;
-        let prepared = self.batch.write(0, |tensor| preparer.file(bytes, tensor))?;
+        let prepared = self.buffer.write(|tensor| preparer.file(bytes, tensor))?;
         self.run(prepared)
     }
 
@@ -47,13 +47,13 @@ impl<'a> Predictor<'a> {
     /// [`Error::Image`] for one that cannot be prepared.
     pub fn image(&mut self, image: &Rgb) -> Result<Vec<f32>, Error> {
         let preparer = &mut self.preparer;
-        let prepared = self.batch.write(0, |tensor| preparer.tensor(image, tensor))?;
+        let prepared = self.buffer.write(|tensor| preparer.tensor(image, tensor))?;
         self.run(prepared)
     }
 
     fn run(&mut self, prepared: Result<(), image::Error>) -> Result<Vec<f32>, Error> {
         prepared.map_err(|e| Error::Image(Box::new(e)))?;
-        let logits = self.model.network().forward(&self.batch.images(1)?)?;
+        let logits = self.model.network().forward(&self.buffer.tensor()?)?;
         Ok(logits.flatten_all()?.to_vec1()?)
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::super::existing::refuse_existing;
 use super::super::reports::Outputs;
+use crate::cli::Context;
+use crate::cli::device::DeviceArgs;
 use crate::dataset::Subset;
 use crate::error::{Error, Result};
 use crate::model::EngineKind;
@@ -106,6 +108,8 @@ pub(in crate::cli) struct Args {
     /// What computes the network
     #[arg(long, default_value_t = EngineKind::default(), value_name = "ENGINE")]
     engine: EngineKind,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Run again what is on record, and overwrite outputs that exist
     #[arg(long)]
     force: bool,
@@ -161,7 +165,8 @@ pub(super) struct Invocation {
     pub(super) query: Option<Query>,
     pub(super) dataset: String,
     pub(super) data_dir: Option<PathBuf>,
-    pub(super) engine: EngineKind,
+    engine: EngineKind,
+    device: DeviceArgs,
     pub(super) threads: usize,
     pub(super) batch: Option<usize>,
     pub(super) shard: Option<Shard>,
@@ -231,6 +236,7 @@ impl Args {
             dataset: self.dataset.clone(),
             data_dir: self.data_dir.clone(),
             engine: self.engine,
+            device: self.device,
             threads: self.threads.map_or_else(cores, usize::from),
             batch: self.batch.map(usize::from),
             shard: self.shard,
@@ -294,6 +300,14 @@ impl Args {
 }
 
 impl Invocation {
+    /// What computes, on which device.
+    ///
+    /// # Errors
+    /// A device that cannot be used.
+    pub(super) fn engine(&self, context: &mut Context) -> Result<EngineKind> {
+        self.device.engine(self.engine, context)
+    }
+
     /// What decides the result, with the files that it names read.
     ///
     /// # Errors

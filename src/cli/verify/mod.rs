@@ -14,7 +14,7 @@ use super::{Context, Status, golden};
 use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places};
 use crate::error::{Error, Result};
 use crate::fs;
-use crate::model::{self, Labels, macs};
+use crate::model::{self, EngineKind, Labels, macs};
 use crate::registry::query::{Lookups, Row};
 use crate::registry::{DatasetEntry, Entry, Registry, Relation};
 use crate::render::verdict;
@@ -36,10 +36,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     // A name that means nothing is told before anything is fetched.
     let named = named(&invocation.models, &registry)?;
     let store = context.store()?;
+    // A plan computes nothing.
+    let engine = if invocation.plan_only { EngineKind::default() } else { invocation.engine(context)? };
     if invocation.dataset == GOLDEN {
         let models = chosen(&invocation, named, &registry, &store, context)?;
         golden::refuse(&invocation.image_options)?;
-        return golden::verify(models, invocation.engine, &store, invocation.json, context);
+        return golden::verify(models, engine, &store, invocation.json, context);
     }
     let (settings, baseline) = invocation.settings()?;
     let entry = registry.dataset(&invocation.dataset)?;
@@ -52,7 +54,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     let options = SessionOptions {
         run: RunOptions {
-            engine: invocation.engine,
+            engine,
             threads: invocation.threads,
             batch: invocation.batch,
             shard: invocation.shard,

@@ -17,14 +17,15 @@ use super::dense::Dense;
 use super::depthwise::{Depthwise, Expand};
 use super::group_norm::{GroupNorm, Stage};
 use super::instr::{Instr, Step};
-use super::lower::{Conv, Elementwise, Fusion, Kind, Layer, Lowered, Value};
 use super::maps::{Maps, gate_on_weights, is_stem};
-use super::packer::{Affine, Mixed, Packer};
+use super::packer::{Mixed, Packer};
 use super::plain::Plain;
 use super::sizes::{macs, packed_values, taps, weight_values, winograd_tile};
 use super::stem::Stem;
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
+use crate::fold::Affine;
+use crate::lower::{Conv, Elementwise, Kind, Layer, Lowered, Value};
 
 /// What a plan is made of.
 pub(super) struct Built {

@@ -7,12 +7,12 @@ use zoo_kernels::memory::LINE;
 use zoo_kernels::pack;
 use zoo_kernels::stem::Planes;
 
-use super::arena::{self, Need};
 use super::context::{FeatureMap, Region};
 use super::group_norm::GroupNorm;
-use super::lower::{Conv, Kind, Layer, Lowered, Value};
 use super::packer::Mixed;
 use super::sizes::taps;
+use crate::arena::{self, Need};
+use crate::lower::{Conv, Kind, Layer, Lowered, Value};
 
 /// The maps of all values.
 pub(super) struct Maps {

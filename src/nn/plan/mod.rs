@@ -12,14 +12,12 @@
 
 #![allow(unsafe_code)]
 
-mod arena;
 mod build;
 mod context;
 mod dense;
 mod depthwise;
 mod group_norm;
 mod instr;
-mod lower;
 mod maps;
 mod packer;
 mod plain;
@@ -38,9 +36,9 @@ use zoo_kernels::team::{Barrier, Team};
 
 pub use zoo_kernels::{ALGORITHMS_VERSION, Isa, IsaError};
 
+use crate::lower::{self, Fusion};
 use context::{ExecContext, FeatureMap, Pass};
 use instr::Step;
-use lower::Fusion;
 
 /// Longest side of an image that a plan is made for.
 pub const MAX_SIDE: usize = 8192;

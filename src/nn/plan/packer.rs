@@ -3,21 +3,17 @@
 //!
 //! In: the graph's weights by name. Out: places in one long run of values. Called by `build`.
 
+use crate::fold::{Affine, Tensors};
 use crate::graph::{Graph, Op, ValueError, WeightId};
+use crate::lower::{Conv, Norm};
 use crate::weights::Weights;
 use zoo_kernels::memory::BufferWriter;
 use zoo_kernels::{Isa, pack};
 
 use super::Error;
 use super::context::{Block, Region};
-use super::lower::{Conv, Norm};
-use super::sizes::joined;
 
-/// A factor and an addend for each output channel.
-pub(super) struct Affine {
-    pub(super) scale: Vec<f32>,
-    pub(super) shift: Vec<f32>,
-}
+use super::sizes::joined;
 
 /// A convolution whose filters are mixed out of several experts'.
 pub(super) struct Mixed {
@@ -60,40 +56,31 @@ pub(super) struct Packer<'a> {
 impl<'a> Packer<'a> {
     /// A tensor's values as its operation reads them.
     pub(super) fn tensor(&self, id: WeightId) -> Result<std::borrow::Cow<'a, [f32]>, Error> {
-        let model = || self.graph.name.clone();
-        self.graph.value(id, self.weights).map_err(|error| match error {
-            ValueError::Missing(tensor) => Error::Missing { model: model(), tensor },
-            ValueError::Shape { name, expected, found } => {
-                Error::Shape { model: model(), tensor: name, expected, found }
-            }
-        })
+        self.tensors().tensor(id).map_err(|e| self.error(e))
     }
 
-    /// Batch norm with running statistics as a factor and an addend, worked out in double.
+    /// Batch norm as a factor and an addend.
     pub(super) fn affine(&self, norm: &Norm) -> Result<Affine, Error> {
-        let (weight, bias) = (self.tensor(norm.weight)?, self.tensor(norm.bias)?);
-        let (mean, var) = (self.tensor(norm.mean)?, self.tensor(norm.var)?);
-        let mut affine = Affine { scale: Vec::new(), shift: Vec::new() };
-        for (((w, b), m), v) in weight.iter().zip(&*bias).zip(&*mean).zip(&*var) {
-            let scale = f64::from(*w) / (f64::from(*v) + f64::from(norm.eps)).sqrt();
-            affine.scale.push(scale as f32);
-            affine.shift.push((f64::from(*b) - f64::from(*m) * scale) as f32);
-        }
-        Ok(affine)
+        self.tensors().affine(norm).map_err(|e| self.error(e))
     }
 
     /// What norm and bias of a convolution come to together.
     pub(super) fn folded(&self, conv: &Conv) -> Result<Affine, Error> {
-        let mut affine = match &conv.norm {
-            Some(norm) => self.affine(norm)?,
-            None => Affine { scale: vec![1.0; conv.outputs], shift: vec![0.0; conv.outputs] },
-        };
-        if let Some(bias) = conv.bias {
-            for ((shift, scale), b) in affine.shift.iter_mut().zip(&affine.scale).zip(&*self.tensor(bias)?) {
-                *shift += scale * b;
+        self.tensors().folded(conv).map_err(|e| self.error(e))
+    }
+
+    fn tensors(&self) -> Tensors<'a> {
+        Tensors { graph: self.graph, weights: self.weights }
+    }
+
+    fn error(&self, error: ValueError) -> Error {
+        let model = self.graph.name.clone();
+        match error {
+            ValueError::Missing(tensor) => Error::Missing { model, tensor },
+            ValueError::Shape { name, expected, found } => {
+                Error::Shape { model, tensor: name, expected, found }
             }
         }
-        Ok(affine)
     }
 
     /// Packs `fill` from a new cache line on, and says where.

@@ -8,9 +8,9 @@ use zoo_kernels::memory::LINE;
 use zoo_kernels::pack;
 use zoo_kernels::winograd::Tile;
 
-use super::lower::{Conv, Elementwise, Kind, Layer};
 use super::maps::Maps;
 use super::packer::Mixed;
+use crate::lower::{Conv, Elementwise, Kind, Layer};
 
 /// Winograd's tiles where a convolution is to be computed by them.
 pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2]) -> Option<Tile> {

@@ -6,7 +6,7 @@ use super::super::Result;
 use super::Tried;
 use crate::dataset::{Dataset, Item};
 use crate::image::{Preparer, Preprocess, Rgb, decode};
-use crate::model::{Batch, Model};
+use crate::model::{InputBuffer, Model};
 use crate::verify::stats::Percent;
 
 /// What was seen of an image.
@@ -33,10 +33,10 @@ impl Probe<'_> {
         let share = self.places.len().div_ceil(threads).max(1);
         let work = |places: &[usize]| -> Result<Vec<Seen>> {
             let mut preparer = Preparer::new(preprocess);
-            let mut batch = Batch::new(1, self.model.network().image_shape())?;
+            let mut buffer = InputBuffer::new(self.model.network().image_shape())?;
             let mut seen = Vec::with_capacity(places.len());
             for item in places.iter().filter_map(|&at| self.dataset.items.get(at)) {
-                seen.extend(self.one(item, swapped, &mut preparer, &mut batch)?);
+                seen.extend(self.one(item, swapped, &mut preparer, &mut buffer)?);
             }
             Ok(seen)
         };
@@ -59,7 +59,7 @@ impl Probe<'_> {
         item: &Item,
         swapped: bool,
         preparer: &mut Preparer,
-        batch: &mut Batch,
+        buffer: &mut InputBuffer,
     ) -> Result<Option<Seen>> {
         let bytes = match self.dataset.bytes(item) {
             Err(error) if error.is_of_one_image() => return Ok(None),
@@ -68,10 +68,10 @@ impl Probe<'_> {
         let Ok(image) = decode(&bytes) else { return Ok(None) };
         let image = if swapped { swap(image) } else { Some(image) };
         let Some(image) = image else { return Ok(None) };
-        if batch.write(0, |tensor| preparer.tensor(&image, tensor))?.is_err() {
+        if buffer.write(|tensor| preparer.tensor(&image, tensor))?.is_err() {
             return Ok(None);
         }
-        let images = batch.images(1)?;
+        let images = buffer.tensor()?;
         let run = || self.model.network().forward(&images)?.flatten_all()?.to_vec1::<f32>();
         let logits = run().map_err(crate::model::Error::from)?;
         let Some(&label) = item.labels.first() else { return Ok(None) };

@@ -3,7 +3,7 @@
 //! In: a [`Graph`], the nodes whose values are wanted. Out: layers in order, each with what it reads and the one or two
 //! values it writes. Nothing here knows weights' values or instruction sets; adding a fusion is adding a rule here
 //! and what runs it in `instr`. An operation that no rule knows is a layer of its own, [`Kind::Plain`]. Called by
-//! [`super::Plan::new`].
+//! the engines (`plan`, `cuda`).
 //!
 //! The rules, each only where nobody else reads what lies between:
 //! - a convolution takes the batch norm behind it, then an activation, then a sum with an earlier value,
@@ -16,63 +16,63 @@
 use crate::graph::{Activation, Graph, NodeId, Op, PoolKind, Shape, WeightId, Window};
 
 /// A value that layers exchange: the output of a node, or of a sum's first part.
-pub(super) type Value = usize;
+pub(crate) type Value = usize;
 
 /// Batch norm's tensors.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Norm {
-    pub(super) weight: WeightId,
-    pub(super) bias: WeightId,
-    pub(super) mean: WeightId,
-    pub(super) var: WeightId,
-    pub(super) eps: f32,
+pub(crate) struct Norm {
+    pub(crate) weight: WeightId,
+    pub(crate) bias: WeightId,
+    pub(crate) mean: WeightId,
+    pub(crate) var: WeightId,
+    pub(crate) eps: f32,
 }
 
 /// A convolution or fully connected layer with all that was joined to it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Conv {
-    pub(super) weight: WeightId,
-    pub(super) bias: Option<WeightId>,
-    pub(super) norm: Option<Norm>,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) groups: usize,
-    pub(super) window: Window,
-    pub(super) activation: Option<Activation>,
-    pub(super) residual: Option<Value>,
-    pub(super) post_activation: Option<Activation>,
+pub(crate) struct Conv {
+    pub(crate) weight: WeightId,
+    pub(crate) bias: Option<WeightId>,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) groups: usize,
+    pub(crate) window: Window,
+    pub(crate) activation: Option<Activation>,
+    pub(crate) residual: Option<Value>,
+    pub(crate) post_activation: Option<Activation>,
     /// A factor for each input channel.
-    pub(super) scale_by: Option<Value>,
+    pub(crate) scale_by: Option<Value>,
     /// Where the mean over the output's pixels goes.
-    pub(super) mean: Option<Value>,
+    pub(crate) mean: Option<Value>,
     /// A 1×1 convolution that makes the input, with its own input.
-    pub(super) expand: Option<(Box<Conv>, Value)>,
+    pub(crate) expand: Option<(Box<Conv>, Value)>,
 }
 
 impl Conv {
-    pub(super) fn depthwise(&self) -> bool {
+    pub(crate) fn depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.inputs && self.inputs == self.outputs
     }
 
     /// One tap, no stride and no border: a matrix product.
-    pub(super) fn point(&self) -> bool {
+    pub(crate) fn point(&self) -> bool {
         self.window.is_point() && self.groups == 1
     }
 }
 
 /// One walk over a map, value by value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Elementwise {
-    pub(super) scale_by: Option<Value>,
-    pub(super) norm: Option<Norm>,
-    pub(super) add: Option<Value>,
-    pub(super) mul: Option<Value>,
-    pub(super) activation: Option<Activation>,
+pub(crate) struct Elementwise {
+    pub(crate) scale_by: Option<Value>,
+    pub(crate) norm: Option<Norm>,
+    pub(crate) add: Option<Value>,
+    pub(crate) mul: Option<Value>,
+    pub(crate) activation: Option<Activation>,
 }
 
 /// What a layer does.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Image,
     Conv(Conv),
     Elementwise(Elementwise),
@@ -88,16 +88,16 @@ pub(super) enum Kind {
 
 /// A layer: its first input, and the value it writes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Layer {
-    pub(super) name: String,
-    pub(super) kind: Kind,
-    pub(super) input: Value,
-    pub(super) output: Value,
+pub(crate) struct Layer {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) input: Value,
+    pub(crate) output: Value,
 }
 
 impl Layer {
     /// Every value it reads.
-    pub(super) fn reads(&self) -> Vec<Value> {
+    pub(crate) fn reads(&self) -> Vec<Value> {
         match &self.kind {
             Kind::Image => Vec::new(),
             Kind::Concat(values) | Kind::Plain(_, values) => values.clone(),
@@ -113,7 +113,7 @@ impl Layer {
     }
 
     /// Every value it writes.
-    pub(super) fn writes(&self) -> Vec<Value> {
+    pub(crate) fn writes(&self) -> Vec<Value> {
         match &self.kind {
             Kind::Conv(Conv { mean, .. }) => std::iter::once(self.output).chain(*mean).collect(),
             Kind::Image
@@ -129,15 +129,15 @@ impl Layer {
 
 /// The layers of a graph, and how many values they exchange. A value below `graph.nodes.len()` has the
 /// shape of that node; the others that of [`Lowered::shape_of`].
-pub(super) struct Lowered {
-    pub(super) layers: Vec<Layer>,
+pub(crate) struct Lowered {
+    pub(crate) layers: Vec<Layer>,
     /// For every value, the node whose shape it has.
-    pub(super) shape_of: Vec<usize>,
+    pub(crate) shape_of: Vec<usize>,
 }
 
 /// How much is joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fusion {
+pub(crate) enum Fusion {
     /// All that a rule knows.
     Rules,
     /// Nothing: every operation by its definition.
@@ -146,7 +146,7 @@ pub(super) enum Fusion {
 
 /// Joins the nodes that `outputs` depend on into layers. `shapes` are the nodes' shapes. A value that is wanted is not
 /// joined with what reads it.
-pub(super) fn lower(graph: &Graph, shapes: &[Shape], outputs: &[NodeId], fusion: Fusion) -> Lowered {
+pub(crate) fn lower(graph: &Graph, shapes: &[Shape], outputs: &[NodeId], fusion: Fusion) -> Lowered {
     let count = graph.nodes.len();
     let live = live(graph, outputs);
     let mut users = vec![0usize; count];

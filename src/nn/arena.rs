@@ -2,21 +2,21 @@
 //!
 //! In: how long each value lives (the first and last layer that touch it) and how large it is. Out: a
 //! place for each, and the size of the arena. Largest first, each at the lowest place that is free for
-//! its whole life. Called by [`super::Plan::new`].
+//! its whole life. Called by the engines (`plan`, `cuda`).
 
 /// A value's need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Need {
+pub(crate) struct Need {
     /// First layer that touches it.
-    pub(super) first: usize,
+    pub(crate) first: usize,
     /// Last layer that touches it.
-    pub(super) last: usize,
+    pub(crate) last: usize,
     /// Float32 values.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 /// The offset of each need, and the values in all.
-pub(super) fn place(needs: &[Need], align: usize) -> (Vec<usize>, usize) {
+pub(crate) fn place(needs: &[Need], align: usize) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|&i| needs.get(i).map(|n| (std::cmp::Reverse(n.len), n.first)));
     let mut placed: Vec<(Need, usize)> = Vec::with_capacity(needs.len());

@@ -1,0 +1,170 @@
+// ---- Passes over whole maps: pointwise work, means, norms, pools.
+
+// activation((input * gate * scale + shift + addend) * factor), each part only where it is.
+struct Elementwise {
+    const float* input; const float* gate; const float* scale; const float* shift; const float* addend; const float* factor;
+    float* output; i64 quads; int channels, pixels;
+    int own;             // whether scale and shift are each image's own
+    Activation activation;
+    int unused;
+    Trace trace;
+};
+
+KERNEL(256, 1) elementwise(PARAM(Elementwise) p) {
+    begin(p.trace);
+    i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.quads) return;
+    i64 pixel = i / (p.channels / 4), image = pixel / p.pixels;
+    int channel = (int)(i - pixel * (p.channels / 4)) * 4;
+    float4 x = load4(p.input + i * 4);
+    if (p.gate) x = mul4(x, load4(p.gate + image * p.channels + channel));
+    if (p.scale) {
+        i64 at = channel + (p.own ? image * p.channels : 0);
+        x = fma4(x, load4(p.scale + at), load4(p.shift + at));
+    }
+    if (p.addend) x = add4(x, load4(p.addend + i * 4));
+    if (p.factor) x = mul4(x, load4(p.factor + i * 4));
+    x.x = activated(p.activation, x.x); x.y = activated(p.activation, x.y);
+    x.z = activated(p.activation, x.z); x.w = activated(p.activation, x.w);
+    store4(p.output + i * 4, x);
+}
+
+// Sums over the pixels of a part of a map, of values or of their squared distance from `centre`: 32 channel quads by 8
+// rows of pixels, each row's pixels in order, then the rows in order.
+struct Sums { const float* input; const float* centre; float* sums; int pixels, channels, chunk, parts; Trace trace; };
+
+KERNEL(256, 1) sums_over_pixels(PARAM(Sums) p) {
+    SHARED float part[8][32][4];
+    begin(p.trace);
+    int lane = threadIdx.x % 32, row = threadIdx.x / 32, channel = (blockIdx.y * 32 + lane) * 4, image = blockIdx.z;
+    float4 sum = all4(0.f);
+    if (channel < p.channels) {
+        const float* input = p.input + (size_t)image * p.pixels * p.channels + channel;
+        float4 centre = p.centre ? load4(p.centre + (size_t)image * p.channels + channel) : all4(0.f);
+        int end = min(p.pixels, ((int)blockIdx.x + 1) * p.chunk);
+        for (int i = blockIdx.x * p.chunk + row; i < end; i += 8) {
+            float4 v = load4(input + (size_t)i * p.channels);
+            if (p.centre) {
+                v.x -= centre.x; v.y -= centre.y; v.z -= centre.z; v.w -= centre.w;
+                sum = fma4(v, v, sum);
+            } else {
+                sum = add4(sum, v);
+            }
+        }
+    }
+    part[row][lane][0] = sum.x; part[row][lane][1] = sum.y; part[row][lane][2] = sum.z; part[row][lane][3] = sum.w;
+    __syncthreads();
+    if (threadIdx.x < 128) {
+        int l = threadIdx.x / 4, j = threadIdx.x % 4, c = blockIdx.y * 128 + threadIdx.x;
+        float s = 0.f;
+        for (int r = 0; r < 8; r++) s += part[r][l][j];
+        if (c < p.channels) p.sums[((size_t)image * p.parts + blockIdx.x) * p.channels + c] = s;
+    }
+}
+
+// Group norm of those sums, a warp a group: the mean of each of its channels, or from the squared distances and it each
+// channel's scale and shift.
+struct GroupNorm {
+    const float* sums; const float* weight; const float* bias; float* mean; float* scale; float* shift;
+    int parts, channels, groups, each; float count, eps; Trace trace;
+};
+
+KERNEL(32, 1) group_norm(PARAM(GroupNorm) p) {
+    begin(p.trace);
+    int lane = threadIdx.x, group = blockIdx.x, image = blockIdx.y;
+    const float* sums = p.sums + (size_t)image * p.parts * p.channels + group * p.each;
+    float sum = 0.f;
+    for (int i = lane; i < p.parts * p.each; i += 32) sum += sums[(size_t)(i / p.each) * p.channels + i % p.each];
+#pragma unroll
+    for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    float value = divide(sum, p.count), factor = divide(1.f, square_root(value + p.eps));
+    // The last group's warp also fills up the channels.
+    int end = group + 1 == p.groups ? p.channels - group * p.each : p.each;
+    for (int i = lane; i < end; i += 32) {
+        size_t at = (size_t)image * p.channels + group * p.each + i;
+        bool inside = i < p.each;
+        if (!p.scale) {
+            p.mean[at] = inside ? value : 0.f;
+        } else {
+            int channel = group * p.each + i;
+            float scale = inside ? p.weight[channel] * factor : 0.f;
+            p.scale[at] = scale;
+            p.shift[at] = inside ? p.bias[channel] - p.mean[at] * scale : 0.f;
+        }
+    }
+}
+
+// Pools over a window; the largest is NaN where one is.
+struct Pool {
+    const float* input; float* output; i64 quads;
+    int channels, height, width, out_height, out_width, taps_y, taps_x, stride_y, stride_x, dilation_y, dilation_x, top, left, bottom, right;
+    int kind;            // the largest; the mean of what lies inside; the mean with the border's zeros
+    Trace trace;
+};
+
+DEV float larger(float a, float b) { return b > a || b != b ? b : a; }
+
+KERNEL(256, 1) pool(PARAM(Pool) p) {
+    begin(p.trace);
+    i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.quads) return;
+    i64 pixel = i / (p.channels / 4);
+    int channel = (int)(i - pixel * (p.channels / 4)) * 4, x = (int)(pixel % p.out_width);
+    i64 rest = pixel / p.out_width;
+    int y = (int)(rest % p.out_height), image = (int)(rest / p.out_height);
+    const float* input = p.input + (size_t)image * p.height * p.width * p.channels + channel;
+    float4 a = all4(p.kind == 0 ? __int_as_float(0xff800000) : 0.f);
+    int inside = 0;
+    for (int ky = 0; ky < p.taps_y; ky++)
+        for (int kx = 0; kx < p.taps_x; kx++) {
+            int iy = y * p.stride_y - p.top + ky * p.dilation_y, ix = x * p.stride_x - p.left + kx * p.dilation_x;
+            if ((u32)iy >= (u32)p.height || (u32)ix >= (u32)p.width) continue;
+            float4 v = load4(input + ((size_t)iy * p.width + ix) * p.channels);
+            inside++;
+            if (p.kind == 0) {
+                a.x = larger(a.x, v.x); a.y = larger(a.y, v.y); a.z = larger(a.z, v.z); a.w = larger(a.w, v.w);
+            } else {
+                a = add4(a, v);
+            }
+        }
+    if (p.kind != 0) {
+        int count = inside;
+        if (p.kind == 2) {
+            // A window of `ceil` mode may hang over even the border.
+            int rows = min(y * p.stride_y + p.taps_y, p.top + p.height + p.bottom) - y * p.stride_y;
+            int columns = min(x * p.stride_x + p.taps_x, p.left + p.width + p.right) - x * p.stride_x;
+            count = rows * columns;
+        }
+        float n = (float)max(1, count);
+        a.x = divide(a.x, n); a.y = divide(a.y, n); a.z = divide(a.z, n); a.w = divide(a.w, n);
+    }
+    store4(p.output + i * 4, a);
+}
+
+// A binomial filter without a border: its weights are whole numbers, and so is the power of two that they add up to.
+struct Blur { const float* input; float* output; i64 quads; int channels, height, width, out_height, out_width, size, stride, unused; Trace trace; };
+
+KERNEL(256, 1) blur(PARAM(Blur) p) {
+    begin(p.trace);
+    i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
+    if (i >= p.quads) return;
+    i64 pixel = i / (p.channels / 4);
+    int channel = (int)(i - pixel * (p.channels / 4)) * 4, x = (int)(pixel % p.out_width);
+    i64 rest = pixel / p.out_width;
+    int y = (int)(rest % p.out_height), image = (int)(rest / p.out_height);
+    const float* input = p.input + (((size_t)image * p.height + y * p.stride) * p.width + x * p.stride) * p.channels + channel;
+    float4 sum = all4(0.f);
+    int row = 1, total = 0;
+    for (int ky = 0; ky < p.size; ky++) {
+        int weight = row;
+        for (int kx = 0; kx < p.size; kx++) {
+            sum = fma4(load4(input + ((size_t)ky * p.width + kx) * p.channels), all4((float)weight), sum);
+            total += weight;
+            weight = weight * (p.size - 1 - kx) / (kx + 1);
+        }
+        row = row * (p.size - 1 - ky) / (ky + 1);
+    }
+    float n = (float)total;
+    sum.x = divide(sum.x, n); sum.y = divide(sum.y, n); sum.z = divide(sum.z, n); sum.w = divide(sum.w, n);
+    store4(p.output + i * 4, sum);
+}
