@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::device::DeviceArgs;
 use super::{Context, Status};
 use crate::error::{Error, Result};
-use crate::model::{Bench, LayerTime, ModelSpec};
+use crate::model::{Bench, EngineKind, LayerTime, ModelSpec};
 use crate::nn::plan::MAX_SIDE;
 use crate::registry::Registry;
 use crate::render::safe;
@@ -33,6 +34,8 @@ pub(super) struct Args {
     /// Also time each layer on one thread and compare it with what this machine can do
     #[arg(long)]
     layers: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -45,17 +48,18 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     let size = args.size.map(|s| [s as usize; 2]);
     let registry = Registry::open(&context.globals.registry)?;
+    let engine = args.device.engine(EngineKind::Plan, context)?;
     let bench = match registry.resolve(&args.name) {
         Ok(entry) => {
             // A measurement downloads nothing.
             context.globals.offline = true;
-            Bench::entry(entry, &context.store()?, size)?
+            Bench::entry(engine, entry, &context.store()?, size)?
         }
         Err(_) if crate::arch::names().contains(&args.name.as_str()) => {
-            Bench::architecture(&args.name, size.unwrap_or([224; 2]))?
+            Bench::architecture(engine, &args.name, size.unwrap_or([224; 2]))?
         }
         Err(_) if ModelSpec::is_path(&args.name) => {
-            Bench::file(&ModelSpec::open(Path::new(&args.name))?, size)?
+            Bench::file(engine, &ModelSpec::open(Path::new(&args.name))?, size)?
         }
         Err(unknown) => return Err(unknown.into()),
     };
@@ -64,7 +68,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let latency = bench.latency(threads, args.runs as usize)?;
     let seconds = Duration::from_secs_f64(args.seconds);
     let rate = if seconds.is_zero() { None } else { Some(bench.throughput(threads, seconds)?) };
-    let layers = if args.layers { Some(bench.layers(args.runs as usize)?) } else { None };
+    let layers = if args.layers { bench.layers(args.runs as usize)? } else { None };
+    if args.layers && layers.is_none() {
+        return Err(Error::usage("`--layers` measures the CPU: add `--device cpu`"));
+    }
+    let on_card = bench.on_card(args.runs as usize)?;
 
     let [height, width] = bench.size();
     if args.json {
@@ -73,11 +81,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
             "model": args.name,
             "weights": weights(&bench),
             "threads": threads,
-            "batch": 1,
+            "batch": bench.batch(),
+            "device": bench.device().unwrap_or("cpu"),
             "size": [height, width],
             "isa": bench.isa(),
             "latency": latency,
-            "throughput": rate.map(|r| json!({"images_per_second": r})),
+            "throughput": rate.map(|r| json!({"images_per_second": r, "on_card": on_card})),
             "roofline": layers.as_ref().map(|(limits, _)| json!({
                 "gflops": limits.flops / 1e9,
                 "reads": limits.reads.iter().map(|(bytes, rate)| {
@@ -105,7 +114,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         l.median_ms, l.runs, l.min_ms, l.max_ms
     );
     if let Some(rate) = rate {
-        let _ = writeln!(text, "throughput  {rate:.1} images/s");
+        let _ = match on_card {
+            Some(on_card) => writeln!(
+                text,
+                "throughput  {rate:.1} images/s from host memory, {on_card:.1} of images on the card, in batches of {}",
+                bench.batch()
+            ),
+            None => writeln!(text, "throughput  {rate:.1} images/s"),
+        };
     }
     if let Some((limits, layers)) = &layers {
         let reads: Vec<_> = limits.reads.iter().map(|(_, rate)| format!("{:.0}", rate / 1e9)).collect();

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use super::progress::bytes;
 use super::{Context, Status};
 use crate::error::Result;
+use crate::nn::cuda;
 use crate::nn::kernels::Isa;
 use crate::registry::Registry;
 use crate::store::{OtherCaches, Store};
@@ -36,6 +37,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         registry(context),
         pip(),
         processor(),
+        cards(),
         other_caches(),
         network(context),
     ];
@@ -108,6 +110,28 @@ fn processor() -> Check {
     };
     let found = format!("{threads} threads, {}, kernels for {kernels}", std::env::consts::ARCH);
     Check { name: "processor", ok, found, needed_for: "the instruction set that ZOO_ISA asks for" }
+}
+
+fn cards() -> Check {
+    let found = match cuda::Device::all() {
+        Ok(cards) if cards.is_empty() => "NVIDIA's driver, and no card".to_owned(),
+        Ok(cards) => {
+            let one = |card: &cuda::DeviceInfo| {
+                let [major, minor] = card.capability;
+                let memory = bytes(card.memory as u64);
+                format!(
+                    "cuda:{} {}, {memory}, compute capability {major}.{minor}, driver for CUDA {}.{}",
+                    card.ordinal,
+                    card.name,
+                    card.driver / 1000,
+                    card.driver % 1000 / 10
+                )
+            };
+            cards.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+        Err(error) => error.to_string(),
+    };
+    Check { name: "cards", ok: true, found, needed_for: "`--device cuda`; there is always the CPU" }
 }
 
 fn other_caches() -> Check {

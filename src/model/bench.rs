@@ -8,10 +8,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Error, ModelSpec, WeightsSource, bind_weights};
+use super::{EngineKind, Error, ModelSpec, WeightsSource, bind_weights};
 use crate::arch;
 use crate::arch::facts::{DEFAULT_CLASSES, IMAGE_CHANNELS};
 use crate::checkpoint::Checkpoint;
+use crate::nn::cuda;
 use crate::nn::graph::Graph;
 use crate::nn::kernels::roofline::Roofline;
 use crate::nn::plan::{Isa, Plan, Worker};
@@ -29,10 +30,20 @@ const DEFAULT_SIZE: [usize; 2] = [224; 2];
 /// A network that is measured.
 #[derive(Debug)]
 pub struct Bench {
-    plan: Plan,
+    engine: Engine,
     image: Vec<f32>,
     size: [usize; 2],
     seeded: bool,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Cpu(Plan),
+    /// For batches, and for one image.
+    Card {
+        batches: cuda::Plan,
+        single: cuda::Plan,
+    },
 }
 
 /// Times of one image after another, in milliseconds.
@@ -68,20 +79,37 @@ impl Bench {
     ///
     /// # Errors
     /// Where no plan can be made of it.
-    pub fn new(graph: &Graph, weights: &dyn Weights, size: [usize; 2]) -> Result<Self, Error> {
-        let plan = Plan::new(graph, weights, [IMAGE_CHANNELS, size[0], size[1]], Isa::from_env()?)?;
+    pub fn new(
+        kind: EngineKind,
+        graph: &Graph,
+        weights: &dyn Weights,
+        size: [usize; 2],
+    ) -> Result<Self, Error> {
+        let shape = [IMAGE_CHANNELS, size[0], size[1]];
+        let engine = match kind {
+            EngineKind::Cuda(ordinal) => {
+                let device = cuda::Device::open(ordinal)?;
+                let plan = |batch| cuda::Plan::new(&device, graph, weights, shape, &[graph.output()], batch);
+                // The small one first: the other takes most of the memory that is left.
+                let single = plan(Some(1))?;
+                Engine::Card { single, batches: plan(None)? }
+            }
+            EngineKind::Plan | EngineKind::Reference => {
+                Engine::Cpu(Plan::new(graph, weights, shape, Isa::from_env()?)?)
+            }
+        };
         let image = seeded::input(SEED, [1, IMAGE_CHANNELS, size[0], size[1]]);
-        Ok(Bench { plan, image, size, seeded: false })
+        Ok(Bench { engine, image, size, seeded: false })
     }
 
     /// An architecture with seeded weights.
     ///
     /// # Errors
     /// An unknown architecture, a size it cannot take.
-    pub fn architecture(name: &str, size: [usize; 2]) -> Result<Self, Error> {
+    pub fn architecture(kind: EngineKind, name: &str, size: [usize; 2]) -> Result<Self, Error> {
         let unknown = |e| Error::Architecture { name: name.to_owned(), source: Box::new(e) };
         let graph = arch::build(name, DEFAULT_CLASSES).map_err(unknown)?;
-        let bench = Bench::new(&graph, &Seeded::new(&graph, SEED), size)?;
+        let bench = Bench::new(kind, &graph, &Seeded::new(&graph, SEED), size)?;
         Ok(Bench { seeded: true, ..bench })
     }
 
@@ -90,13 +118,18 @@ impl Bench {
     ///
     /// # Errors
     /// An entry without architecture, weights that do not fit.
-    pub fn entry(entry: &Entry, store: &Store, size: Option<[usize; 2]>) -> Result<Self, Error> {
+    pub fn entry(
+        kind: EngineKind,
+        entry: &Entry,
+        store: &Store,
+        size: Option<[usize; 2]>,
+    ) -> Result<Self, Error> {
         let Some(name) = entry.zoo.arch.as_deref() else {
             return Err(Error::NoArchitecture { name: entry.name.clone(), origin: entry.origin.clone() });
         };
         let size = size.or(entry.image_size.map(|s| [s.height, s.width])).unwrap_or(DEFAULT_SIZE);
         let Ok((weights, checkpoint)) = store.open_weights(&Request::of(entry)) else {
-            return Bench::architecture(name, size);
+            return Bench::architecture(kind, name, size);
         };
         let build = |classes| {
             let unknown = |e| Error::Architecture { name: entry.name.clone(), source: Box::new(e) };
@@ -104,16 +137,16 @@ impl Bench {
         };
         let (graph, scheme) = (build(DEFAULT_CLASSES)?, entry.zoo.names.as_deref());
         let bound = bind_weights(graph, checkpoint, &weights.source.path, scheme, build)?;
-        Bench::new(&bound.graph, &bound.weights, size)
+        Bench::new(kind, &bound.graph, &bound.weights, size)
     }
 
     /// A weights file whose spec says what it is of; at `size`, else at the spec's own.
     ///
     /// # Errors
     /// Weights that do not fit, a size that the network cannot take.
-    pub fn file(spec: &ModelSpec, size: Option<[usize; 2]>) -> Result<Self, Error> {
+    pub fn file(kind: EngineKind, spec: &ModelSpec, size: Option<[usize; 2]>) -> Result<Self, Error> {
         let WeightsSource::File(path) = &spec.weights else {
-            return Bench::architecture(&spec.arch, size.unwrap_or(DEFAULT_SIZE));
+            return Bench::architecture(kind, &spec.arch, size.unwrap_or(DEFAULT_SIZE));
         };
         let build = |classes| {
             let unknown = |e| Error::Architecture { name: spec.name.clone(), source: Box::new(e) };
@@ -123,7 +156,7 @@ impl Bench {
         let scheme = spec.naming_scheme.as_deref();
         let bound = bind_weights(build(DEFAULT_CLASSES)?, checkpoint, path, scheme, build)?;
         let [_, height, width] = spec.image_shape();
-        Bench::new(&bound.graph, &bound.weights, size.unwrap_or([height, width]))
+        Bench::new(kind, &bound.graph, &bound.weights, size.unwrap_or([height, width]))
     }
 
     /// `[height, width]` of the image.
@@ -138,7 +171,39 @@ impl Bench {
 
     /// The instruction set it runs on.
     pub fn isa(&self) -> &'static str {
-        self.plan.isa().name()
+        match &self.engine {
+            Engine::Cpu(plan) => plan.isa().name(),
+            Engine::Card { .. } => cuda::KERNELS,
+        }
+    }
+
+    /// Images that are computed together for the throughput.
+    pub fn batch(&self) -> usize {
+        match &self.engine {
+            Engine::Cpu(_) => 1,
+            Engine::Card { batches, .. } => batches.batch(),
+        }
+    }
+
+    /// The card, where it runs on one.
+    pub fn device(&self) -> Option<&str> {
+        match &self.engine {
+            Engine::Cpu(_) => None,
+            Engine::Card { batches, .. } => Some(&batches.device().info().name),
+        }
+    }
+
+    /// Images a second of full batches that are on the card already; none on the CPU.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn on_card(&self, runs: usize) -> Result<Option<f64>, Error> {
+        let Engine::Card { batches, .. } = &self.engine else { return Ok(None) };
+        batches.time(1)?;
+        let mut times = batches.time(runs.max(1))?;
+        times.sort_by(f32::total_cmp);
+        let median = times.get(times.len() / 2).copied().unwrap_or(f32::NAN);
+        Ok(Some(batches.batch() as f64 * 1e3 / f64::from(median)))
     }
 
     fn warm(&self, worker: &mut Worker, out: &mut [f32]) -> Result<(), Error> {
@@ -150,14 +215,28 @@ impl Bench {
     /// # Errors
     /// No memory, no threads.
     pub fn latency(&self, threads: usize, runs: usize) -> Result<Latency, Error> {
-        let mut worker = self.plan.worker_on(threads)?;
-        let mut out = vec![0.0; self.plan.outputs()];
-        self.warm(&mut worker, &mut out)?;
         let mut times = Vec::with_capacity(runs);
-        for _ in 0..runs.max(1) {
-            let start = Instant::now();
-            worker.logits(&self.image, &mut out)?;
-            times.push(milliseconds(start.elapsed()));
+        match &self.engine {
+            Engine::Cpu(plan) => {
+                let mut worker = plan.worker_on(threads)?;
+                let mut out = vec![0.0; plan.outputs()];
+                self.warm(&mut worker, &mut out)?;
+                for _ in 0..runs.max(1) {
+                    let start = Instant::now();
+                    worker.logits(&self.image, &mut out)?;
+                    times.push(milliseconds(start.elapsed()));
+                }
+            }
+            Engine::Card { single, .. } => {
+                let mut room = single.image()?;
+                room.values_mut().copy_from_slice(&self.image);
+                single.run(&[room.values()])?;
+                for _ in 0..runs.max(1) {
+                    let start = Instant::now();
+                    single.run(&[room.values()])?;
+                    times.push(milliseconds(start.elapsed()));
+                }
+            }
         }
         times.sort_by(f64::total_cmp);
         let at = |i: usize| times.get(i).copied().unwrap_or(f64::NAN);
@@ -165,16 +244,21 @@ impl Bench {
         Ok(Latency { median_ms: at(runs / 2), min_ms: at(0), max_ms: at(runs - 1), runs })
     }
 
-    /// Images a second, each thread on images of its own, for about as long as `lasting`.
+    /// Images a second, each thread on images of its own, for about as long as `lasting`. On a card, batches from host
+    /// memory, copies included, by as many threads as it takes batches at a time.
     ///
     /// # Errors
     /// No memory.
     pub fn throughput(&self, threads: usize, lasting: Duration) -> Result<f64, Error> {
+        let plan = match &self.engine {
+            Engine::Cpu(plan) => plan,
+            Engine::Card { batches, .. } => return self.throughput_on_card(batches, lasting),
+        };
         let threads = threads.max(1);
         let (ready, over) = (Barrier::new(threads), AtomicBool::new(false));
         let each = || -> Result<(usize, f64), Error> {
-            let prepared = self.plan.worker().map_err(Error::from).and_then(|mut worker| {
-                let mut out = vec![0.0; self.plan.outputs()];
+            let prepared = plan.worker().map_err(Error::from).and_then(|mut worker| {
+                let mut out = vec![0.0; plan.outputs()];
                 self.warm(&mut worker, &mut out)?;
                 Ok((worker, out))
             });
@@ -203,14 +287,58 @@ impl Bench {
         })
     }
 
+    fn throughput_on_card(&self, plan: &cuda::Plan, lasting: Duration) -> Result<f64, Error> {
+        let over = AtomicBool::new(false);
+        let ready = Barrier::new(plan.lanes());
+        let each = || -> Result<(usize, f64), Error> {
+            let prepared = (0..plan.batch())
+                .map(|_| {
+                    let mut room = plan.image()?;
+                    room.values_mut().copy_from_slice(&self.image);
+                    Ok(room)
+                })
+                .collect::<Result<Vec<cuda::PinnedImage>, Error>>();
+            let prepared = prepared.and_then(|rooms| {
+                let images: Vec<&[f32]> = rooms.iter().map(cuda::PinnedImage::values).collect();
+                plan.run(&images)?;
+                Ok(rooms)
+            });
+            // Every thread comes here, whatever happened to it.
+            ready.wait();
+            let rooms = prepared?;
+            let images: Vec<&[f32]> = rooms.iter().map(cuda::PinnedImage::values).collect();
+            let (start, mut count) = (Instant::now(), 0);
+            while !over.load(Ordering::Relaxed) {
+                plan.run(&images)?;
+                count += images.len();
+                if start.elapsed() >= lasting {
+                    over.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok((count, start.elapsed().as_secs_f64()))
+        };
+        std::thread::scope(|scope| {
+            let started: Vec<_> = (0..plan.lanes()).map(|_| scope.spawn(each)).collect();
+            let mut rate = 0.0;
+            for thread in started {
+                let (images, seconds) = thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?;
+                rate += images as f64 / seconds;
+            }
+            Ok(rate)
+        })
+    }
+
     /// What each layer takes on one thread, held against what this machine can do at most.
+    ///
+    /// None on a card.
     ///
     /// # Errors
     /// No memory.
-    pub fn layers(&self, runs: usize) -> Result<(Roofline, Vec<LayerTime>), Error> {
-        let layers = self.plan.layers();
-        let mut worker = self.plan.worker()?;
-        let mut out = vec![0.0; self.plan.outputs()];
+    pub fn layers(&self, runs: usize) -> Result<Option<(Roofline, Vec<LayerTime>)>, Error> {
+        let Engine::Cpu(plan) = &self.engine else { return Ok(None) };
+        let layers = plan.layers();
+        let mut worker = plan.worker()?;
+        let mut out = vec![0.0; plan.outputs()];
         self.warm(&mut worker, &mut out)?;
         let mut taken: Vec<Vec<f64>> = vec![Vec::new(); layers.len()];
         for _ in 0..runs.max(1) {
@@ -220,7 +348,7 @@ impl Bench {
                 all.push(time.as_secs_f64());
             }
         }
-        let limits = Roofline::measure(self.plan.isa());
+        let limits = Roofline::measure(plan.isa());
         let layer = |(info, mut times): (&crate::nn::plan::LayerInfo, Vec<f64>)| {
             times.sort_by(f64::total_cmp);
             let seconds = times.get(times.len() / 2).copied().unwrap_or(f64::NAN).max(1e-9);
@@ -234,7 +362,7 @@ impl Bench {
             }
         };
         let all = layers.iter().zip(taken).map(layer).collect();
-        Ok((limits, all))
+        Ok(Some((limits, all)))
     }
 }
 
