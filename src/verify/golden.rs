@@ -113,6 +113,8 @@ pub struct Checked {
     pub agrees: Option<bool>,
     /// What computed.
     pub isa: Option<String>,
+    /// Of the logits, float32, little-endian: the same on every machine with the same `isa`.
+    pub logits_sha256: Option<Sha256>,
 }
 
 /// timm's logits for one file's weights, as the script of `zoo golden record` prints them.
@@ -236,6 +238,7 @@ fn checkpoint(model: Prepared, record: &GoldenRecord, engine: EngineKind) -> Res
         tolerance: TOLERANCE,
         agrees: Some(distance <= TOLERANCE),
         isa: Some(model.network().engine().isa.to_owned()),
+        logits_sha256: Some(sha256_of(&ours)),
     })
 }
 
@@ -252,6 +255,7 @@ fn architecture(subject: &Subject<'_>, kind: EngineKind) -> Result<Checked> {
         tolerance: TOLERANCE,
         agrees: None,
         isa: None,
+        logits_sha256: None,
     };
     let golden = logits_record::of(&arch).map_err(|e| Error::Source(Box::new(e.into())))?;
     // The smallest row tells as much of the network as a larger one, sooner.
@@ -268,7 +272,14 @@ fn architecture(subject: &Subject<'_>, kind: EngineKind) -> Result<Checked> {
     checked.distance = Some(distance);
     checked.agrees = Some(distance <= TOLERANCE);
     checked.isa = Some(network.engine().isa.to_owned());
+    checked.logits_sha256 = Some(sha256_of(&logits));
     Ok(checked)
+}
+
+/// Of the values' bytes.
+fn sha256_of(values: &[f32]) -> Sha256 {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    Sha256::of(&bytes)
 }
 
 /// The largest difference in standard deviations of `theirs`.

@@ -10,6 +10,7 @@ mod checkpoints;
 mod citations;
 mod compat;
 mod convert;
+mod cuda;
 mod datasets;
 mod eval_results;
 mod examples;

@@ -1,4 +1,4 @@
-//! Each operation against torch's values, by every engine: the reference, the plan, the plan without fusions.
+//! Each operation against torch's values, by every engine: the reference, the plan, the plan without fusions, and (run by `cuda`) that of a card.
 
 use candle_core::Device;
 use proptest::prelude::*;
@@ -35,6 +35,13 @@ impl Case<'_> {
         };
         let reference = Reference::new(&graph, &weights, &Device::Cpu).unwrap();
         close(&reference.logits(&self.values, [1, c, h, w]).unwrap(), "reference");
+        if std::env::var_os("ZOO_TEST_CUDA").is_some() {
+            let device = zoo::nn::cuda::Device::open(0).unwrap();
+            let outputs = [graph.output()];
+            let plan =
+                zoo::nn::cuda::Plan::new(&device, &graph, &weights, self.image, &outputs, None).unwrap();
+            close(&plan.run(&[&self.values]).unwrap(), "cuda");
+        }
         for isa in Isa::available() {
             let plans = [
                 Plan::new(&graph, &weights, self.image, isa).unwrap(),
