@@ -115,7 +115,7 @@ def pipeline(zoo, work, *models):
             whole = time.time() - start
             if ran.returncode not in (0, 1):
                 raise SystemExit(ran.stderr)
-            rates.append((json.load(open(report))['results'][0]['seconds'], whole))
+            rates.append((json.load(open(report))['timing']['models'][0]['seconds'], whole))
         ours, whole = min(rates)
         config = resolve_data_config({}, model=model)
         model = model.cuda().to(memory_format=torch.channels_last)

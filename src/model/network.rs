@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Module, Shape, Tensor};
 
-use super::runner::{CpuRunner, CudaRunner, Runner};
+use super::runner::{CpuRunner, CudaRunner, InputBuffer, Runner};
 use super::{EngineInfo, EngineKind, Error, FeatureInfo, FeatureLevel, feature_info};
 use crate::nn::cuda;
 use crate::nn::graph::{Graph, NodeId};
@@ -171,6 +171,30 @@ impl Network {
         Ok((0..threads.max(1)).map(|_| Box::new(CpuRunner(self.clone())) as Box<dyn Runner>).collect())
     }
 
+    /// Room for an image, where the network reads it fastest.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn buffer(&self) -> Result<InputBuffer, Error> {
+        match &self.backend {
+            Backend::Cuda(plan) => Ok(InputBuffer::pinned(plan.image()?)),
+            Backend::Plan(..) | Backend::Reference { .. } => InputBuffer::new(self.image),
+        }
+    }
+
+    /// The values of one image, in a buffer of this network's.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn values(&self, image: &InputBuffer) -> Result<Vec<f32>, Error> {
+        match &self.backend {
+            Backend::Cuda(plan) => Ok(plan.run(&[image.host()?])?),
+            Backend::Plan(..) | Backend::Reference { .. } => {
+                Ok(self.forward(&image.tensor()?)?.flatten_all()?.to_vec1()?)
+            }
+        }
+    }
+
     /// The architecture's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -204,6 +228,9 @@ impl Network {
     /// # Errors
     /// An image of another size; what candle says.
     pub fn logits(&self, image: &[f32]) -> Result<Vec<f32>, Error> {
+        if let Backend::Cuda(plan) = &self.backend {
+            return Ok(plan.run(&[image])?);
+        }
         let [channels, height, width] = self.image;
         let tensor = Tensor::from_slice(image, (1, channels, height, width), &Device::Cpu);
         Ok(tensor.and_then(|t| self.forward(&t)?.flatten_all()?.to_vec1())?)

@@ -1,8 +1,6 @@
 //! From pictures to logits, one after another, with buffers that all of them share. Made by [`Model::predictor`]; called
 //! by `predict`.
 
-use candle_core::Module;
-
 use super::{Error, InputBuffer, Model};
 use crate::image::{self, Preparer, Rgb};
 
@@ -20,7 +18,7 @@ impl Model {
     /// No memory for the activations.
     pub fn predictor(&self) -> Result<Predictor<'_>, Error> {
         self.network().reserve(1)?;
-        let buffer = InputBuffer::new(self.network().image_shape())?;
+        let buffer = self.network().buffer()?;
         Ok(Predictor { model: self, preparer: Preparer::new(self.preprocess()), buffer })
     }
 }
@@ -53,7 +51,6 @@ impl<'a> Predictor<'a> {
 
     fn run(&mut self, prepared: Result<(), image::Error>) -> Result<Vec<f32>, Error> {
         prepared.map_err(|e| Error::Image(Box::new(e)))?;
-        let logits = self.model.network().forward(&self.buffer.tensor()?)?;
-        Ok(logits.flatten_all()?.to_vec1()?)
+        self.model.network().values(&self.buffer)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Module, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Tensor};
 
 use super::{Error, Network};
 use crate::nn::cuda;
@@ -51,7 +51,7 @@ impl Runner for CpuRunner {
     fn run(&mut self, images: &[InputBuffer]) -> Result<Vec<f32>, Error> {
         let mut all = Vec::new();
         for image in images {
-            let values = self.0.forward(&image.tensor()?)?.flatten_all()?.to_vec1()?;
+            let values = self.0.values(image)?;
             if images.len() == 1 {
                 return Ok(values);
             }
@@ -76,11 +76,11 @@ impl Runner for CudaRunner {
     }
 
     fn buffer(&self, _: [usize; 3]) -> Result<InputBuffer, Error> {
-        Ok(InputBuffer(Room::Pinned(self.0.image()?)))
+        Ok(InputBuffer::pinned(self.0.image()?))
     }
 
     fn run(&mut self, images: &[InputBuffer]) -> Result<Vec<f32>, Error> {
-        let values = images.iter().map(InputBuffer::pinned).collect::<Result<Vec<_>, _>>()?;
+        let values = images.iter().map(InputBuffer::host).collect::<Result<Vec<_>, _>>()?;
         Ok(self.0.run(&values)?)
     }
 }
@@ -133,7 +133,12 @@ impl InputBuffer {
         }
     }
 
-    fn pinned(&self) -> Result<&[f32], Error> {
+    pub(super) fn pinned(image: cuda::PinnedImage) -> Self {
+        InputBuffer(Room::Pinned(image))
+    }
+
+    /// The values of an image that a card reads.
+    pub(super) fn host(&self) -> Result<&[f32], Error> {
         match &self.0 {
             Room::Pinned(image) => Ok(image.values()),
             Room::Tensor(_) => Err(candle_core::Error::Msg("an image for the CPU".into()).into()),

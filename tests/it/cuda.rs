@@ -77,13 +77,13 @@ fn every_architecture_agrees_with_timm_and_has_the_bits_on_record() {
     let halves: Vec<Vec<&str>> =
         (0..2).map(|half| names.iter().skip(half).step_by(2).map(|n| n.as_str()).collect()).collect();
     let home = Home::new();
+    let check = |names: &[&str]| {
+        let args = [&["verify", "--dataset", "golden", "--device", "cuda", "--json"], names].concat();
+        let ran = run(&home, &args, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        serde_json::from_str::<Value>(&ran.out).unwrap()["results"].as_array().unwrap().clone()
+    };
     let results: Vec<Value> = std::thread::scope(|scope| {
-        let check = |names: &[&str]| {
-            let args = [&["verify", "--dataset", "golden", "--device", "cuda", "--json"], names].concat();
-            let ran = run(&home, &args, &[]);
-            assert_eq!(ran.code, Some(0), "{}", ran.err);
-            serde_json::from_str::<Value>(&ran.out).unwrap()["results"].as_array().unwrap().clone()
-        };
         let running: Vec<_> = halves.iter().map(|names| scope.spawn(|| check(names))).collect();
         running.into_iter().flat_map(|t| t.join().unwrap()).collect()
     });
@@ -141,7 +141,7 @@ fn batches_of_any_size_have_the_same_bits() {
     use zoo::nn::seeded::{self, Seeded};
     let device = Device::open(0).unwrap();
     for arch in
-        ["tf_efficientnet_b0", "resnest14d", "tf_efficientnet_cc_b0_4e", "resnetv2_50x1_bitm", "regnetx_002"]
+        ["tf_efficientnet_b0", "resnest14d", "tf_efficientnet_cc_b0_4e", "resnetv2_50x1_bit", "regnetx_002"]
     {
         let Ok(graph) = zoo::arch::build(arch, 10) else { panic!("{arch}") };
         let weights = Seeded::new(&graph, 0);

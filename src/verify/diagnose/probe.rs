@@ -1,7 +1,5 @@
 //! Images run again with other settings: the first guess, and how probable the label was.
 
-use candle_core::Module;
-
 use super::super::Result;
 use super::Tried;
 use crate::dataset::{Dataset, Item};
@@ -33,7 +31,7 @@ impl Probe<'_> {
         let share = self.places.len().div_ceil(threads).max(1);
         let work = |places: &[usize]| -> Result<Vec<Seen>> {
             let mut preparer = Preparer::new(preprocess);
-            let mut buffer = InputBuffer::new(self.model.network().image_shape())?;
+            let mut buffer = self.model.network().buffer()?;
             let mut seen = Vec::with_capacity(places.len());
             for item in places.iter().filter_map(|&at| self.dataset.items.get(at)) {
                 seen.extend(self.one(item, swapped, &mut preparer, &mut buffer)?);
@@ -71,9 +69,7 @@ impl Probe<'_> {
         if buffer.write(|tensor| preparer.tensor(&image, tensor))?.is_err() {
             return Ok(None);
         }
-        let images = buffer.tensor()?;
-        let run = || self.model.network().forward(&images)?.flatten_all()?.to_vec1::<f32>();
-        let logits = run().map_err(crate::model::Error::from)?;
+        let logits = self.model.network().values(buffer)?;
         let Some(&label) = item.labels.first() else { return Ok(None) };
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
         let Some((guess, &highest)) = best else { return Ok(None) };
