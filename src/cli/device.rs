@@ -3,6 +3,7 @@
 //! In: an option's text, the engine. Out: the [`EngineKind`] that computes, and a line that says which card it is. Called by the
 //! verbs that run networks.
 
+use std::io::Write as _;
 use std::str::FromStr;
 
 use super::Context;
@@ -64,6 +65,13 @@ impl DeviceArgs {
         };
         let device = cuda::Device::open(ordinal).map_err(model::Error::from)?;
         context.note(&format!("on {}", device.info().name));
+        if !context.globals.quiet {
+            cuda::on_compilation(|card| {
+                let name = crate::render::safe::terminal(&card.name);
+                let line = format!("{name}: its driver compiles the kernels, once: some seconds\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            });
+        }
         Ok(EngineKind::Cuda(ordinal))
     }
 }

@@ -9,7 +9,9 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::error::{CallError, Error};
 use super::ptx;
@@ -143,6 +145,19 @@ impl Driver {
     }
 }
 
+/// A kernel that took so long was compiled; one that the driver had in its cache takes a few milliseconds.
+const SLOW_COMPILATION: Duration = Duration::from_millis(100);
+
+type Tell = Box<dyn Fn(&DeviceInfo) + Send + Sync>;
+
+static TELL_OF_COMPILATION: OnceLock<Tell> = OnceLock::new();
+
+/// Has `tell` called, once a card, when its driver turns out to be compiling kernels, which takes seconds the first time.
+/// Only the first such request counts.
+pub fn on_compilation(tell: impl Fn(&DeviceInfo) + Send + Sync + 'static) {
+    let _ = TELL_OF_COMPILATION.set(Box::new(tell));
+}
+
 /// What is known of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -166,6 +181,8 @@ pub struct Device {
     context: Handle,
     info: DeviceInfo,
     kernels: Mutex<HashMap<&'static str, Function>>,
+    /// Whether it was told that kernels are compiled.
+    told: AtomicBool,
 }
 
 // SAFETY: the driver's functions may be called from any thread, and a context may be current to several.
@@ -251,7 +268,7 @@ impl Device {
         // SAFETY: `context` is there to be written. It is never released: the process keeps its cards to the end.
         let code = unsafe { (driver.api.context_retain)(&raw mut context, device) };
         driver.api.check("cuDevicePrimaryCtxRetain", code)?;
-        Ok(Device { driver, context, info, kernels: Mutex::default() })
+        Ok(Device { driver, context, info, kernels: Mutex::default(), told: AtomicBool::new(false) })
     }
 
     /// What is known of it.
@@ -286,6 +303,7 @@ impl Device {
         let bad = || Error::Kernels { reason: format!("no kernel `{name}`") };
         let text = CString::new(ptx::of(name)?).map_err(|_| bad())?;
         let symbol = CString::new(name).map_err(|_| bad())?;
+        let start = Instant::now();
         let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: the text ends with a zero, the pointers are there to be written. The module is never unloaded.
         unsafe {
@@ -295,6 +313,12 @@ impl Device {
             self.check("cuModuleGetFunction", code)?;
         }
         kernels.insert(name, Function(function));
+        if start.elapsed() >= SLOW_COMPILATION
+            && !self.told.swap(true, Ordering::Relaxed)
+            && let Some(tell) = TELL_OF_COMPILATION.get()
+        {
+            tell(&self.info);
+        }
         Ok(Function(function))
     }
 

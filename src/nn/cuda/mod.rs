@@ -27,7 +27,7 @@ use crate::fold::Tensors;
 use crate::graph::{Graph, NodeId, Shape};
 use crate::weights::Weights;
 
-pub use driver::{Device, DeviceInfo};
+pub use driver::{Device, DeviceInfo, on_compilation};
 pub use error::{CallError, Error};
 pub use ptx::KERNELS;
 

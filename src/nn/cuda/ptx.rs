@@ -42,12 +42,21 @@ pub(super) fn of(name: &str) -> Result<String, Error> {
     let start = text.find(&format!("{ENTRY}{name}(")).ok_or_else(none)?;
     let rest = text.get(start..).unwrap_or_default();
     let end = rest.find("\n}").ok_or_else(none)?;
+    let kernel = rest.get(..end).unwrap_or_default();
     let is_directive =
         |line: &&str| [".version", ".target", ".address_size"].iter().any(|d| line.starts_with(d));
-    let mut module: String = head.lines().filter(is_directive).flat_map(|line| [line, "\n"]).collect();
-    module.push_str(rest.get(..end).unwrap_or_default());
+    // Shared memory that several kernels have lies before them all.
+    let is_needed = |line: &&str| shared(line).is_some_and(|name| kernel.contains(name));
+    let lines = head.lines().filter(|line| is_directive(line) || is_needed(line));
+    let mut module: String = lines.flat_map(|line| [line, "\n"]).collect();
+    module.push_str(kernel);
     module.push_str("\n}\n");
     Ok(module)
+}
+
+/// The name of what a line like `.shared .align 4 .b8 NAME[4096];` declares.
+fn shared(line: &str) -> Option<&str> {
+    line.strip_prefix(".shared ")?.split_whitespace().last()?.split('[').next()
 }
 
 #[cfg(test)]
@@ -79,6 +88,11 @@ mod tests {
             let module = of(name).unwrap();
             assert_eq!(module.matches(ENTRY).count(), 1, "{name}");
             assert!(module.starts_with(".version 7.8\n.target sm_60\n.address_size 64\n"), "{name}");
+            // Whatever a kernel names that is no register, label or parameter of its own is declared.
+            let symbols = module.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for symbol in symbols.filter(|s| s.starts_with("_Z")) {
+                assert!(module.contains(&format!(" {symbol}[")), "{name}: {symbol}");
+            }
             assert_eq!(module.matches('{').count(), module.matches('}').count(), "{name}");
         }
         assert!(of("none").is_err());
