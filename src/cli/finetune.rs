@@ -135,7 +135,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     // The images are looked at before any weights are downloaded.
     let data = Data::open(&args.data, holdout.as_ref(), args.seed, registry.dataset("folder")?)?;
     let store = context.store()?;
-    let engine = args.compute.engine;
+    let engine = args.compute.engine(context)?;
     let model = Loader { store: &store, engine }.prepare(&chosen)?;
     if let Some(renamed) = model.renamed() {
         context.note(&format!("note: {renamed}"));

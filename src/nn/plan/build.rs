@@ -25,7 +25,7 @@ use super::stem::Stem;
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 use crate::fold::Affine;
-use crate::lower::{Conv, Elementwise, Kind, Layer, Lowered, Value};
+use crate::lower::{Conv, Elementwise, Fusion, Kind, Layer, Lowered, Value};
 
 /// What a plan is made of.
 pub(super) struct Built {
