@@ -97,8 +97,8 @@ fn agrees_with_timm(arch: &str, isa: Isa, largest: usize) {
     }
 }
 
-/// A third of all records at 96 pixels, but those of the largest networks: they, the larger images and the other
-/// instruction sets are `golden_table`'s.
+/// A third of all records at 96 pixels, but those of the largest networks: `zoo verify --all --dataset golden`
+/// runs them all, on the instruction set that `ZOO_ISA` names.
 fn records_of_timm_agree(third: usize) {
     let archs = golden::archs();
     assert_eq!(archs.len(), 211);
