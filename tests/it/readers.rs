@@ -13,7 +13,7 @@ const READERS: &[(&str, usize)] = &[
     ("src/nn/graph/widths.rs", 1),
     ("src/nn/lower.rs", 2),
     ("src/nn/plan/packer.rs", 1),
-    ("src/nn/plan/plain.rs", 1),
+    ("src/nn/plan/plain.rs", 2),
     ("src/nn/reference.rs", 1),
 ];
 
