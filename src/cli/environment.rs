@@ -18,6 +18,7 @@ variables! {
     "ZOO_OFFLINE": "use no network, as `--offline`; 0, no and false mean not",
     "ZOO_MIRROR": "where to look for files first, as `--mirror`",
     "ZOO_ISA": "the kernels' instruction set: avx512, avx2 or portable; the best there is without it",
+    "ZOO_DEVICE": "where networks run, as `--device`: auto, cpu, cuda or cuda:N",
     "HF_ENDPOINT": "the Hugging Face hub that `hf:` sources are on, instead of https://huggingface.co",
     "HF_TOKEN": "the token that `hf:` sources are asked with; never printed",
     "HF_HOME": "Hugging Face's cache, read so that nothing is downloaded twice [~/.cache/huggingface]",
@@ -42,9 +43,10 @@ mod tests {
 
     fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
         for path in crate::fs::list(folder).unwrap() {
-            match path.is_dir() {
-                true => sources(&path, out),
-                false => out.push(path),
+            if path.is_dir() {
+                sources(&path, out);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                out.push(path);
             }
         }
     }
