@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let network = model.features_only(engine, &level)?;
     let levels = network.feature_info().to_vec();
     let names: Vec<String> = pictures.iter().map(|picture| picture.name.clone()).collect();
-    let info = engine.info()?;
+    let info = network.engine();
     let metadata = metadata(&model, &[info.name, info.isa, &info.algorithms_version.to_string()]);
     let mut file = FeatureFile::create(&args.output, &levels, names, metadata)?;
 

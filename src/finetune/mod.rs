@@ -242,7 +242,7 @@ fn features(
         tensors_sha256: model.provenance().tensors_sha256,
         level: &name.join(" "),
         preprocess: model.preprocess(),
-        engine: options.engine.info()?,
+        engine: options.engine.info(model.graph())?,
         seed: recipe.seed,
         width,
     };

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::Error;
 use crate::nn::cuda;
+use crate::nn::graph::Graph;
 use crate::nn::plan::{self, Isa};
 
 /// Of the reference engine: rises whenever the same weights and image could give it other bits. It began where the
@@ -52,16 +53,16 @@ impl EngineKind {
         }
     }
 
-    /// What its results will depend on, on this machine.
+    /// What this network's results will depend on, on this machine.
     ///
     /// # Errors
     /// `ZOO_ISA` naming an instruction set that this processor does not have.
-    pub fn info(self) -> Result<EngineInfo, Error> {
+    pub fn info(self, graph: &Graph) -> Result<EngineInfo, Error> {
         Ok(match self {
             EngineKind::Plan => EngineInfo {
                 name: "plan",
                 isa: Isa::from_env()?.name(),
-                algorithms_version: plan::ALGORITHMS_VERSION,
+                algorithms_version: plan::algorithms_version(graph),
             },
             EngineKind::Cuda(_) => {
                 EngineInfo { name: "plan", isa: cuda::KERNELS, algorithms_version: CUDA_VERSION }

@@ -90,7 +90,7 @@ impl Network {
         image: [usize; 3],
         outputs: Vec<FeatureInfo>,
     ) -> Result<Self, Error> {
-        let info = kind.info()?;
+        let info = kind.info(graph)?;
         let nodes: Vec<NodeId> = outputs.iter().map(|output| output.node).collect();
         let backend = match kind {
             EngineKind::Plan => {

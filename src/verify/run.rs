@@ -125,7 +125,7 @@ pub fn run(
         return Err(Error::OtherClasses { dataset, model });
     }
     let order = order(dataset, settings, options.shard);
-    let engine = options.engine.info()?;
+    let engine = options.engine.info(model.graph())?;
     let evaluation = evaluation(&model, images, settings, options, engine)?;
     let (journal, known) = match options.home {
         None => (None, Known::default()),

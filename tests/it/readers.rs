@@ -14,6 +14,7 @@ const READERS: &[(&str, usize)] = &[
     ("src/nn/lower.rs", 2),
     ("src/nn/plan/packer.rs", 1),
     ("src/nn/plan/plain.rs", 2),
+    ("src/nn/plan/version.rs", 1),
     ("src/nn/reference.rs", 1),
 ];
 

@@ -67,8 +67,9 @@ pub use split::split_even;
 use simd::{Kernel, Simd};
 use zoo_common::error::{Class, Classify};
 
-/// Changes with every change that can change the bits of a result on some instruction set.
-pub const ALGORITHMS_VERSION: u32 = 6;
+/// Changes with every change that can change the bits of every network's result on some instruction set; where only some
+/// operations' bits change, theirs do in `nn::plan`.
+pub const ALGORITHMS_VERSION: u32 = 5;
 
 /// An instruction set that this processor has, and that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod packer;
 mod plain;
 mod sizes;
 mod stem;
+mod version;
 mod winograd;
 
 use std::sync::Arc;
@@ -34,7 +35,8 @@ use zoo_common::error::{Class, Classify};
 use zoo_kernels::memory::{Arena, Buffer, LINE};
 use zoo_kernels::team::{Barrier, Team};
 
-pub use zoo_kernels::{ALGORITHMS_VERSION, Isa, IsaError};
+pub use version::algorithms_version;
+pub use zoo_kernels::{Isa, IsaError};
 
 use crate::lower::{self, Fusion};
 use context::{ExecContext, FeatureMap, Pass};
