@@ -198,6 +198,11 @@ static FAMILIES: &[&dyn Offer] = &[
     &xception_aligned::FAMILY,
 ];
 
+/// The family that an architecture is of.
+fn family(arch: &str) -> Option<&'static dyn Offer> {
+    FAMILIES.iter().copied().find(|f| f.names().contains(&arch))
+}
+
 /// Every architecture that can be built, sorted.
 pub fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = FAMILIES.iter().flat_map(|f| f.names()).collect();
@@ -226,13 +231,13 @@ pub fn build(name: &str, classes: usize) -> Result<Graph, Error> {
 /// timm's name and layout of a tensor that published files of an architecture have otherwise: what timm's
 /// `checkpoint_filter_fn`s do. `None` for a tensor that they leave as it is.
 pub fn checkpoint_filter(arch: &str, tensor: &str) -> Option<Renamed> {
-    FAMILIES.iter().find(|f| f.names().contains(&arch))?.renamed(tensor)
+    family(arch)?.renamed(tensor)
 }
 
 /// How many classes the classifier of an architecture's published files may have in front of the model's: the
 /// background class of networks that TensorFlow trained. timm leaves them out by its `label_offset`.
 pub fn label_offset(arch: &str) -> usize {
-    FAMILIES.iter().find(|f| f.names().contains(&arch)).map_or(0, |f| f.label_offset())
+    family(arch).map_or(0, |f| f.label_offset())
 }
 
 /// At most three known names that look like `name`.

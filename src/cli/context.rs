@@ -32,6 +32,17 @@ pub struct Globals {
     pub quiet: bool,
 }
 
+impl Globals {
+    /// How progress is shown here: never [`ProgressMode::Auto`] but on a terminal, and nothing under `--quiet`.
+    pub fn shown_progress(&self) -> ProgressMode {
+        match self.progress {
+            _ if self.quiet => ProgressMode::None,
+            ProgressMode::Auto if !io::stderr().is_terminal() => ProgressMode::Plain,
+            mode => mode,
+        }
+    }
+}
+
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProgressMode {

@@ -1,7 +1,7 @@
 //! How counted work is shown on stderr: a bar on a terminal, a line now and then elsewhere, JSON for programs, or
-//! nothing. Shared by `zoo features` and `zoo finetune`.
+//! nothing. Shared by `zoo features` and `zoo finetune`; its bar and its pauses are also those of `verify_progress`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,10 +11,10 @@ use super::interrupt;
 use crate::render::safe;
 
 /// Between two plain lines.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between two JSON lines.
-const JSON_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const JSON_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One piece of work, counted from nothing to its total.
 pub(super) struct Counter {
@@ -30,11 +30,7 @@ impl Counter {
     /// Begins to count to `total`, of which `done` were done before.
     pub(super) fn new(globals: &Globals, label: &str, done: usize, total: usize) -> Self {
         interrupt::watch();
-        let kind = match globals.progress {
-            _ if globals.quiet => ProgressMode::None,
-            ProgressMode::Auto if !std::io::stderr().is_terminal() => ProgressMode::Plain,
-            kind => kind,
-        };
+        let kind = globals.shown_progress();
         let before = if done > 0 { format!(", {done} of them on record") } else { String::new() };
         let mut bar = None;
         match kind {
@@ -43,15 +39,7 @@ impl Counter {
                 "event": "started", "what": label, "done": done, "total": total,
             })),
             ProgressMode::Plain => line(&format!("{label}: {total}{before}")),
-            ProgressMode::Auto => {
-                let template = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
-                let style =
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                let shown = ProgressBar::new(total as u64).with_style(style);
-                let shown = shown.with_prefix(safe::terminal(label).into_owned()).with_position(done as u64);
-                shown.reset_eta();
-                bar = Some(shown);
-            }
+            ProgressMode::Auto => bar = Some(bar_of(label, done, total)),
         }
         let now = Instant::now();
         Counter { kind, label: label.to_owned(), total, begun: now, last: now, bar }
@@ -90,6 +78,16 @@ impl Drop for Counter {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A bar with a label before it and, by its message, a standing behind it.
+pub(super) fn bar_of(label: &str, done: usize, total: usize) -> ProgressBar {
+    let template = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total as u64).with_style(style);
+    let bar = bar.with_prefix(safe::terminal(label).into_owned()).with_position(done as u64);
+    bar.reset_eta();
+    bar
 }
 
 fn line(text: &str) {

@@ -2,7 +2,7 @@
 //! programs, or nothing.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use crate::store::{Event, NullProgress, Progress};
 /// The sink that the options ask for.
 pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
     interrupt::watch();
-    match (globals.quiet, globals.progress) {
-        (true, _) | (_, ProgressMode::None) => Arc::new(Hidden),
-        (_, ProgressMode::Json) => Arc::new(Json::default()),
-        (_, ProgressMode::Auto) if std::io::stderr().is_terminal() => Arc::new(Bars::default()),
-        (_, ProgressMode::Auto | ProgressMode::Plain) => Arc::new(Plain::default()),
+    match globals.shown_progress() {
+        ProgressMode::None => Arc::new(Hidden),
+        ProgressMode::Json => Arc::new(Json::default()),
+        ProgressMode::Auto => Arc::new(Bars::default()),
+        ProgressMode::Plain => Arc::new(Plain::default()),
     }
 }
 

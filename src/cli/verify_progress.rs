@@ -2,23 +2,18 @@
 //! line now and then elsewhere, JSON for programs, or nothing.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::context::{Globals, ProgressMode};
+use super::counter::{JSON_INTERVAL, PLAIN_INTERVAL, bar_of};
 use super::interrupt;
 use crate::render::safe;
 use crate::verify::Progress;
 use crate::verify::judge::Counts;
 use crate::verify::stats::{Interval, Percent};
-
-/// Between two plain lines.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Between two JSON lines.
-const JSON_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The sink that the options ask for.
 pub(super) struct Shown {
@@ -36,13 +31,9 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(globals: &Globals) -> Self {
         interrupt::watch();
-        let kind = match globals.progress {
-            ProgressMode::Auto if !std::io::stderr().is_terminal() => ProgressMode::Plain,
-            kind => kind,
-        };
         let now = Cell::new(Instant::now());
         Shown {
-            kind: if globals.quiet { ProgressMode::None } else { kind },
+            kind: globals.shown_progress(),
             quiet: globals.quiet,
             model: RefCell::default(),
             total: Cell::new(0),
@@ -96,15 +87,7 @@ impl Progress for Shown {
                 let _ = writeln!(std::io::stderr(), "{value}");
             }
             ProgressMode::Plain => self.line(&format!("{model}: {total} images{resumed}")),
-            ProgressMode::Auto => {
-                let template = "{prefix} {wide_bar} {pos}/{len} {msg} {eta}";
-                let style =
-                    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-                let bar = ProgressBar::new(total as u64).with_style(style);
-                let bar = bar.with_prefix(safe::terminal(model).into_owned()).with_position(done as u64);
-                bar.reset_eta();
-                *self.bar.borrow_mut() = Some(bar);
-            }
+            ProgressMode::Auto => *self.bar.borrow_mut() = Some(bar_of(model, done, total)),
         }
     }
 

@@ -29,6 +29,7 @@ pub use classes::Classes;
 pub use error::{Error, Result};
 pub use id::{digest_of_labels, order};
 pub use label::{NameList, RawLabel};
+pub(crate) use layout::is_system;
 pub use open::{Places, open};
 pub use paths::DatasetPaths;
 pub use subset::Subset;
@@ -158,6 +159,21 @@ impl Dataset {
     /// the others.
     pub fn bytes(&self, item: &Item) -> Result<Vec<u8>> {
         self.images.bytes(item.source)
+    }
+
+    /// The bytes of an image that may be bad: else why there is nothing to decode or to compare with, its own defect or a
+    /// file that is not there.
+    ///
+    /// # Errors
+    /// As [`Dataset::bytes`], of what concerns more than this image.
+    pub fn bytes_or_defect(&self, item: &Item) -> Result<std::result::Result<Vec<u8>, String>> {
+        if let Some(reason) = &item.defect {
+            return Ok(Err(reason.clone()));
+        }
+        match self.bytes(item) {
+            Err(error) if error.is_of_one_image() => Ok(Err(error.to_string())),
+            bytes => Ok(Ok(bytes?)),
+        }
     }
 
     /// The file's size in bytes.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 use crate::dataset::layout::{self, Listing};
-use crate::dataset::{self, Classes, Dataset, RawLabel};
+use crate::dataset::{self, Classes, Dataset, RawLabel, is_system};
 use crate::fs;
 use crate::registry::DatasetEntry;
 
@@ -167,8 +167,7 @@ fn refuse_empty(root: &Path, listing: &Listing, classes: &[String]) -> Result<()
     }
     for folder in fs::list(root)?.into_iter().filter(|path| path.is_dir()) {
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let is_systems = name.starts_with('.') || name.starts_with("__") || name == "lost+found";
-        if !is_systems && !classes.contains(&name) {
+        if !is_system(&name) && !name.starts_with("__") && !classes.contains(&name) {
             return Err(Error::EmptyClass { place: root.display().to_string(), class: name });
         }
     }

@@ -15,7 +15,7 @@ use super::matrix::Features;
 use super::{Error, OnBadImage, Progress, Result};
 use crate::hash::Sha256;
 use crate::image::{self, Preparer, Preprocess};
-use crate::model::{Job, Network, Share, run_images};
+use crate::model::{Job, Network, Share, finite, run_images};
 
 /// How features are extracted.
 #[derive(Clone, Copy, Debug)]
@@ -105,12 +105,11 @@ pub(super) fn extract(
     extracted.cached = cached;
 
     // Of rows with the same bytes one is computed.
-    let todo: Vec<usize> = wanted
+    let mut todo: Vec<usize> = wanted
         .values()
         .filter_map(|places| places.first().copied())
         .filter(|&at| rows.get(at).is_some_and(Option::is_none))
         .collect();
-    let mut todo = todo;
     todo.sort_unstable();
     let threads = extraction.threads.clamp(1, todo.len().max(1));
     let share = Share { preprocess: extraction.preprocess, todo: &todo, threads, batch: extraction.batch };
@@ -227,13 +226,7 @@ fn digests(
 fn bytes(data: &Data, place: Place) -> Result<std::result::Result<Vec<u8>, String>> {
     let Some(set) = data.sets.get(place.set) else { return Ok(Err("no such image".into())) };
     let Some(item) = set.items.get(place.item) else { return Ok(Err("no such image".into())) };
-    if let Some(reason) = &item.defect {
-        return Ok(Err(reason.clone()));
-    }
-    match set.bytes(item) {
-        Err(error) if error.is_of_one_image() => Ok(Err(error.to_string())),
-        bytes => Ok(Ok(bytes?)),
-    }
+    Ok(set.bytes_or_defect(item)?)
 }
 
 /// The views as a job of the pipeline.
@@ -283,12 +276,8 @@ impl Job for Views<'_> {
     }
 
     fn found(&self, place: usize, values: &[f32]) -> Result<Self::Found> {
-        if values.iter().all(|value| value.is_finite()) {
-            return Ok(Ok(values.to_vec()));
-        }
         let image =
-            self.views.get(place).map_or_else(String::new, |view| self.extraction.data.path(view.place));
-        let arch = self.extraction.network.name().to_owned();
-        Err(crate::model::Error::NotFinite { arch, image }.into())
+            || self.views.get(place).map_or_else(String::new, |view| self.extraction.data.path(view.place));
+        Ok(Ok(finite(self.extraction.network, values, image)?))
     }
 }

@@ -106,6 +106,20 @@ pub(super) struct Training<'a> {
     pub(super) threads: usize,
 }
 
+impl Training<'_> {
+    /// What is minimised on some images, under a weight decay.
+    fn objective<'a>(
+        &self,
+        features: &'a Features,
+        class_weights: Option<&'a [f64]>,
+        weight_decay: f64,
+    ) -> Objective<'a> {
+        let Training { classes, recipe, threads, .. } = *self;
+        let label_smoothing = recipe.label_smoothing;
+        Objective { features, classes, class_weights, label_smoothing, weight_decay, threads }
+    }
+}
+
 /// Percent.
 pub(super) fn percent(right: u64, of: usize) -> f64 {
     (100.0 * right as f64 / of.max(1) as f64 * 1e6).round() / 1e6
@@ -119,7 +133,7 @@ pub(super) fn images(features: &Features) -> usize {
 
 /// Trains.
 pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<Trained> {
-    let Training { train, val, classes, inner, recipe, threads } = training;
+    let Training { train, val, classes, inner, recipe, .. } = training;
     let inner_val = train.filtered(inner);
     let inner_train = train.filtered(|image| !inner(image));
     let complete = (0..classes).all(|class| inner_train.classes.contains(&class));
@@ -131,14 +145,7 @@ pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<T
     let scaling = Scaling::of(train);
     let (scaled, scaled_val) = (scaling.apply(train), scaling.apply(val));
     let weights = class_weights(&scaled, classes, recipe.balanced);
-    let objective = Objective {
-        features: &scaled,
-        classes,
-        class_weights: weights.as_deref(),
-        label_smoothing: recipe.label_smoothing,
-        weight_decay,
-        threads,
-    };
+    let objective = training.objective(&scaled, weights.as_deref(), weight_decay);
     let mut curve = Vec::new();
     let (train_images, val_images) = (images(&scaled), images(&scaled_val));
     let mut stopped = false;
@@ -206,7 +213,7 @@ fn class_weights(features: &Features, classes: usize, balanced: bool) -> Option<
 
 /// The weight decay under which images that are held out of training have the least loss.
 fn choose(train: &Features, val: &Features, training: Training<'_>, progress: &dyn Progress) -> Result<f64> {
-    let Training { classes, recipe, threads, .. } = training;
+    let Training { classes, recipe, .. } = training;
     let scaling = Scaling::of(train);
     let (train, val) = (scaling.apply(train), scaling.apply(val));
     let weights = class_weights(&train, classes, recipe.balanced);
@@ -214,14 +221,7 @@ fn choose(train: &Features, val: &Features, training: Training<'_>, progress: &d
     let mut best: Option<(f64, f64)> = None;
     let mut worse = 0;
     for (at, weight_decay) in DECAYS.into_iter().enumerate() {
-        let objective = Objective {
-            features: &train,
-            classes,
-            class_weights: weights.as_deref(),
-            label_smoothing: recipe.label_smoothing,
-            weight_decay,
-            threads,
-        };
+        let objective = training.objective(&train, weights.as_deref(), weight_decay);
         let mut stopped = false;
         minimise(
             &mut parameters,
@@ -258,18 +258,11 @@ fn best_epoch(
     weight_decay: f64,
     schedule: Schedule,
 ) -> Result<usize> {
-    let Training { classes, recipe, threads, .. } = training;
+    let Training { classes, recipe, .. } = training;
     let scaling = Scaling::of(train);
     let (train, val) = (scaling.apply(train), scaling.apply(val));
     let weights = class_weights(&train, classes, recipe.balanced);
-    let objective = Objective {
-        features: &train,
-        classes,
-        class_weights: weights.as_deref(),
-        label_smoothing: recipe.label_smoothing,
-        weight_decay,
-        threads,
-    };
+    let objective = training.objective(&train, weights.as_deref(), weight_decay);
     let mut best = (1, f64::INFINITY);
     let mut diverged = None;
     descend(&objective, schedule, |epoch, loss, parameters| {

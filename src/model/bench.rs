@@ -250,82 +250,26 @@ impl Bench {
     /// # Errors
     /// No memory.
     pub fn throughput(&self, threads: usize, lasting: Duration) -> Result<f64, Error> {
-        let plan = match &self.engine {
-            Engine::Cpu(plan) => plan,
-            Engine::Card { batches, .. } => return self.throughput_on_card(batches, lasting),
-        };
-        let threads = threads.max(1);
-        let (ready, over) = (Barrier::new(threads), AtomicBool::new(false));
-        let each = || -> Result<(usize, f64), Error> {
-            let prepared = plan.worker().map_err(Error::from).and_then(|mut worker| {
+        match &self.engine {
+            Engine::Cpu(plan) => rate(threads.max(1), lasting, || {
+                let mut worker = plan.worker()?;
                 let mut out = vec![0.0; plan.outputs()];
-                self.warm(&mut worker, &mut out)?;
-                Ok((worker, out))
-            });
-            // Every thread comes here, whatever happened to it.
-            ready.wait();
-            let (mut worker, mut out) = prepared?;
-            let start = Instant::now();
-            let mut images = 0;
-            while !over.load(Ordering::Relaxed) {
-                worker.logits(&self.image, &mut out)?;
-                images += 1;
-                if start.elapsed() >= lasting {
-                    over.store(true, Ordering::Relaxed);
-                }
-            }
-            Ok((images, start.elapsed().as_secs_f64()))
-        };
-        std::thread::scope(|scope| {
-            let started: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
-            let mut rate = 0.0;
-            for thread in started {
-                let (images, seconds) = thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?;
-                rate += images as f64 / seconds;
-            }
-            Ok(rate)
-        })
-    }
-
-    fn throughput_on_card(&self, plan: &cuda::Plan, lasting: Duration) -> Result<f64, Error> {
-        let over = AtomicBool::new(false);
-        let ready = Barrier::new(plan.lanes());
-        let each = || -> Result<(usize, f64), Error> {
-            let prepared = (0..plan.batch())
-                .map(|_| {
-                    let mut room = plan.image()?;
+                Ok(move || Ok(worker.logits(&self.image, &mut out).map(|()| 1)?))
+            }),
+            Engine::Card { batches, .. } => rate(batches.lanes(), lasting, || {
+                let room = || {
+                    let mut room = batches.image()?;
                     room.values_mut().copy_from_slice(&self.image);
                     Ok(room)
+                };
+                let rooms = (0..batches.batch()).map(|_| room()).collect::<Result<Vec<_>, Error>>()?;
+                Ok(move || {
+                    let images: Vec<&[f32]> = rooms.iter().map(cuda::PinnedImage::values).collect();
+                    batches.run(&images)?;
+                    Ok(images.len())
                 })
-                .collect::<Result<Vec<cuda::PinnedImage>, Error>>();
-            let prepared = prepared.and_then(|rooms| {
-                let images: Vec<&[f32]> = rooms.iter().map(cuda::PinnedImage::values).collect();
-                plan.run(&images)?;
-                Ok(rooms)
-            });
-            // Every thread comes here, whatever happened to it.
-            ready.wait();
-            let rooms = prepared?;
-            let images: Vec<&[f32]> = rooms.iter().map(cuda::PinnedImage::values).collect();
-            let (start, mut count) = (Instant::now(), 0);
-            while !over.load(Ordering::Relaxed) {
-                plan.run(&images)?;
-                count += images.len();
-                if start.elapsed() >= lasting {
-                    over.store(true, Ordering::Relaxed);
-                }
-            }
-            Ok((count, start.elapsed().as_secs_f64()))
-        };
-        std::thread::scope(|scope| {
-            let started: Vec<_> = (0..plan.lanes()).map(|_| scope.spawn(each)).collect();
-            let mut rate = 0.0;
-            for thread in started {
-                let (images, seconds) = thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?;
-                rate += images as f64 / seconds;
-            }
-            Ok(rate)
-        })
+            }),
+        }
     }
 
     /// What each layer takes on one thread, held against what this machine can do at most.
@@ -364,6 +308,39 @@ impl Bench {
         let all = layers.iter().zip(taken).map(layer).collect();
         Ok(Some((limits, all)))
     }
+}
+
+/// Images a second of `threads` threads together, for about as long as `lasting`. Each has what `prepare` makes, which does
+/// some images and says how many; the first are not counted.
+fn rate<R: FnMut() -> Result<usize, Error>>(
+    threads: usize,
+    lasting: Duration,
+    prepare: impl Fn() -> Result<R, Error> + Sync,
+) -> Result<f64, Error> {
+    let (ready, over) = (Barrier::new(threads), AtomicBool::new(false));
+    let each = || -> Result<(usize, f64), Error> {
+        let prepared = prepare().and_then(|mut run| run().map(|_| run));
+        // Every thread comes here, whatever happened to it.
+        ready.wait();
+        let mut run = prepared?;
+        let (start, mut images) = (Instant::now(), 0);
+        while !over.load(Ordering::Relaxed) {
+            images += run()?;
+            if start.elapsed() >= lasting {
+                over.store(true, Ordering::Relaxed);
+            }
+        }
+        Ok((images, start.elapsed().as_secs_f64()))
+    };
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
+        let mut rate = 0.0;
+        for thread in started {
+            let (images, seconds) = thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p))?;
+            rate += images as f64 / seconds;
+        }
+        Ok(rate)
+    })
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -137,6 +137,22 @@ pub struct ExtractOptions {
     pub batch: Option<usize>,
 }
 
+/// The features of an image; a value that is not a number ends the run.
+///
+/// # Errors
+/// [`Error::NotFinite`], which names the image.
+pub(crate) fn finite(
+    network: &Network,
+    values: &[f32],
+    image: impl FnOnce() -> String,
+) -> Result<Vec<f32>, Error> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values.to_vec())
+    } else {
+        Err(Error::NotFinite { arch: network.name().to_owned(), image: image() })
+    }
+}
+
 /// Runs a network over pictures, and tells `sink` of each with its place. It ends early when the sink breaks or
 /// `cancelled` says so.
 ///
@@ -175,11 +191,8 @@ impl Job for Pictures<'_> {
     }
 
     fn found(&self, place: usize, values: &[f32]) -> Result<Extracted, Error> {
-        if values.iter().all(|value| value.is_finite()) {
-            return Ok(Ok(values.to_vec()));
-        }
-        let image = self.pictures.get(place).map_or_else(String::new, |p| p.name.clone());
-        Err(Error::NotFinite { arch: self.network.name().to_owned(), image })
+        let image = || self.pictures.get(place).map_or_else(String::new, |p| p.name.clone());
+        Ok(Ok(finite(self.network, values, image)?))
     }
 }
 

@@ -16,6 +16,7 @@ use super::spec::WeightsSource;
 use super::{Error, Labels, ModelSpec};
 use crate::fs;
 use crate::image::Preprocess;
+use crate::registry::hub::repository_name;
 use crate::registry::{CropMode, ImageSize, Interpolation};
 
 /// The config's name.
@@ -112,7 +113,7 @@ pub(super) fn open(folder: &Path, weights: Option<&Path>) -> Result<ModelSpec, E
     };
     let arch = config.architecture.split('.').next().unwrap_or(&config.architecture).to_owned();
     Ok(ModelSpec {
-        name: name_of(folder).unwrap_or_else(|| arch.clone()),
+        name: repository_name(folder).unwrap_or_else(|| arch.clone()),
         origin: path.display().to_string(),
         arch,
         labels: Some(labels),
@@ -126,16 +127,6 @@ pub(super) fn open(folder: &Path, weights: Option<&Path>) -> Result<ModelSpec, E
 
 fn weights_in(folder: &Path) -> Option<PathBuf> {
     WEIGHTS.iter().map(|name| folder.join(name)).find(|path| path.is_file())
-}
-
-/// The folder's own name; that of the repository in the hub's cache (`models--ORG--NAME/snapshots/REVISION`).
-fn name_of(folder: &Path) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    let text = |name: Option<&std::ffi::OsStr>| name.map(|n| n.to_string_lossy().into_owned());
-    let of_cache = folder.parent().filter(|p| p.file_name().is_some_and(|n| n == "snapshots"));
-    let cached = text(of_cache.and_then(|p| p.parent()?.file_name()))
-        .and_then(|name| Some(name.strip_prefix("models--")?.rsplit("--").next()?.to_owned()));
-    cached.or_else(|| text(folder.file_name()))
 }
 
 impl Config {

@@ -53,6 +53,7 @@ use crate::registry::Entry;
 pub use bench::{Bench, Latency, LayerTime};
 pub use engine::{EngineInfo, EngineKind};
 pub use error::Error;
+pub(crate) use extract::finite;
 pub use extract::{ExtractOptions, Extracted, Picture, extract};
 pub use features::{FeatureInfo, FeatureLevel, feature_info};
 pub use labels::{Label, Labels};

@@ -82,6 +82,12 @@ pub struct Reference {
     last_use: Vec<usize>,
 }
 
+/// An error of candle's in a layer.
+fn failed(layer: &str) -> impl FnOnce(candle_core::Error) -> Error {
+    let layer = layer.to_owned();
+    move |source| Error::Candle { layer, source }
+}
+
 impl Reference {
     /// Checks `weights` against `graph` and puts them on `device`.
     ///
@@ -137,10 +143,6 @@ impl Reference {
         value: &Tensor,
         [height, width]: [usize; 2],
     ) -> Result<Tensor, Error> {
-        let failed = |layer: &str| {
-            let layer = layer.to_owned();
-            move |source| Error::Candle { layer, source }
-        };
         let channels = match self.graph.nodes.first().map(|node| &node.op) {
             Some(Op::Input { channels }) => *channels,
             _ => 0,
@@ -150,19 +152,42 @@ impl Reference {
         if let Some(slot) = values.get_mut(start.0) {
             *slot = Some(value.clone());
         }
-        for (i, node) in self.graph.nodes.iter().enumerate().skip(start.0 + 1) {
+        let output = self.graph.output();
+        self.compute(start.0 + 1, &mut values, &shapes, &[output])?;
+        let none = || candle_core::Error::Msg("the network has no output".into());
+        values.pop().flatten().ok_or_else(none).map_err(failed("output"))
+    }
+
+    /// Computes every node from `first` on, of values of those before it. What nothing reads any more is let go, but for
+    /// what is `wanted`.
+    fn compute(
+        &self,
+        first: usize,
+        values: &mut [Option<Tensor>],
+        shapes: &[Shape],
+        wanted: &[NodeId],
+    ) -> Result<(), Error> {
+        for (i, node) in self.graph.nodes.iter().enumerate().skip(first) {
             let input = |x: &NodeId| values.get(x.0).cloned().flatten();
             let inputs: Option<Vec<Tensor>> = node.inputs.iter().map(input).collect();
-            let missing = || candle_core::Error::Msg(format!("it reads what is before node {}", start.0));
+            let missing = || candle_core::Error::Msg(format!("it reads what is before node {first}"));
             let inputs = inputs.ok_or_else(missing).map_err(failed(&node.name))?;
             let shape = shapes.get(i).copied().unwrap_or_default();
             let value = self.apply(node, &inputs, shape).map_err(failed(&node.name))?;
             if let Some(slot) = values.get_mut(i) {
                 *slot = Some(value);
             }
+            for input in &node.inputs {
+                let done = self.last_use.get(input.0).is_some_and(|&last| last <= i);
+                if done
+                    && !wanted.contains(input)
+                    && let Some(slot) = values.get_mut(input.0)
+                {
+                    *slot = None;
+                }
+            }
         }
-        let none = || candle_core::Error::Msg("the network has no output".into());
-        values.pop().flatten().ok_or_else(none).map_err(failed("output"))
+        Ok(())
     }
 
     /// The logits of a batch of images, `[images, channels, height, width]` row-major: `classes` values
@@ -211,32 +236,14 @@ impl Reference {
     /// # Errors
     /// An input that does not fit.
     pub fn run(&self, image: &Tensor, wanted: &[NodeId]) -> Result<Vec<Tensor>, Error> {
-        let failed = |layer: &str| {
-            let layer = layer.to_owned();
-            move |source| Error::Candle { layer, source }
-        };
         let (n, c, h, w) = image.dims4().map_err(failed("input"))?;
         let shapes = self.graph.shapes([n, c, h, w])?;
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes.len()];
-        for (i, node) in self.graph.nodes.iter().enumerate() {
-            let inputs: Vec<Tensor> =
-                node.inputs.iter().filter_map(|x| values.get(x.0).cloned().flatten()).collect();
-            let inputs = if node.inputs.is_empty() { vec![image.clone()] } else { inputs };
-            let shape = shapes.get(i).copied().unwrap_or_default();
-            let value = self.apply(node, &inputs, shape).map_err(failed(&node.name))?;
-            if let Some(slot) = values.get_mut(i) {
-                *slot = Some(value);
-            }
-            for input in &node.inputs {
-                let done = self.last_use.get(input.0).is_some_and(|&last| last <= i);
-                if done
-                    && !wanted.contains(input)
-                    && let Some(slot) = values.get_mut(input.0)
-                {
-                    *slot = None;
-                }
-            }
+        // The image is the first node's value.
+        if let Some(slot) = values.first_mut() {
+            *slot = Some(image.clone());
         }
+        self.compute(1, &mut values, &shapes, wanted)?;
         Ok(wanted.iter().filter_map(|x| values.get(x.0).cloned().flatten()).collect())
     }
 

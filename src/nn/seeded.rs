@@ -34,9 +34,7 @@ impl Seeded {
         let tensors = graph.weights.iter().map(|w| (w.name.clone(), (w.shape.clone(), w.role))).collect();
         Seeded { seed, gain, tensors }
     }
-}
 
-impl Seeded {
     fn gain_of(&self, role: Role) -> f64 {
         match role {
             Role::NormWeight { .. } => self.gain,

@@ -13,6 +13,7 @@ mod entry;
 mod error;
 pub mod format;
 pub mod glob;
+pub mod hub;
 pub mod import;
 pub mod labels;
 mod names;

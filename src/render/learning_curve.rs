@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use super::plot::svg_head;
 use super::safe;
 use crate::finetune::Point;
 
@@ -22,12 +23,7 @@ const LOSS: &str = "#888";
 
 /// The picture; `steps` names the x axis.
 pub fn svg(points: &[Point], title: &str, steps: &str) -> String {
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"16\">{}</text>\n",
-        safe::xml(title),
-    );
+    let mut out = svg_head([WIDTH, HEIGHT], LEFT, title);
     let Some(last) = points.last() else {
         let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"80\">no step was made</text>\n</svg>");
         return out;

@@ -39,6 +39,16 @@ pub fn pareto(points: &[Point]) -> Vec<&Point> {
     sorted
 }
 
+/// What a picture begins with: its size, a white ground, and its title.
+pub(super) fn svg_head([width, height]: [f64; 2], left: f64, title: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
+         <text x=\"{left}\" y=\"24\" font-size=\"16\">{}</text>\n",
+        safe::xml(title),
+    )
+}
+
 /// The picture. The x axis is logarithmic; `x_title` names it.
 pub fn svg(points: &[Point], x_title: &str) -> String {
     let bounds = |f: fn(&Point) -> f64| {
@@ -51,12 +61,7 @@ pub fn svg(points: &[Point], x_title: &str) -> String {
     let (y0, y1) = if y0 < y1 { (y0.floor(), y1.ceil()) } else { (y0 - 1.0, y0 + 1.0) };
     let at_x = |x: f64| LEFT + (x.log10() - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT);
     let at_y = |y: f64| HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"16\">Top-1 accuracy (%) against {}</text>\n",
-        safe::xml(x_title),
-    );
+    let mut out = svg_head([WIDTH, HEIGHT], LEFT, &format!("Top-1 accuracy (%) against {x_title}"));
     if points.is_empty() {
         let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"80\">no model has both values</text>\n</svg>");
         return out;

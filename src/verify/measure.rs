@@ -71,13 +71,7 @@ impl Job for Measuring<'_> {
 
     fn bytes(&self, place: usize) -> Result<std::result::Result<Vec<u8>, Measured>> {
         let Some(item) = self.item(place) else { return Ok(Err(Measured::Absent("no such image".into()))) };
-        if let Some(reason) = &item.defect {
-            return Ok(Err(Measured::Absent(reason.clone())));
-        }
-        match self.dataset.bytes(item) {
-            Err(error) if error.is_of_one_image() => Ok(Err(Measured::Absent(error.to_string()))),
-            bytes => Ok(Ok(bytes?)),
-        }
+        Ok(self.dataset.bytes_or_defect(item)?.map_err(Measured::Absent))
     }
 
     fn unreadable(&self, _: usize, error: &image::Error) -> Measured {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran};
+use crate::support::{Home, Ran, ran};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,12 +42,7 @@ fn command(home: &Home, args: &[&str], settings: &[(&str, &str)]) -> Command {
 }
 
 fn run(home: &Home, args: &[&str], settings: &[(&str, &str)]) -> Ran {
-    let output = command(home, args, settings).output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    ran(command(home, args, settings).output().unwrap())
 }
 
 /// A model of each architecture that has logits of at most so many pixels a side on record.

@@ -33,6 +33,7 @@ use super::error::{Error, Result};
 use super::label::{RawLabel, validation_number};
 use crate::hash::Sha256;
 use crate::registry::{DatasetEntry, LabelRule};
+pub(crate) use names::is_system;
 use names::{Split, extension, is_image, name_of};
 use truth::Truth;
 

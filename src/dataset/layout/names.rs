@@ -72,7 +72,7 @@ const SYSTEM_NAMES: [&str; 10] = [
 ];
 
 /// Whether a file or folder is some system's own: `._x.jpg`, `.DS_Store`, `__MACOSX`, `lost+found`, `Thumbs.db` …
-pub(super) fn is_system(name: &str) -> bool {
+pub(crate) fn is_system(name: &str) -> bool {
     let dots = name == "." || name == "..";
     (name.starts_with('.') && !dots) || SYSTEM_NAMES.contains(&name.to_lowercase().as_str())
 }

@@ -203,11 +203,7 @@ impl Plan {
             return Err(Error::Length { what: "image", expected, found: image.len() });
         }
         shared.device.enter()?;
-        let lane = lock(&shared.lanes).pop();
-        let mut lane = match lane {
-            Some(lane) => lane,
-            None => shared.lane()?,
-        };
+        let mut lane = shared.lane()?;
         let mut results = vec![0.0; images.len() * shared.values()];
         let rows = results.chunks_mut((shared.batch * shared.values()).max(1));
         for (batch, rows) in images.chunks(shared.batch).zip(rows) {
@@ -225,11 +221,7 @@ impl Plan {
     pub fn time(&self, times: usize) -> Result<Vec<f32>, Error> {
         let shared = &*self.shared;
         shared.device.enter()?;
-        let lane = lock(&shared.lanes).pop();
-        let lane = match lane {
-            Some(lane) => lane,
-            None => shared.lane()?,
-        };
+        let lane = shared.lane()?;
         let [start, end] = [shared.device.event()?, shared.device.event()?];
         let compute = lock(&shared.compute);
         let mut all = Vec::with_capacity(times);
@@ -290,7 +282,7 @@ impl Parts {
         let begun = device.pinned(1)?;
         let values = image.iter().product::<usize>();
         let results = layout.outputs.iter().map(Map::len).sum();
-        let lanes = (0..LANES).map(|_| Lane::new(device, values * batch, results, batch));
+        let lanes = (0..LANES).map(|_| Lane::new(device, values, results, batch));
         let lanes = lanes.collect::<Result<Vec<_>, Error>>()?;
         let scheduler = Scheduler { device, model: &graph.name, layout, weights, arena: &arena, batch };
         let steps = scheduler.steps()?;
@@ -299,9 +291,10 @@ impl Parts {
 }
 
 impl Lane {
-    fn new(device: &Arc<Device>, images: usize, results: usize, batch: usize) -> Result<Lane, Error> {
+    /// For a batch of images and results of so many values each.
+    fn new(device: &Arc<Device>, image: usize, results: usize, batch: usize) -> Result<Lane, Error> {
         Ok(Lane {
-            images: device.memory(images)?,
+            images: device.memory(image * batch)?,
             results: device.pinned(results * batch)?,
             copies: device.stream()?,
             arrived: device.event()?,
@@ -355,9 +348,11 @@ fn upload(
 }
 
 impl Shared {
+    /// A lane that nobody uses, or another where all are in use.
     fn lane(&self) -> Result<Lane, Error> {
-        let values = self.image.iter().product::<usize>();
-        Lane::new(&self.device, values * self.batch, self.outputs.iter().map(Map::len).sum(), self.batch)
+        let idle = lock(&self.lanes).pop();
+        let results = self.outputs.iter().map(Map::len).sum();
+        idle.map_or_else(|| Lane::new(&self.device, self.image.iter().product(), results, self.batch), Ok)
     }
 
     /// Copies a batch, computes it, and waits for its results.
@@ -432,11 +427,10 @@ impl Shared {
 
     /// A batch's results, from maps of all images to rows of one.
     fn gather(&self, lane: &Lane, images: usize, rows: &mut [f32]) {
-        let (mut rest, mut first) = (lane.results.values(), 0);
+        let (mut rest, mut first, width) = (lane.results.values(), 0, self.values().max(1));
         for map in &self.outputs {
             let (values, others) = rest.split_at((map.len() * images).min(rest.len()));
-            let rows = rows.chunks_exact_mut(self.values().max(1));
-            for (row, values) in rows.zip(values.chunks_exact(map.len().max(1))) {
+            for (row, values) in rows.chunks_exact_mut(width).zip(values.chunks_exact(map.len().max(1))) {
                 for channel in 0..map.channels {
                     let of_channel = values.iter().skip(channel).step_by(map.pitch.max(1));
                     let start = first + channel * map.pixels();

@@ -86,11 +86,15 @@ impl Step {
         let run = |argument: &dyn Launch, grid, threads| unsafe {
             argument.launch(self.function, grid, threads, (begun, self.number()), stream)
         };
+        // Of kernels with a thread a value, or four, which an argument counts for the whole batch.
+        macro_rules! each {
+            ($argument:ident { $field:ident: $int:ty }, $a:expr, $of_image:expr) => {{
+                let count = $of_image * images;
+                run(&$argument { $field: count as $int, ..$a }, line(count), THREADS)
+            }};
+        }
         match self.work {
-            Work::Image(a, values) => {
-                let count = values * images;
-                run(&Image { input, count: count as i64, ..a }, line(count), THREADS)
-            }
+            Work::Image(a, values) => each!(Image { count: i64 }, Image { input, ..a }, values),
             Work::Conv(a, tile, pixels, blocks) => {
                 let rows = pixels * images;
                 run(&Conv { rows: rows as i32, ..a }, conv_grid(&a, &tile, rows, blocks), tile.threads)
@@ -124,40 +128,16 @@ impl Step {
                     run(&a, depthwise_grid(&a, blocks, 1), threads)
                 }),
             Work::Mean(a) => run(&Mean { images: n, ..a }, line(a.channels as usize * images), THREADS),
-            Work::Elementwise(a, quads) => {
-                let count = quads * images;
-                run(&Elementwise { quads: count as i64, ..a }, line(count), THREADS)
-            }
+            Work::Elementwise(a, quads) => each!(Elementwise { quads: i64 }, a, quads),
             Work::Sums(a) => run(&a, [a.parts as u32, up(a.channels as usize, 128), n as u32], THREADS),
             Work::GroupNorm(a) => run(&a, [a.groups as u32, n as u32, 1], 32),
-            Work::Pool(a, quads) => {
-                let count = quads * images;
-                run(&Pool { quads: count as i64, ..a }, line(count), THREADS)
-            }
-            Work::Blur(a, quads) => {
-                let count = quads * images;
-                run(&Blur { quads: count as i64, ..a }, line(count), THREADS)
-            }
-            Work::Copy(a, count) => {
-                let count = count * images;
-                run(&Copy { count: count as i64, ..a }, line(count), THREADS)
-            }
-            Work::Frame(a, quads) => {
-                let count = quads * images;
-                run(&Frame { quads: count as i64, ..a }, line(count), THREADS)
-            }
-            Work::Blocks(a, count) => {
-                let count = count * images;
-                run(&Blocks { count: count as i64, ..a }, line(count), THREADS)
-            }
-            Work::Softmax(a, count) => {
-                let count = count * images;
-                run(&Softmax { count: count as i32, ..a }, line(count), THREADS)
-            }
-            Work::ChannelConv(a, count) => {
-                let count = count * images;
-                run(&ChannelConv { count: count as i32, ..a }, line(count), THREADS)
-            }
+            Work::Pool(a, quads) => each!(Pool { quads: i64 }, a, quads),
+            Work::Blur(a, quads) => each!(Blur { quads: i64 }, a, quads),
+            Work::Copy(a, count) => each!(Copy { count: i64 }, a, count),
+            Work::Frame(a, quads) => each!(Frame { quads: i64 }, a, quads),
+            Work::Blocks(a, count) => each!(Blocks { count: i64 }, a, count),
+            Work::Softmax(a, count) => each!(Softmax { count: i32 }, a, count),
+            Work::ChannelConv(a, count) => each!(ChannelConv { count: i32 }, a, count),
         }
     }
 }

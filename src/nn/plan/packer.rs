@@ -12,7 +12,6 @@ use zoo_kernels::{Isa, pack};
 
 use super::Error;
 use super::context::{Block, Region};
-
 use super::sizes::joined;
 
 /// A convolution whose filters are mixed out of several experts'.

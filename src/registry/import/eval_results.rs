@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::registry::format::{self, Index, Record};
+use crate::registry::hub::repository_name;
 use crate::registry::tree::{
     self, Kind, Limits, Malformed, Mapping, Node, Origin, Problem, Problems, Schema, Typed, Value, View,
 };
@@ -141,17 +142,12 @@ fn is_entry(node: &Node) -> bool {
 
 /// The name of the repository that a file lies in, else that of the file.
 fn name_of(path: &Path) -> String {
-    let text = |name: Option<&std::ffi::OsStr>| name.map(|n| n.to_string_lossy().into_owned());
-    let repository = path.parent().filter(|p| is_named(p)).and_then(|folder| {
-        let folder = folder.canonicalize().ok()?;
-        let repository = folder.parent()?;
-        // Hugging Face's cache: `models--ORG--NAME/snapshots/REVISION`.
-        let of_cache = repository.parent().filter(|p| p.file_name().is_some_and(|n| n == "snapshots"));
-        let cached = text(of_cache.and_then(|p| p.parent()?.file_name()))
-            .and_then(|n| Some(n.strip_prefix("models--")?.rsplit("--").next()?.to_owned()));
-        cached.or_else(|| text(repository.file_name()))
-    });
-    repository.or_else(|| text(path.file_stem())).unwrap_or_default()
+    let repository = path
+        .parent()
+        .filter(|p| is_named(p))
+        .and_then(|own| repository_name(own.canonicalize().ok()?.parent()?));
+    let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    repository.or_else(stem).unwrap_or_default()
 }
 
 /// The index of one model with these results.

@@ -59,10 +59,7 @@ impl Probe<'_> {
         preparer: &mut Preparer,
         buffer: &mut InputBuffer,
     ) -> Result<Option<Seen>> {
-        let bytes = match self.dataset.bytes(item) {
-            Err(error) if error.is_of_one_image() => return Ok(None),
-            bytes => bytes?,
-        };
+        let Ok(bytes) = self.dataset.bytes_or_defect(item)? else { return Ok(None) };
         let Ok(image) = decode(&bytes) else { return Ok(None) };
         let image = if swapped { swap(image) } else { Some(image) };
         let Some(image) = image else { return Ok(None) };

@@ -43,14 +43,11 @@ KERNEL(256, 1) frame(PARAM(Frame) p) {
     begin(p.trace);
     i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i >= p.quads) return;
-    i64 pixel = i / (p.channels / 4);
-    int channel = (int)(i - pixel * (p.channels / 4)) * 4, x = (int)(pixel % p.out_width);
-    i64 rest = pixel / p.out_width;
-    int y = (int)(rest % p.out_height), image = (int)(rest / p.out_height);
-    int iy = y / p.factor - p.top, ix = x / p.factor - p.left;
+    const Quad at = quad_of(i, p.channels, p.out_height, p.out_width);
+    int iy = at.y / p.factor - p.top, ix = at.x / p.factor - p.left;
     if (p.reflect) { iy = mirrored(iy, p.height); ix = mirrored(ix, p.width); }
     bool inside = (u32)iy < (u32)p.height && (u32)ix < (u32)p.width;
-    const float* input = p.input + (size_t)image * p.height * p.width * p.channels + channel;
+    const float* input = p.input + (size_t)at.image * p.height * p.width * p.channels + at.channel;
     store4(p.output + i * 4, inside ? load4(input + ((size_t)iy * p.width + ix) * p.channels) : all4(0.f));
 }
 

@@ -40,6 +40,18 @@ DEV float4 fma4(float4 a, float4 b, float4 c) {
 DEV float4 add4(float4 a, float4 b) { a.x += b.x; a.y += b.y; a.z += b.z; a.w += b.w; return a; }
 DEV float4 mul4(float4 a, float4 b) { a.x *= b.x; a.y *= b.y; a.z *= b.z; a.w *= b.w; return a; }
 
+// Four channels of a pixel of a batch's output.
+struct Quad { int channel, x, y, image; };
+DEV Quad quad_of(i64 i, int channels, int height, int width) {
+    i64 pixel = i / (channels / 4), row = pixel / width;
+    Quad at;
+    at.channel = (int)(i - pixel * (channels / 4)) * 4;
+    at.x = (int)(pixel - row * width);
+    at.y = (int)(row % height);
+    at.image = (int)(row / height);
+    return at;
+}
+
 DEV float clamped(float x, float low, float high) { return fminf(fmaxf(x, low), high); }
 
 // e to the power of x, held to [-87.3, 88.3]: the polynomial of src/nn/kernels/exp.rs, fused throughout.

@@ -108,16 +108,13 @@ KERNEL(256, 1) pool(PARAM(Pool) p) {
     begin(p.trace);
     i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i >= p.quads) return;
-    i64 pixel = i / (p.channels / 4);
-    int channel = (int)(i - pixel * (p.channels / 4)) * 4, x = (int)(pixel % p.out_width);
-    i64 rest = pixel / p.out_width;
-    int y = (int)(rest % p.out_height), image = (int)(rest / p.out_height);
-    const float* input = p.input + (size_t)image * p.height * p.width * p.channels + channel;
+    const Quad at = quad_of(i, p.channels, p.out_height, p.out_width);
+    const float* input = p.input + (size_t)at.image * p.height * p.width * p.channels + at.channel;
     float4 a = all4(p.kind == 0 ? __int_as_float(0xff800000) : 0.f);
     int inside = 0;
     for (int ky = 0; ky < p.taps_y; ky++)
         for (int kx = 0; kx < p.taps_x; kx++) {
-            int iy = y * p.stride_y - p.top + ky * p.dilation_y, ix = x * p.stride_x - p.left + kx * p.dilation_x;
+            int iy = at.y * p.stride_y - p.top + ky * p.dilation_y, ix = at.x * p.stride_x - p.left + kx * p.dilation_x;
             if ((u32)iy >= (u32)p.height || (u32)ix >= (u32)p.width) continue;
             float4 v = load4(input + ((size_t)iy * p.width + ix) * p.channels);
             inside++;
@@ -131,8 +128,8 @@ KERNEL(256, 1) pool(PARAM(Pool) p) {
         int count = inside;
         if (p.kind == 2) {
             // A window of `ceil` mode may hang over even the border.
-            int rows = min(y * p.stride_y + p.taps_y, p.top + p.height + p.bottom) - y * p.stride_y;
-            int columns = min(x * p.stride_x + p.taps_x, p.left + p.width + p.right) - x * p.stride_x;
+            int rows = min(at.y * p.stride_y + p.taps_y, p.top + p.height + p.bottom) - at.y * p.stride_y;
+            int columns = min(at.x * p.stride_x + p.taps_x, p.left + p.width + p.right) - at.x * p.stride_x;
             count = rows * columns;
         }
         float n = (float)max(1, count);
@@ -148,11 +145,8 @@ KERNEL(256, 1) blur(PARAM(Blur) p) {
     begin(p.trace);
     i64 i = (i64)blockIdx.x * 256 + threadIdx.x;
     if (i >= p.quads) return;
-    i64 pixel = i / (p.channels / 4);
-    int channel = (int)(i - pixel * (p.channels / 4)) * 4, x = (int)(pixel % p.out_width);
-    i64 rest = pixel / p.out_width;
-    int y = (int)(rest % p.out_height), image = (int)(rest / p.out_height);
-    const float* input = p.input + (((size_t)image * p.height + y * p.stride) * p.width + x * p.stride) * p.channels + channel;
+    const Quad at = quad_of(i, p.channels, p.out_height, p.out_width);
+    const float* input = p.input + (((size_t)at.image * p.height + at.y * p.stride) * p.width + at.x * p.stride) * p.channels + at.channel;
     float4 sum = all4(0.f);
     int row = 1, total = 0;
     for (int ky = 0; ky < p.size; ky++) {
