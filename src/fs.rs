@@ -100,6 +100,25 @@ pub fn metadata(path: &Path) -> Result<Metadata> {
     std::fs::metadata(path).map_err(at("look at", path))
 }
 
+/// The folder, or the nearest one above it that exists.
+fn existing(folder: &Path) -> Option<PathBuf> {
+    let folder = std::path::absolute(folder).ok()?;
+    folder.ancestors().find(|p| p.is_dir()).map(Path::to_owned)
+}
+
+/// Bytes that the file system of a folder, which need not exist yet, has for this user. Some that are none (FUSE, images of
+/// containers) say nothing about themselves.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(existing(folder)?.as_path()).ok()?;
+    (disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Whether two folders, which need not exist yet, are on one file system.
+pub fn same_file_system(a: &Path, b: &Path) -> bool {
+    let device = |folder: &Path| rustix::fs::stat(existing(folder)?.as_path()).ok().map(|s| s.st_dev);
+    matches!((device(a), device(b)), (Some(a), Some(b)) if a == b)
+}
+
 /// The entries of a folder, sorted by name.
 #[allow(clippy::disallowed_methods)]
 pub fn list(path: &Path) -> Result<Vec<PathBuf>> {

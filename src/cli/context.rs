@@ -101,19 +101,27 @@ impl Context {
     /// # Errors
     /// A mirror or lock that cannot be read, a cache that cannot be made.
     pub fn store(&self) -> Result<Store> {
+        Ok(Store::open(self.store_options()?)?)
+    }
+
+    /// How the store is set up, for verbs that add to it.
+    ///
+    /// # Errors
+    /// A mirror that cannot be read.
+    pub fn store_options(&self) -> Result<store::Options> {
         let mirrors = self
             .globals
             .mirror
             .iter()
             .map(|m| m.parse().map_err(crate::Error::from))
             .collect::<crate::Result<_>>()?;
-        Ok(Store::open(store::Options {
+        Ok(store::Options {
             offline: self.globals.offline,
             mirrors,
             locks: self.globals.lock.clone(),
             progress: super::progress::sink(&self.globals),
             ..store::Options::from_env()
-        })?)
+        })
     }
 
     /// The golden levels of entries. The store is opened only where its home has records.

@@ -37,7 +37,9 @@ mod progress;
 mod report;
 mod reports;
 mod scan;
+mod selection;
 mod show;
+mod totals;
 mod verify;
 mod verify_progress;
 
@@ -73,7 +75,7 @@ enum Command {
     /// Print BibTeX for the papers of models
     Cite(cite::Args),
     /// Download weights, check them, keep them
-    Fetch(fetch::Args),
+    Fetch(Box<fetch::Args>),
     /// Classify images
     Predict(predict::Args),
     /// Embeddings and feature maps of images

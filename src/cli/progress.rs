@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::context::{Globals, ProgressMode};
 use super::interrupt;
+use super::totals::Totals;
 use crate::render::safe;
 use crate::store::{Event, NullProgress, Progress};
 
@@ -41,6 +42,7 @@ impl Progress for Hidden {
 #[derive(Default)]
 struct Json {
     last: Mutex<HashMap<String, Instant>>,
+    totals: Mutex<Totals>,
 }
 
 /// Between two JSON lines about the same file's bytes.
@@ -63,13 +65,17 @@ impl Json {
                 last.insert((*name).to_owned(), Instant::now());
                 true
             }
-            Event::Finished { .. } | Event::Note { .. } => true,
+            Event::Finished { .. } | Event::Note { .. } | Event::Planned { .. } | Event::Settled { .. } => {
+                true
+            }
         }
     }
 }
 
 impl Progress for Json {
     fn event(&self, event: Event<'_>) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.count(&event);
         if !self.is_due(&event) {
             return;
         }
@@ -82,6 +88,13 @@ impl Progress for Json {
             }
             Event::Finished { name } => serde_json::json!({"event": "finished", "name": name}),
             Event::Note { name, text } => serde_json::json!({"event": "note", "name": name, "text": text}),
+            Event::Planned { files, bytes } => {
+                serde_json::json!({"event": "planned", "files": files, "bytes": bytes})
+            }
+            Event::Settled { name, ok } => serde_json::json!({
+                "event": "settled", "name": name, "ok": ok, "settled": totals.settled, "failed": totals.failed,
+                "files": totals.files, "arrived": totals.arrived(), "bytes": totals.bytes,
+            }),
         };
         let _ = writeln!(std::io::stderr(), "{value}");
     }
@@ -95,6 +108,7 @@ impl Progress for Json {
 #[derive(Default)]
 struct Plain {
     running: Mutex<HashMap<String, (Option<u64>, Instant)>>,
+    totals: Mutex<Totals>,
 }
 
 /// Between two lines about the same file.
@@ -103,6 +117,8 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 impl Progress for Plain {
     fn event(&self, event: Event<'_>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.count(&event);
         let line = match event {
             Event::Started { name, done, total } => {
                 running.insert(name.to_owned(), (total, Instant::now()));
@@ -123,6 +139,10 @@ impl Progress for Plain {
                 return;
             }
             Event::Note { name, text } => format!("{name}: {text}"),
+            Event::Planned { files, bytes: all } => format!("{files} files, {}", bytes(all)),
+            // Of a single file the verb says it all.
+            Event::Settled { .. } if totals.files == 0 => return,
+            Event::Settled { .. } => totals.standing(),
         };
         let _ = writeln!(std::io::stderr(), "{}", safe::terminal(&line));
     }
@@ -132,11 +152,12 @@ impl Progress for Plain {
     }
 }
 
-/// A bar a file.
+/// A bar for each file, and one below them for all.
 #[derive(Default)]
 struct Bars {
     all: MultiProgress,
     running: Mutex<HashMap<String, ProgressBar>>,
+    totals: Mutex<(Totals, Option<ProgressBar>)>,
 }
 
 impl Bars {
@@ -147,14 +168,35 @@ impl Bars {
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style);
-        let bar = self.all.add(bar.with_prefix(safe::terminal(name).into_owned()));
+        let bar = self.all.insert(0, bar.with_prefix(safe::terminal(name).into_owned()));
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
+    }
+
+    /// Brings the bar of all files up to date.
+    fn count(&self, event: &Event<'_>) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (totals, bar) = &mut *totals;
+        totals.count(event);
+        if let Event::Planned { bytes, .. } = event {
+            let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            *bar = Some(self.all.add(ProgressBar::new(*bytes).with_style(style)));
+        }
+        if let Some(bar) = bar {
+            bar.set_message(format!("{} of {} files", totals.settled, totals.files));
+            bar.set_position(totals.arrived());
+            if totals.settled >= totals.files {
+                bar.finish_and_clear();
+            }
+        }
     }
 }
 
 impl Progress for Bars {
     fn event(&self, event: Event<'_>) {
+        self.count(&event);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { name, done, total } => {
@@ -179,6 +221,7 @@ impl Progress for Bars {
             Event::Note { name, text } => {
                 let _ = self.all.println(safe::terminal(&format!("{name}: {text}")));
             }
+            Event::Planned { .. } | Event::Settled { .. } => {}
         }
     }
 

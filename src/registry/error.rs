@@ -42,6 +42,12 @@ pub enum Error {
         /// The names of its models.
         models: Vec<String>,
     },
+    /// A pattern of names that is none.
+    #[error("{reason}")]
+    Pattern {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Several entries are meant by one name.
     #[error("`{name}` could be any of: {}", .candidates.join(", "))]
     Ambiguous {
@@ -56,6 +62,7 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Error::File(e) => e.class(),
+            Error::Pattern { .. } => Class::Usage,
             Error::Malformed(_)
             | Error::Compiled(_)
             | Error::Embedded { .. }
@@ -83,7 +90,7 @@ impl Classify for Error {
             }
             Error::Ambiguous { .. } => Some("say which, by one of these names".into()),
             Error::File(e) => e.hint(),
-            Error::Malformed(_) | Error::Compiled(_) | Error::Embedded { .. } => None,
+            Error::Malformed(_) | Error::Compiled(_) | Error::Embedded { .. } | Error::Pattern { .. } => None,
         }
     }
 }

@@ -103,6 +103,15 @@ impl Registry {
         names::resolve(&self.models, name)
     }
 
+    /// The models that `wanted` means: a name's one, a collection's, or those whose names match a pattern of `*`, `?` and
+    /// `[…]`, whatever the case.
+    ///
+    /// # Errors
+    /// As [`Registry::resolve`]; a pattern that is none, or that no name matches.
+    pub fn select(&self, wanted: &str) -> Result<Vec<&Entry>> {
+        names::select(&self.models, wanted)
+    }
+
     /// The collection that `name` means, in whatever case and with whatever signs between words.
     pub fn collection(&self, name: &str) -> Option<Collection<'_>> {
         let models: Vec<_> = names::of_collection(&self.models, name).collect();

@@ -1,8 +1,10 @@
 //! Which entry a name means. Names are forgiving: case, `-` for `_`, a `timm/` in front, timm's newer
-//! `NAME.TAG` of the same file, `COLLECTION/NAME`; what is not found gets 'did you mean'.
+//! `NAME.TAG` of the same file, `COLLECTION/NAME`; what is not found gets 'did you mean'. Where several may be meant, a
+//! collection's name and a pattern of `*`, `?` and `[…]` are names too.
 
 use super::entry::Entry;
 use super::error::{Error, Result};
+use super::query::Pattern;
 
 /// How many near names an error offers.
 const MAX_NEAR: usize = 3;
@@ -36,6 +38,28 @@ pub(super) fn resolve<'a>(entries: &'a [Entry], name: &str) -> Result<&'a Entry>
             Err(Error::Ambiguous { name: name.to_owned(), candidates })
         }
     }
+}
+
+/// The entries that `wanted` means: a name's one, those of a collection, or those whose name, or `COLLECTION/NAME`, matches
+/// a pattern. In the registry's order.
+pub(super) fn select<'a>(entries: &'a [Entry], wanted: &str) -> Result<Vec<&'a Entry>> {
+    let unknown = match resolve(entries, wanted) {
+        Ok(one) => return Ok(vec![one]),
+        Err(Error::Collection { .. }) => {
+            return Ok(of_collection(entries, wanted.strip_prefix("timm/").unwrap_or(wanted)).collect());
+        }
+        Err(error @ Error::Unknown { .. }) if wanted.contains(['*', '?', '[']) => error,
+        Err(error) => return Err(error),
+    };
+    let bare = wanted.strip_prefix("timm/").unwrap_or(wanted);
+    let pattern = bare.parse::<Pattern>().map_err(|reason| Error::Pattern { reason })?;
+    // A `*` matches a `/` too: only where the pattern itself has one, the collection is asked about.
+    let name = |e: &Entry| match (bare.contains('/'), &e.collection) {
+        (true, Some(collection)) => format!("{collection}/{}", e.name),
+        _ => e.name.clone(),
+    };
+    let found: Vec<_> = entries.iter().filter(|e| pattern.matches(&name(e))).collect();
+    if found.is_empty() { Err(unknown) } else { Ok(found) }
 }
 
 /// All entries that `name` means by the first rule that finds some.
@@ -131,6 +155,28 @@ mod tests {
         ] {
             assert_eq!(name_of(asked).unwrap(), "tf_efficientnet_b7_ns", "{asked}");
         }
+    }
+
+    #[test]
+    fn several_are_meant_by_patterns_and_collections() {
+        let registry = Registry::builtin().unwrap();
+        let names = |wanted: &str| {
+            registry.select(wanted).map(|all| all.iter().map(|e| e.name.as_str()).collect::<Vec<_>>())
+        };
+        assert_eq!(names("tf_efficientnet_b0_ns").unwrap(), ["tf_efficientnet_b0_ns"]);
+        assert_eq!(
+            names("tf_efficientnet_b[01]_ns").unwrap(),
+            ["tf_efficientnet_b0_ns", "tf_efficientnet_b1_ns"]
+        );
+        assert_eq!(names("TF_efficientnet_*_NS").unwrap().len(), 9);
+        assert_eq!(names("noisy-student").unwrap().len(), 9);
+        assert_eq!(names("Noisy Student/*_b0_*").unwrap(), ["tf_efficientnet_b0_ns"]);
+        assert_eq!(names("*").unwrap().len(), registry.models().len());
+        assert_eq!(names("n*").unwrap(), ["nasnetalarge"], "and not those of Noisy Student");
+        assert!(matches!(names("nothing_*"), Err(Error::Unknown { .. })));
+        assert!(matches!(names("[z-a]*"), Err(Error::Pattern { .. })));
+        // What has no sign of a pattern is a whole name.
+        assert!(matches!(names("resnet1"), Err(Error::Unknown { .. })));
     }
 
     #[test]

@@ -197,6 +197,16 @@ pub enum Error {
         /// What it hashes to now.
         found: Sha256,
     },
+    /// More bytes than the file system has.
+    #[error("there is no room for them in `{}`: {needed} bytes needed, {free} free", folder.display())]
+    NoRoom {
+        /// Where they would be written.
+        folder: PathBuf,
+        /// Bytes that would be written.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// Neither `ZOO_HOME` nor a home directory is set.
     #[error("no place for the cache: neither `ZOO_HOME` nor a home directory is set")]
     NoHome,
@@ -277,6 +287,7 @@ impl Classify for Error {
             | Error::PipTimeout { .. }
             | Error::NoPython { .. }
             | Error::Offline { .. }
+            | Error::NoRoom { .. }
             | Error::NoHome => Class::World,
             // A file that is not what it says outweighs a server that does not answer; a mirror without the
             // file does not.
@@ -315,6 +326,9 @@ impl Classify for Error {
             },
             Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
             Error::NotRemote { name } => Some(format!("fetch it first: `zoo fetch {name}`")),
+            Error::NoRoom { .. } => Some(
+                "free some space, point ZOO_HOME at a larger disk, or choose fewer with `--where`".into(),
+            ),
             Error::NoHome => Some("set ZOO_HOME to a folder for downloaded files".into()),
             Error::NotCached { .. } => Some("`zoo cache ls` lists what there is".into()),
             Error::Unreadable { reason, .. } => reason.hint(),

@@ -306,6 +306,11 @@ impl Store {
         }
     }
 
+    /// Tells who follows the work, for those who work with several files.
+    pub fn tell(&self, event: Event<'_>) {
+        self.options.progress.event(event);
+    }
+
     pub(super) fn note(&self, name: &str, text: &str) {
         self.options.progress.event(Event::Note { name, text });
     }

@@ -9,7 +9,8 @@
 //! | `location` | the grammar of sources |
 //! | `mirror` | other places of the same files |
 //! | `expected`, `lock` | what a file must be, and who says so |
-//! | `fetch`, `set` | from a request to a checked file, or several |
+//! | `fetch`, `set` | from a request to a checked file, or several that belong together |
+//! | `many`, `plan` | many requests at once, and what they would do |
 //! | `http`, `transport`, `pip`, `hub`, `reuse` | the kinds of places |
 //! | `weights` | the safetensors made from a checked file |
 //! | `remote` | a file on a server, in parts |
@@ -25,8 +26,10 @@ mod hub;
 mod inventory;
 mod location;
 mod lock;
+mod many;
 mod mirror;
 mod pip;
+mod plan;
 mod progress;
 mod remote;
 mod reuse;
@@ -47,7 +50,9 @@ pub use hub::Hub;
 pub use inventory::{Item, Kind};
 pub use location::{HubFile, Location, WheelFile};
 pub use lock::{Lock, Pin};
+pub use many::Batch;
 pub use mirror::Mirror;
+pub use plan::{DownloadPlan, Here, PlannedFile, Room, Use};
 pub use progress::{Event, NullProgress, Progress};
 pub use remote::RemoteFile;
 pub use reuse::OtherCaches;

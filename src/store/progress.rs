@@ -25,6 +25,20 @@ pub enum Event<'a> {
         /// What was asked for.
         name: &'a str,
     },
+    /// Several files are wanted.
+    Planned {
+        /// How many.
+        files: usize,
+        /// Bytes of those that are not here and whose size is known.
+        bytes: u64,
+    },
+    /// One of several is done.
+    Settled {
+        /// What was asked for.
+        name: &'a str,
+        /// Whether it is here; otherwise it could not be had.
+        ok: bool,
+    },
     /// Something worth a line: a retry, a wait for another process.
     Note {
         /// What was asked for.

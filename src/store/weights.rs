@@ -91,7 +91,7 @@ impl Store {
         (derived.source == source && derived.converter == CONVERTER).then_some(derived.tensors_sha256)
     }
 
-    fn derived(&self, source: Sha256) -> PathBuf {
+    pub(super) fn derived(&self, source: Sha256) -> PathBuf {
         self.cache.folder("derived").join(format!("{source}.safetensors"))
     }
 

@@ -29,6 +29,7 @@ mod layers;
 mod lint;
 mod lite0;
 mod logits;
+mod many;
 mod misfits;
 mod model_index;
 mod names;

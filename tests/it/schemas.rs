@@ -283,6 +283,7 @@ fn no_schema_is_idle() {
         "scans.rs",
         "features.rs",
         "finetune.rs",
+        "many.rs",
     ]
     .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())
     .concat();

@@ -1,0 +1,48 @@
+//! Where `zoo fetch --to DIR` puts the files: a copy each, or a folder that other machines use as a mirror.
+
+use std::path::{Path, PathBuf};
+
+use super::Format;
+use crate::error::Result;
+use crate::fs;
+use crate::registry::Entry;
+use crate::store::{Fetched, Lock, Pin};
+
+/// What the source calls its file.
+fn file_name(entry: &Entry) -> String {
+    entry.sources.first().map_or_else(|| entry.name.clone(), |s| s.file_name().to_owned())
+}
+
+/// What the file is called in a folder of the user's.
+pub(super) fn handed_out(format: Format, entry: &Entry) -> String {
+    match format {
+        Format::Safetensors => format!("{}.safetensors", entry.name),
+        Format::Pth => file_name(entry),
+    }
+}
+
+/// Adds a file to a folder that other machines use as a mirror.
+pub(super) fn mirror(folder: &Path, entry: &Entry, fetched: &Fetched) -> Result<PathBuf> {
+    let files = folder.join("files");
+    fs::create_dir_all(&files)?;
+    let path = files.join(fetched.sha256.to_string());
+    copy(&fetched.path, &path, true)?;
+    let link = folder.join(file_name(entry));
+    if !link.exists() {
+        let target = Path::new("files").join(fetched.sha256.to_string());
+        fs::symlink(&target, &link)?;
+    }
+    let pin = Pin { sha256: fetched.sha256, bytes: fetched.bytes };
+    if let Some(source) = entry.sources.first() {
+        Lock::pin(&folder.join("zoo.lock"), &source.0, pin)?;
+    }
+    Ok(path)
+}
+
+/// A copy under a name of the user's.
+pub(super) fn copy(from: &Path, to: &Path, force: bool) -> Result<()> {
+    let mut file = fs::AtomicFile::create(to)?;
+    // Reflinked where the file system can.
+    std::io::copy(&mut fs::open(from)?, file.file()).map_err(fs::at("write", to))?;
+    Ok(file.commit(force)?)
+}
