@@ -24,6 +24,9 @@ pub struct Globals {
     /// A lock file with full SHA-256 digests of weights; repeatable
     #[arg(long, global = true, value_name = "FILE")]
     pub lock: Vec<PathBuf>,
+    /// Take only weights that a `--lock` file pins
+    #[arg(long, global = true)]
+    pub locked: bool,
     /// How progress is shown on stderr
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -109,6 +112,11 @@ impl Context {
     /// # Errors
     /// A mirror that cannot be read.
     pub fn store_options(&self) -> Result<store::Options> {
+        if self.globals.locked && self.globals.lock.is_empty() {
+            return Err(crate::Error::usage(
+                "`--locked` needs `--lock FILE`: the lock whose files may be taken",
+            ));
+        }
         let mirrors = self
             .globals
             .mirror
@@ -119,6 +127,7 @@ impl Context {
             offline: self.globals.offline,
             mirrors,
             locks: self.globals.lock.clone(),
+            locked: self.globals.locked,
             progress: super::progress::sink(&self.globals),
             ..store::Options::from_env()
         })

@@ -28,6 +28,7 @@ mod inspect;
 mod interrupt;
 mod lint;
 mod list;
+mod lock;
 mod man;
 mod merge;
 mod naming;
@@ -76,6 +77,8 @@ enum Command {
     Cite(cite::Args),
     /// Download weights, check them, keep them
     Fetch(Box<fetch::Args>),
+    /// Pin the weights of models in a lock file, or check one
+    Lock(lock::Args),
     /// Classify images
     Predict(predict::Args),
     /// Embeddings and feature maps of images
@@ -177,6 +180,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
         Command::List(args) => list::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Fetch(args) => fetch::run(&args, context),
+        Command::Lock(args) => lock::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
         Command::Features(args) => features::run(&args, context),
         Command::Finetune(args) => finetune::run(&args, context),

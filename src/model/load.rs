@@ -76,7 +76,10 @@ impl Loader<'_> {
     pub fn prepare(&self, spec: &ModelSpec) -> Result<Prepared, Error> {
         let graph = buildable(spec)?;
         let (checkpoint, provenance) = match &spec.weights {
-            WeightsSource::File(path) => given(path, &Options::default())?,
+            WeightsSource::File(path) => {
+                self.store.refuse_unlocked(&spec.name, path)?;
+                given(path, &Options::default())?
+            }
             WeightsSource::Store(request) => {
                 let (weights, checkpoint) = self.store.open_weights(request)?;
                 let provenance = Provenance {

@@ -51,6 +51,42 @@ pub enum Error {
         /// What the bytes hash to.
         found: String,
     },
+    /// The tensors are other tensors.
+    #[error(
+        "the tensors of `{name}` from {url} are others: expected tensors_sha256 {expected} ({origin}), found {found}"
+    )]
+    Tensors {
+        /// What was asked for.
+        name: String,
+        /// Where the file is from.
+        url: String,
+        /// The digest on record.
+        expected: String,
+        /// Who says so.
+        origin: String,
+        /// What the file's tensors hash to.
+        found: String,
+    },
+    /// A file of the hub's that may not be taken for the page's.
+    #[error(
+        "the hub has a file of the weights of `{name}`, `{place}`, but nothing is on record of its tensors"
+    )]
+    NotAccepted {
+        /// What was asked for.
+        name: String,
+        /// The repository or file.
+        place: String,
+    },
+    /// A file that `--locked` rules out.
+    #[error("`--locked`: {} says nothing of `{name}` at `{place}`", locks.join(", "))]
+    NotLocked {
+        /// What was asked for.
+        name: String,
+        /// Where it is.
+        place: String,
+        /// The lock files that were named.
+        locks: Vec<String>,
+    },
     /// The number of bytes is another one.
     #[error("`{name}` from {url} has another size: expected {expected} bytes, found {found}")]
     Size {
@@ -270,6 +306,8 @@ impl Classify for Error {
             Error::Source { .. }
             | Error::Insecure { .. }
             | Error::Mismatch { .. }
+            | Error::Tensors { .. }
+            | Error::NotLocked { .. }
             | Error::Size { .. }
             | Error::Disagree { .. }
             | Error::WebPage { .. }
@@ -287,6 +325,7 @@ impl Classify for Error {
             | Error::PipTimeout { .. }
             | Error::NoPython { .. }
             | Error::Offline { .. }
+            | Error::NotAccepted { .. }
             | Error::NoRoom { .. }
             | Error::NoHome => Class::World,
             // A file that is not what it says outweighs a server that does not answer; a mirror without the
@@ -310,6 +349,13 @@ impl Classify for Error {
             Error::Mismatch { origin, .. } if origin.contains("zoo.lock") => {
                 Some("if the file was changed on purpose, take its line out of that lock file".into())
             }
+            Error::Tensors { .. } => Some("one of them is of other weights: find out which is right".into()),
+            Error::NotAccepted { name, .. } => Some(format!(
+                "`zoo fetch {name} --accept-hub` takes it; every report then says that the page's own file was not seen"
+            )),
+            Error::NotLocked { name, .. } => {
+                Some(format!("`zoo lock {name}` writes what pins it; the registry may have moved since"))
+            }
             Error::Mismatch { .. } | Error::Size { .. } => {
                 Some("nothing was kept; the place may serve another version, or a damaged one".into())
             }
@@ -320,10 +366,12 @@ impl Classify for Error {
             }
             Error::NoPython { .. } => Some("install python3 and pip (on Debian: python3-pip)".into()),
             Error::Offline { .. } => Some("run it once without `--offline`, or name a `--mirror`".into()),
-            Error::Nowhere { tried, .. } => match tried.iter().find_map(Classify::hint) {
-                Some(hint) => Some(hint),
-                None => Some("check the network, or name a `--mirror`".into()),
-            },
+            Error::Nowhere { tried, .. } => {
+                // What can be done at once comes before what may be wrong.
+                let offered = tried.iter().find(|e| matches!(e, Error::NotAccepted { .. }));
+                let hint = offered.and_then(Classify::hint).or_else(|| tried.iter().find_map(Classify::hint));
+                hint.or_else(|| Some("check the network, or name a `--mirror`".into()))
+            }
             Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
             Error::NotRemote { name } => Some(format!("fetch it first: `zoo fetch {name}`")),
             Error::NoRoom { .. } => Some(

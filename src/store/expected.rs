@@ -19,6 +19,8 @@ pub(super) struct Expected {
     pub(super) prefix: Option<HashPrefix>,
     /// Bytes.
     pub(super) size: Option<u64>,
+    /// The digest of its tensors, and whose word it is.
+    pub(super) tensors: Option<(Sha256, String)>,
 }
 
 impl Expected {
@@ -28,11 +30,13 @@ impl Expected {
     /// [`Error::Disagree`], naming both.
     pub(super) fn of(request: &Request, locks: &[Lock]) -> Result<Self> {
         let mut words: Vec<(Sha256, String)> = Vec::new();
+        let mut tensors: Vec<(Sha256, String)> = Vec::new();
         let mut size = request.size;
         words.extend(request.sha256.map(|d| (d, "the registry entry's `sha256`".to_owned())));
         for lock in locks {
             for pin in request.sources.iter().filter_map(|s| lock.get(&s.0)) {
                 words.push((pin.sha256, lock.origin.clone()));
+                tensors.extend(pin.tensors_sha256.map(|d| (d, lock.origin.clone())));
                 size = size.or(Some(pin.bytes));
             }
         }
@@ -54,7 +58,18 @@ impl Expected {
                 return Err(disagree(&text(first), &name));
             }
         }
-        Ok(Expected { name: request.name.clone(), sha256, prefix: request.prefix.clone(), size })
+        let first = tensors.first().cloned();
+        if let Some(first) = &first
+            && let Some(other) = tensors.iter().find(|w| w.0 != first.0)
+        {
+            let of_tensors = |word| {
+                let (digest, origin) = text(word);
+                (digest, format!("of its tensors, {origin}"))
+            };
+            return Err(disagree(&of_tensors(first), &of_tensors(other)));
+        }
+        let (name, prefix) = (request.name.clone(), request.prefix.clone());
+        Ok(Expected { name, sha256, prefix, size, tensors: first })
     }
 
     /// The whole digest.
@@ -65,6 +80,23 @@ impl Expected {
     /// Whether anything would catch other bytes.
     pub(super) fn is_checked(&self) -> bool {
         self.sha256.is_some() || self.prefix.is_some()
+    }
+
+    /// Compares the digest of a file's tensors with what is on record.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`], with both values.
+    pub(super) fn check_tensors(&self, url: &str, found: Sha256) -> Result<()> {
+        match &self.tensors {
+            Some((expected, origin)) if *expected != found => Err(Error::Tensors {
+                name: self.name.clone(),
+                url: url.to_owned(),
+                expected: expected.to_string(),
+                origin: origin.clone(),
+                found: found.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Compares with what came.

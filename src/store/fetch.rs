@@ -14,7 +14,7 @@ use super::location::Location;
 use super::lock::{Lock, Pin};
 use super::pip::Wheel;
 use super::progress::Event;
-use super::{Fetched, Request, Status, Store, Strength, exclusive};
+use super::{Fetched, PageFile, Request, Status, Store, Strength, exclusive};
 use crate::error::{Class, Classify};
 use crate::fs;
 use crate::hash::Sha256;
@@ -30,12 +30,8 @@ struct Place {
 }
 
 impl Store {
-    /// The file in the cache, fetched if it is not there.
-    ///
-    /// # Errors
-    /// What the sources' grammar refuses, digests that disagree, a file that is another than was meant
-    /// (class `BadInput`, nothing kept), and every place's failure when none of them has it (class `World`).
-    pub fn fetch(&self, request: &Request) -> Result<Fetched> {
+    /// One file in the cache, fetched if it is not there; of a model's two files, the one that is asked for.
+    pub(super) fn fetch_one(&self, request: &Request) -> Result<Fetched> {
         let first = request.sources.first().ok_or_else(|| Error::NoSource { name: request.name.clone() })?;
         for source in &request.sources {
             Location::parse(&source.0)?;
@@ -58,11 +54,8 @@ impl Store {
         )
     }
 
-    /// The file if it is in the cache, whole and as pinned.
-    ///
-    /// # Errors
-    /// Digests that disagree; with `offline`, a damaged file, which is otherwise fetched anew.
-    pub fn cached_file(&self, request: &Request) -> Result<Option<Fetched>> {
+    /// One file if it is in the cache, whole and as pinned.
+    pub(super) fn cached_one(&self, request: &Request) -> Result<Option<Fetched>> {
         let expected = self.expected(request)?;
         self.cached(request, &expected)
     }
@@ -90,10 +83,10 @@ impl Store {
         }
         expected.check(&path.display().to_string(), found, bytes)?;
         let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
-        let url = self.cache.record(&path).map_or(source, |r| r.url);
+        let url = self.cache.record(&path).map_or_else(|| source.clone(), |r| r.url);
         self.remember(request, &path, &url, bytes)?;
-        let strength = Strength::Pinned;
-        Ok(Some(Fetched { path, url, bytes, sha256, strength, status: Status::Cached }))
+        let (strength, page_file) = (Strength::Pinned, PageFile::Seen);
+        Ok(Some(Fetched { path, url, source, page_file, bytes, sha256, strength, status: Status::Cached }))
     }
 
     /// Asks each place until one has the right file.
@@ -271,10 +264,11 @@ impl Store {
             (None, None) => Strength::FirstSeen,
         };
         if let (None, Some(source)) = (&expected.sha256, request.sources.first()) {
-            Lock::pin(&self.cache.user_lock(), &source.0, Pin { sha256, bytes })?;
+            Lock::pin(&self.cache.user_lock(), &source.0, Pin::new(sha256, bytes).named(&request.name))?;
         }
         let status = if resumed { Status::Resumed } else { Status::Fetched };
-        Ok(Fetched { path, url, bytes, sha256, strength, status })
+        let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
+        Ok(Fetched { path, url, source, page_file: PageFile::Seen, bytes, sha256, strength, status })
     }
 
     fn remember(&self, request: &Request, path: &Path, url: &str, bytes: u64) -> Result<()> {

@@ -42,7 +42,7 @@ impl Hub {
 
     /// The address of a file at a fixed commit.
     pub(super) fn resolve(&self, file: &HubFile) -> Result<Url> {
-        let commit = if is_commit(&file.revision) { file.revision.clone() } else { self.commit(file)? };
+        let commit = self.commit_of(file)?;
         let mut url = self.url("")?;
         let refused =
             |()| Error::Source { text: self.endpoint.clone(), reason: "HF_ENDPOINT has no path".into() };
@@ -51,6 +51,11 @@ impl Hub {
         parts.extend(file.file.split('/'));
         drop(parts);
         Ok(url)
+    }
+
+    /// The commit that a file's revision is, or stands for now.
+    pub(super) fn commit_of(&self, file: &HubFile) -> Result<String> {
+        if is_commit(&file.revision) { Ok(file.revision.clone()) } else { self.commit(file) }
     }
 
     fn url(&self, path: &str) -> Result<Url> {

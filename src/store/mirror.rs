@@ -43,6 +43,13 @@ impl FromStr for Mirror {
 }
 
 impl Mirror {
+    /// The lock in a folder that `--mirror-layout` wrote, where there is one.
+    pub(super) fn lock(&self) -> Option<Lock> {
+        let Mirror::Base(base) = self else { return None };
+        let Ok(Location::File(folder)) = Location::parse(base) else { return None };
+        Lock::open(&folder.join("zoo.lock")).ok()
+    }
+
     /// The places this mirror may have a source at, in the order to ask.
     pub(super) fn places(&self, source: &Source, pinned: Option<Sha256>) -> Vec<String> {
         match self {
@@ -53,8 +60,7 @@ impl Mirror {
                 let mut places = Vec::new();
                 if let Ok(Location::File(folder)) = Location::parse(base) {
                     // Two sources may share a file name; the mirror's lock tells which of its files is which.
-                    let lock = Lock::open(&folder.join("zoo.lock")).ok();
-                    let listed = lock.and_then(|l| l.get(&source.0)).map(|pin| pin.sha256);
+                    let listed = self.lock().and_then(|l| l.get(&source.0).map(|pin| pin.sha256));
                     if let Some(sha256) = pinned.or(listed) {
                         let file = folder.join("files").join(sha256.to_string());
                         if file.is_file() {
@@ -62,7 +68,10 @@ impl Mirror {
                         }
                     }
                 }
-                places.push(format!("{base}/{}", source.file_name()));
+                // `model.safetensors` is the name of every repository's file, and says nothing of which.
+                if !source.0.starts_with("hf:") {
+                    places.push(format!("{base}/{}", source.file_name()));
+                }
                 places
             }
         }

@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | `location` | the grammar of sources |
 //! | `mirror` | other places of the same files |
-//! | `expected`, `lock` | what a file must be, and who says so |
+//! | `expected`, `lock`, `pins`, `lock_check` | what a file must be, and who says so |
+//! | `choice` | the page's file of a model's weights, or the hub's |
 //! | `fetch`, `set` | from a request to a checked file, or several that belong together |
 //! | `many`, `plan` | many requests at once, and what they would do |
 //! | `http`, `transport`, `pip`, `hub`, `reuse` | the kinds of places |
@@ -17,6 +18,7 @@
 //! | `cache`, `exclusive` | folders, records, one writer a file |
 
 mod cache;
+mod choice;
 mod error;
 mod exclusive;
 mod expected;
@@ -26,8 +28,10 @@ mod hub;
 mod inventory;
 mod location;
 mod lock;
+mod lock_check;
 mod many;
 mod mirror;
+mod pins;
 mod pip;
 mod plan;
 mod progress;
@@ -44,12 +48,14 @@ use std::time::Duration;
 use etcetera::BaseStrategy;
 
 pub use cache::CacheRecord;
+pub use choice::{PageFile, Prefer};
 pub use error::{Error, Result};
 pub use http::RetryPolicy;
 pub use hub::Hub;
 pub use inventory::{Item, Kind};
 pub use location::{HubFile, Location, WheelFile};
 pub use lock::{Lock, Pin};
+pub use lock_check::{LockProblem, LockProblemKind, check_lock};
 pub use many::Batch;
 pub use mirror::Mirror;
 pub use plan::{DownloadPlan, Here, PlannedFile, Room, Use};
@@ -82,6 +88,12 @@ pub struct Options {
     pub other_caches: OtherCaches,
     /// Where `hf:` sources are asked.
     pub hub: Hub,
+    /// Take only files that one of `locks` pins.
+    pub locked: bool,
+    /// Which of a model's two files is asked for first: its page's or the hub's.
+    pub prefer: Prefer,
+    /// Take the hub's file also where nothing is on record of its tensors.
+    pub accept_hub: bool,
 }
 
 impl Default for Options {
@@ -96,6 +108,9 @@ impl Default for Options {
             pip_limit: Duration::from_secs(15 * 60),
             other_caches: OtherCaches::default(),
             hub: Hub::default(),
+            locked: false,
+            prefer: Prefer::default(),
+            accept_hub: false,
         }
     }
 }
@@ -125,7 +140,7 @@ impl Options {
 }
 
 /// A file that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// How messages call it: the entry's name.
     pub name: String,
@@ -137,6 +152,8 @@ pub struct Request {
     pub prefix: Option<HashPrefix>,
     /// Bytes.
     pub size: Option<u64>,
+    /// The hub's repository of the same weights, `ORG/REPO`, whose file is another.
+    pub hub: Option<String>,
 }
 
 impl Request {
@@ -148,6 +165,7 @@ impl Request {
             sha256: entry.zoo.sha256,
             prefix: entry.hash_prefix(),
             size: entry.zoo.size.or(entry.file_size).map(|n| n.0),
+            hub: entry.zoo.hf_id.clone(),
         }
     }
 }
@@ -164,6 +182,7 @@ impl Request {
             sha256: listed.or(source.sha256),
             prefix: None,
             size: sizes.filter(|s| !s.is_empty()).map(|s| s.iter().sum()),
+            hub: None,
         }
     }
 }
@@ -217,6 +236,10 @@ pub struct Fetched {
     pub path: PathBuf,
     /// Where it came from.
     pub url: String,
+    /// The source that it is pinned under: the registry's, or that of the hub's file.
+    pub source: String,
+    /// What it says of the file that the model's page names.
+    pub page_file: PageFile,
     /// How many.
     pub bytes: u64,
     /// Of all bytes, computed from them just now.

@@ -112,7 +112,16 @@ impl Store {
                 };
                 places.iter().map(len).max().unwrap_or(0)
             };
-            let (here, done) = if source || (derived && purpose.converted) {
+            let is_here = |(source, pin): &(String, super::Pin)| {
+                let of_hub = Request {
+                    sources: vec![crate::registry::Source(source.clone())],
+                    sha256: Some(pin.sha256),
+                    ..Request::default()
+                };
+                self.is_here(&of_hub).unwrap_or(false)
+            };
+            let hub = self.listed(request)?.iter().any(is_here);
+            let (here, done) = if source || hub || (derived && purpose.converted) {
                 (Here::Cached, u64::MAX)
             } else {
                 match partial() {

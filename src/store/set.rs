@@ -162,7 +162,7 @@ impl Store {
         };
         self.cache.remember(&folder, record)?;
         if !pinned {
-            Lock::pin(&self.cache.user_lock(), &source, Pin { sha256, bytes })?;
+            Lock::pin(&self.cache.user_lock(), &source, Pin::new(sha256, bytes).named(&request.name))?;
         }
         let strength = if pinned { Strength::Pinned } else { Strength::FirstSeen };
         Ok(FetchedSet { folder, files, url, bytes, sha256, strength, status: Status::Fetched })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
-use super::{Fetched, Request, Status, Store, Strength, exclusive};
+use super::{Fetched, PageFile, Request, Status, Store, Strength, exclusive};
 use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, write};
 use crate::fs;
 use crate::hash::Sha256;
@@ -52,19 +52,15 @@ impl Store {
         Ok(self.open_weights(request)?.0)
     }
 
-    /// The same, and the conversion open for reading: it is read through the descriptor that it was hashed from, so what
-    /// is computed with is what was checked.
-    ///
-    /// # Errors
-    /// As [`Store::weights`].
-    pub fn open_weights(&self, request: &Request) -> Result<(Weights, Checkpoint)> {
+    /// One file's, and the conversion open for reading, through the descriptor that it was hashed from.
+    pub(super) fn open_one(&self, request: &Request) -> Result<(Weights, Checkpoint)> {
         if let Some(source) = self.converted(request)? {
             let path = self.derived(source.sha256);
             if let Some((derived, file)) = self.checked(source.sha256, &path)? {
                 return opened(&request.name, source, path, &derived, file);
             }
         }
-        let source = self.fetch(request)?;
+        let source = self.fetch_one(request)?;
         let path = self.derived(source.sha256);
         let guard = self.cache.guard(&path.display().to_string());
         let (derived, file) = exclusive::with(
@@ -85,7 +81,13 @@ impl Store {
     /// The tensors' digest that is on record of a file's conversion, where that is here. Nothing is read but the record: for
     /// telling what is known, not for computing.
     pub fn recorded_tensors(&self, request: &Request) -> Option<Sha256> {
-        let source = self.expected(request).ok()?.pinned()?;
+        let of_page = self.expected(request).ok()?.pinned().and_then(|sha256| self.recorded(sha256));
+        let others = || self.listed(request).ok()?.iter().find_map(|(_, pin)| self.recorded(pin.sha256));
+        of_page.or_else(others)
+    }
+
+    /// The same of one file.
+    fn recorded(&self, source: Sha256) -> Option<Sha256> {
         let text = fs::read(&self.derived(source).with_extension("json"), MAX_RECORD).ok()?;
         let derived = serde_json::from_slice::<Derived>(&text).ok()?;
         (derived.source == source && derived.converter == CONVERTER).then_some(derived.tensors_sha256)
@@ -101,8 +103,10 @@ impl Store {
         let path = self.cache.file(sha256);
         let Some(record) = self.cache.record(&path) else { return Ok(None) };
         let (url, bytes) = (record.url, record.bytes);
-        let (strength, status) = (Strength::Pinned, Status::Cached);
-        Ok(self.derived(sha256).is_file().then_some(Fetched { path, url, bytes, sha256, strength, status }))
+        let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
+        let (strength, status, page_file) = (Strength::Pinned, Status::Cached, PageFile::Seen);
+        let found = Fetched { path, url, source, page_file, bytes, sha256, strength, status };
+        Ok(self.derived(sha256).is_file().then_some(found))
     }
 
     /// The record of a conversion and the file, open, if they are of this converter's and the file's bytes are what the

@@ -123,8 +123,7 @@ fn a_set_of_files_is_fetched_in_one_go_and_checked_by_one_digest() {
     }
     let store = Store::open(Options { home: Some(home.cache("")), ..Options::default() }).unwrap();
     let source = Source(format!("file:{}/a_*.jpg", home.path("images").display()));
-    let request =
-        Request { name: "images".into(), sources: vec![source], sha256: None, prefix: None, size: None };
+    let request = Request { name: "images".into(), sources: vec![source], ..Request::default() };
     let set = store.fetch_set(&request).unwrap();
     let names: Vec<_> = set.files.iter().map(|f| f.name.as_str()).collect();
     assert_eq!((names, set.bytes, set.strength), (vec!["a_1.jpg", "a_2.jpg"], 6, Strength::FirstSeen));

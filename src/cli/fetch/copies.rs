@@ -6,7 +6,7 @@ use super::Format;
 use crate::error::Result;
 use crate::fs;
 use crate::registry::Entry;
-use crate::store::{Fetched, Lock, Pin};
+use crate::store::{Fetched, Lock, PageFile, Pin};
 
 /// What the source calls its file.
 fn file_name(entry: &Entry) -> String {
@@ -21,21 +21,19 @@ pub(super) fn handed_out(format: Format, entry: &Entry) -> String {
     }
 }
 
-/// Adds a file to a folder that other machines use as a mirror.
-pub(super) fn mirror(folder: &Path, entry: &Entry, fetched: &Fetched) -> Result<PathBuf> {
+/// Adds a file to a folder that other machines use as a mirror; `pin` goes into its lock.
+pub(super) fn mirror(folder: &Path, entry: &Entry, fetched: &Fetched, pin: Pin) -> Result<PathBuf> {
     let files = folder.join("files");
     fs::create_dir_all(&files)?;
     let path = files.join(fetched.sha256.to_string());
     copy(&fetched.path, &path, true)?;
     let link = folder.join(file_name(entry));
-    if !link.exists() {
+    // The page's name is that of the page's file.
+    if fetched.page_file == PageFile::Seen && !link.exists() {
         let target = Path::new("files").join(fetched.sha256.to_string());
         fs::symlink(&target, &link)?;
     }
-    let pin = Pin { sha256: fetched.sha256, bytes: fetched.bytes };
-    if let Some(source) = entry.sources.first() {
-        Lock::pin(&folder.join("zoo.lock"), &source.0, pin)?;
-    }
+    Lock::pin(&folder.join("zoo.lock"), &fetched.source, pin)?;
     Ok(path)
 }
 

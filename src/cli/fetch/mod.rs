@@ -11,7 +11,7 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::registry::{Entry, Registry};
-use crate::store::{Batch, Event, Fetched, Here, Request, Store, Use, Weights};
+use crate::store::{self, Batch, Event, Fetched, Here, Options, Pin, Prefer, Request, Store, Use, Weights};
 use copies::{copy, handed_out, mirror};
 
 /// Arguments of `zoo fetch`.
@@ -31,6 +31,12 @@ pub(super) struct Args {
     /// Overwrite files in DIR
     #[arg(long, requires = "to")]
     force: bool,
+    /// Which file to ask for first, where the hub has one of the same weights [default: the one that is here, else the page's]
+    #[arg(long, value_enum, value_name = "PLACE")]
+    prefer: Option<Preferred>,
+    /// Where the page's file cannot be had, take the hub's although nothing is on record of its tensors; every report then says that the page's own file was not seen
+    #[arg(long)]
+    accept_hub: bool,
     /// Files at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: u8,
@@ -54,6 +60,15 @@ enum Format {
     Pth,
 }
 
+/// Which of the two places of a model's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Preferred {
+    /// The repository of the hub that has the same weights
+    Hub,
+    /// Where the model's page says
+    Page,
+}
+
 /// What one entry's fetch came to.
 struct FetchedEntry {
     source: Fetched,
@@ -70,6 +85,7 @@ struct Row {
     sha256: Option<crate::Sha256>,
     strength: Option<String>,
     tensors_sha256: Option<crate::Sha256>,
+    page_file: Option<&'static str>,
     status: String,
     error: Option<String>,
 }
@@ -77,13 +93,25 @@ struct Row {
 /// Fetches every model, then says where the files are.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let registry = Registry::open(&context.globals.registry)?;
-    let entries = args.selection.entries(&registry, context)?;
+    let store = Store::open(Options {
+        prefer: match args.prefer {
+            None => Prefer::Either,
+            Some(Preferred::Hub) => Prefer::Hub,
+            Some(Preferred::Page) => Prefer::Page,
+        },
+        accept_hub: args.accept_hub,
+        ..context.store_options()?
+    })?;
+    let entries = if context.globals.locked && args.selection.is_empty() {
+        args.selection.locked(&registry, &store, context)?
+    } else {
+        args.selection.entries(&registry, context)?
+    };
     if let (Some(folder), false, false) = (&args.to, args.force, args.mirror_layout) {
         for entry in &entries {
             refuse_existing(&folder.join(handed_out(args.format, entry)), args.force)?;
         }
     }
-    let store = context.store()?;
     let requests: Vec<_> = entries.iter().map(|e| Request::of(e)).collect();
     let purpose = Use { converted: args.converts(), copied_to: args.to.as_deref() };
     if args.dry_run {
@@ -94,7 +122,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     let batch = Batch { jobs: args.jobs.into(), keep_going: args.keep_going };
     let work = |at: usize, request: &Request| match entries.get(at) {
-        Some(entry) => get(args, &store, request).and_then(|got| place(args, entry, got)),
+        Some(entry) => get(args, &store, request).and_then(|got| place(args, &store, entry, request, got)),
         None => Err(Error::usage("a request without an entry")),
     };
     let results = store.each(&requests, batch, work);
@@ -130,12 +158,23 @@ fn get(args: &Args, store: &Store, request: &Request) -> Result<FetchedEntry> {
 }
 
 /// Copies the file to where it is wanted.
-fn place(args: &Args, entry: &Entry, got: FetchedEntry) -> Result<Row> {
+fn place(args: &Args, store: &Store, entry: &Entry, request: &Request, got: FetchedEntry) -> Result<Row> {
     let FetchedEntry { source, converted } = got;
+    let mut tensors_sha256 = converted.as_ref().map(|w| w.tensors_sha256);
     let kept = converted.as_ref().map_or(&source.path, |w| &w.safetensors);
     let path = match (&args.to, args.mirror_layout) {
         (None, _) => kept.clone(),
-        (Some(folder), true) => mirror(folder, entry, &source)?,
+        (Some(folder), true) => {
+            let pin = match store.pin(request, &source) {
+                // A file that is no checkpoint is one of a mirror's all the same.
+                Err(store::Error::Unreadable { .. }) => {
+                    Pin::new(source.sha256, source.bytes).named(&entry.name)
+                }
+                pin => pin?,
+            };
+            tensors_sha256 = pin.tensors_sha256;
+            mirror(folder, entry, &source, pin)?
+        }
         (Some(folder), false) => {
             fs::create_dir_all(folder)?;
             let path = folder.join(handed_out(args.format, entry));
@@ -150,7 +189,8 @@ fn place(args: &Args, entry: &Entry, got: FetchedEntry) -> Result<Row> {
         bytes: Some(source.bytes),
         sha256: Some(source.sha256),
         strength: Some(source.strength.to_string()),
-        tensors_sha256: converted.map(|w| w.tensors_sha256),
+        tensors_sha256,
+        page_file: Some(source.page_file.name()),
         status: source.status.to_string(),
         error: None,
     })

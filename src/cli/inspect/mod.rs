@@ -118,7 +118,7 @@ fn open(args: &Args, context: &Context) -> Result<Checkpoint> {
 fn address(text: &str) -> Request {
     let source = Source(text.to_owned());
     let prefix = HashPrefix::from_file_name(source.file_name());
-    Request { name: source.file_name().to_owned(), sources: vec![source], sha256: None, prefix, size: None }
+    Request { name: source.file_name().to_owned(), sources: vec![source], prefix, ..Request::default() }
 }
 
 fn report<'a>(args: &'a Args, checkpoint: &'a Checkpoint) -> Result<Report<'a>> {

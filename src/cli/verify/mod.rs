@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::chosen::Chosen;
 use super::existing::refuse_existing;
 use super::reports::{print, status};
+use super::selection::locked;
 use super::verify_progress::Shown;
 use super::{Context, Status, golden};
 use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places};
@@ -121,6 +122,7 @@ fn chosen<'a>(
             }
             models
         }
+        Models::Stored if context.globals.locked => locked(registry, store)?,
         Models::Stored => {
             let models = model::stored(registry, store)?;
             if models.is_empty() {
