@@ -32,6 +32,8 @@ impl Simd for Avx512 {
     const ROWS: [usize; MAX_PANEL_VECTORS] = [12, 12, 8];
     const HAS_TABLE_LOOKUP: bool = true;
     const TWO_ROWS: bool = true;
+    const TILE_WIDTHS: [usize; 2] = [7, 4]; // As AVX2's.
+    const CONSTANT_STRIDES: bool = true;
     type V = __m512;
 
     #[inline]

@@ -68,8 +68,8 @@ impl Kernel for Depthwise<'_> {
         assert!(self.output.len() >= (pixels - 1) * self.output_pitch + width);
         assert!(self.sum.is_none_or(|m| m.len() >= width));
         match self.taps.stride[1] {
-            1 => self.map::<S, 1>(s),
-            2 => self.map::<S, 2>(s),
+            1 if S::CONSTANT_STRIDES => self.map::<S, 1>(s),
+            2 if S::CONSTANT_STRIDES => self.map::<S, 2>(s),
             _ => self.map::<S, 0>(s),
         }
     }
@@ -98,7 +98,7 @@ impl Depthwise<'_> {
         let mut y = first;
         while y < end {
             let two = S::TWO_ROWS && self.shares_rows() && y + 1 < end;
-            let tiles = ow.div_ceil(if two { MAX_TILE_WIDTH_OF_TWO } else { MAX_TILE_WIDTH });
+            let tiles = ow.div_ceil(S::TILE_WIDTHS[usize::from(two)]);
             let mut total = [[s.splat(0.0); NV]; 2];
             let mut sums = [[0f32; MAX_PANEL_LEN]; 2];
             let rows = y..y + 1 + usize::from(two);
@@ -176,10 +176,3 @@ const ACTIVATION_BATCH: usize = 32;
 
 /// Values of the widest panel.
 const MAX_PANEL_LEN: usize = 16 * simd::MAX_PANEL_VECTORS;
-
-/// Outputs of the widest tile: with two vectors each, fourteen sums and two weights fill AVX2's registers,
-/// and EfficientNets' maps at 224 pixels are seven wide, or twice, four times ….
-pub(super) const MAX_TILE_WIDTH: usize = 7;
-
-/// Outputs side by side in the widest tile of two rows: with three vectors each twenty-four sums, six weights and a value.
-pub(super) const MAX_TILE_WIDTH_OF_TWO: usize = 4;

@@ -30,10 +30,14 @@ impl Simd for Portable {
     const NAME: &'static str = "portable";
     const LANES: usize = 16;
     const PANEL: usize = 3;
-    const ROWS: [usize; MAX_PANEL_VECTORS] = [6, 4, 4];
+    // Tiles of as many sums as the sixteen registers of SSE2 hold, which every x86-64 has. Larger ones, and a copy for each
+    // stride, were three quarters of the kernels' code and most of the time that it took to compile them.
+    const ROWS: [usize; MAX_PANEL_VECTORS] = [3, 1, 1];
     /// Not an instruction, but this instance is to run what the wider ones do.
     const HAS_TABLE_LOOKUP: bool = true;
     const TWO_ROWS: bool = true;
+    const TILE_WIDTHS: [usize; 2] = [2, 2];
+    const CONSTANT_STRIDES: bool = false;
     type V = Lanes;
 
     #[inline(never)]

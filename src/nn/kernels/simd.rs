@@ -35,6 +35,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const HAS_TABLE_LOOKUP: bool;
     /// Whether depthwise convolutions make two rows of output at a time.
     const TWO_ROWS: bool;
+    /// Outputs side by side in the widest tile of a depthwise convolution: of one row, of two.
+    const TILE_WIDTHS: [usize; 2];
+    /// Whether the usual strides of a depthwise convolution have code of their own.
+    const CONSTANT_STRIDES: bool;
     /// A vector.
     type V: Copy;
 

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use super::depthwise::{Depthwise, MAX_TILE_WIDTH, MAX_TILE_WIDTH_OF_TWO};
+use super::depthwise::Depthwise;
 use super::math::{activate, is_transcendental};
 use super::simd::Simd;
 use super::tile::{begin, put};
@@ -20,7 +20,7 @@ impl Depthwise<'_> {
         x: usize,
         totals: &mut [[S::V; NV]; 2],
     ) {
-        if N > MAX_TILE_WIDTH_OF_TWO {
+        if N > S::TILE_WIDTHS[1] {
             return; // A tile that `rows` never asks for: not compiled.
         }
         let width = NV * S::LANES;
@@ -86,7 +86,7 @@ impl Depthwise<'_> {
         x: usize,
         total: &mut [S::V; NV],
     ) {
-        if N > MAX_TILE_WIDTH {
+        if N > S::TILE_WIDTHS[0] {
             return; // As above.
         }
         let width = NV * S::LANES;
