@@ -44,7 +44,7 @@ mod vovnet;
 mod xception;
 mod xception_aligned;
 
-pub use facts::{Facts, facts};
+pub use facts::{Facts, facts, of_graph, recorded};
 
 use crate::error::{Class, Classify};
 use crate::nn::graph::{BuildError, Graph};

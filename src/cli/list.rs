@@ -1,5 +1,6 @@
 //! `zoo list [PATTERN]`: the registry as a table, JSON, CSV, Markdown or a picture.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use super::existing::refuse_existing;
@@ -73,7 +74,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let sort = args.sort.as_deref().map(str::parse::<Sort>).transpose()?;
     let columns = args.columns.as_deref().map(columns).transpose()?;
     let pattern = args.pattern.as_deref().map(|p| p.parse::<Pattern>().map_err(Error::usage)).transpose()?;
-    let registry = Registry::open(&context.globals.registry)?;
+    // Never freed: the process ends with the table, and freeing some ten thousand texts first takes a twentieth of the time.
+    let registry = ManuallyDrop::new(Registry::open(&context.globals.registry)?);
     context.warn(registry.warnings());
     // A plot that could not be written is told before anything is computed.
     if let Some(file) = &args.plot {

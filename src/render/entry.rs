@@ -75,19 +75,26 @@ fn result(result: &ModelResult) -> Value {
 
 /// A count as people read it: three digits and a unit, `5.29M`.
 pub fn short_count(n: u64) -> String {
-    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
-    let Some((scale, unit)) = units.into_iter().find(|(scale, _)| n >= *scale) else { return n.to_string() };
-    let value = n as f64 / scale as f64;
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$}{unit}")
+    let (mut digits, unit) = short(n);
+    digits.push_str(unit);
+    digits
 }
 
 /// Bytes as people read them: `21.4 MB`, by thousands, as file managers and download pages do.
 pub fn short_bytes(n: u64) -> String {
-    match short_count(n).strip_suffix(char::is_alphabetic) {
-        None => format!("{n} B"),
-        Some(digits) => format!("{digits} {}B", short_count(n).trim_start_matches(digits).to_uppercase()),
-    }
+    let (digits, unit) = short(n);
+    format!("{digits} {}B", if unit == "k" { "K" } else { unit })
+}
+
+/// Three digits, and what they count.
+fn short(n: u64) -> (String, &'static str) {
+    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    let Some((scale, unit)) = units.into_iter().find(|(scale, _)| n >= *scale) else {
+        return (n.to_string(), "");
+    };
+    let value = n as f64 / scale as f64;
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    (format!("{value:.digits$}"), unit)
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ use crate::registry::tree::Commands;
 /// format characters become `\u{…}`. The result is one line, and none that the log of a GitHub workflow
 /// would take for a command.
 pub fn terminal(text: &str) -> Cow<'_, str> {
+    // Nearly every text is of letters and digits alone, and tables have thousands of them.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~') && b != b':' && b != b'#') {
+        return Cow::Borrowed(text);
+    }
     let mut commands = Commands::of(text);
     escaped(text, move |c, out| {
         let acts = commands.begins(c) || is_unprintable(c);

@@ -76,3 +76,28 @@ fn the_nine_noisy_student_networks_have_timms_parameters() {
         assert_eq!(zoo::arch::build(name, 1000).unwrap().params(), params, "{name}");
     }
 }
+
+/// The table that spares `zoo list --json` building 261 graphs says what they say.
+#[test]
+fn the_facts_on_record_are_those_of_the_graphs() {
+    let registry = zoo::registry::Registry::builtin().unwrap();
+    let mut wanted = std::collections::BTreeSet::new();
+    for entry in registry.models() {
+        let (Some(arch), Some(size)) = (&entry.zoo.arch, entry.image_size) else { continue };
+        wanted.insert((arch.clone(), size.height, size.width));
+    }
+    let mut lines = Vec::new();
+    for (arch, height, width) in wanted {
+        let graph = zoo::arch::build(&arch, 1000).unwrap();
+        let facts = zoo::arch::of_graph(&graph, [height, width]).unwrap();
+        lines.push(format!("{arch}\t{height}\t{width}\t{}\t{}\n", facts.params, facts.macs));
+    }
+    lines.sort();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/arch/facts.tsv");
+    if std::env::var_os("ZOO_UPDATE").is_some() {
+        std::fs::write(&path, lines.concat()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(found, lines.concat(), "run this test with ZOO_UPDATE=1 and look at what changed");
+    assert!(lines.len() > 200);
+}
