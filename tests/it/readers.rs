@@ -12,6 +12,7 @@ const READERS: &[(&str, usize)] = &[
     ("src/nn/graph/op.rs", 6),
     ("src/nn/graph/widths.rs", 1),
     ("src/nn/lower.rs", 2),
+    ("src/nn/plan/build.rs", 1),
     ("src/nn/plan/packer.rs", 1),
     ("src/nn/plan/plain.rs", 2),
     ("src/nn/plan/version.rs", 1),

@@ -142,39 +142,62 @@ impl Builder<'_> {
         output: FeatureMap,
         extra: Region,
     ) -> Result<(), Error> {
-        let vectorised = self.vectorised;
-        match (op, inputs.as_slice()) {
-            (Op::GroupNorm { groups, eps, .. }, [input]) if vectorised => {
-                if let [weight, bias] = *self.packer.plain(op)? {
-                    let (groups, eps, input) = (*groups, *eps, *input);
+        if !self.vectorised {
+            return self.plain(index, op, inputs, output);
+        }
+        match op {
+            Op::GroupNorm { groups, eps, .. } => {
+                if let ([weight, bias], [input]) = (&*self.packer.plain(op)?, inputs.as_slice()) {
+                    let (groups, eps, input, weights) = (*groups, *eps, *input, [*weight, *bias]);
                     for stage in [Stage::Sums, Stage::Factors, Stage::Apply] {
-                        let weights = [weight, bias];
                         let norm = GroupNorm { stage, input, output, groups, eps, weights, work: extra };
                         self.push(index, Instr::GroupNorm(norm));
                     }
                 }
             }
-            (Op::Scale(factor), [map]) if vectorised => {
-                let scale = Some(self.packer.vector(&vec![*factor; map.channels]));
-                let instr = Instr::Elementwise {
-                    map: *map,
-                    scale_by: None,
-                    scale,
-                    shift: None,
-                    add: None,
-                    mul: None,
-                    activation: None,
-                    output,
-                };
-                self.push(index, instr);
-            }
-            (Op::CondConv { window, .. }, [input, shares]) if vectorised => {
-                match Mixed::of(op, input.channels) {
-                    Some(mixed) => self.mixed(index, &mixed, window, [*input, *shares, output], extra)?,
-                    None => self.plain(index, op, inputs, output)?,
+            Op::Scale(factor) => {
+                if let [map] = *inputs.as_slice() {
+                    let scale = Some(self.packer.vector(&vec![*factor; map.channels]));
+                    let instr = Instr::Elementwise {
+                        map,
+                        scale_by: None,
+                        scale,
+                        shift: None,
+                        add: None,
+                        mul: None,
+                        activation: None,
+                        output,
+                    };
+                    self.push(index, instr);
                 }
             }
-            _ => self.plain(index, op, inputs, output)?,
+            Op::CondConv { window, .. } => {
+                let channels = inputs.first().map_or(0, |input| input.channels);
+                match (Mixed::of(op, channels), inputs.as_slice()) {
+                    (Some(mixed), &[input, shares]) => {
+                        self.mixed(index, &mixed, window, [input, shares, output], extra)?;
+                    }
+                    _ => self.plain(index, op, inputs, output)?,
+                }
+            }
+            Op::BatchNorm { .. }
+            | Op::Upsample { .. }
+            | Op::Softmax { .. }
+            | Op::Pad { .. }
+            | Op::Crop { .. }
+            | Op::Blur { .. }
+            | Op::SpaceToDepth { .. }
+            | Op::ChannelConv { .. }
+            | Op::Input { .. }
+            | Op::Conv { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Slice { .. }
+            | Op::Pool(..)
+            | Op::GlobalAveragePool
+            | Op::Linear { .. } => self.plain(index, op, inputs, output)?,
         }
         Ok(())
     }
