@@ -2,6 +2,8 @@
 //! evaluation (without the prefetcher, whose arithmetic differs in the last bit): resize, centre crop or pad,
 //! `/ 255`, `- mean`, `/ std`. One [`Preparer`] a thread keeps its buffers and tables from image to image.
 
+use std::time::{Duration, Instant};
+
 use super::geometry::Geometry;
 use super::isa::Isa;
 use super::jpeg;
@@ -22,6 +24,8 @@ pub struct Preparer {
     decoded: Vec<u8>,
     /// The window of the resized image that is kept.
     kept: Vec<u8>,
+    /// Time that went into decoding files.
+    decoding: Duration,
 }
 
 impl Preparer {
@@ -38,7 +42,13 @@ impl Preparer {
             normalizer: Normalizer::new(preprocess.mean, preprocess.std, isa),
             decoded: Vec::new(),
             kept: Vec::new(),
+            decoding: Duration::ZERO,
         }
+    }
+
+    /// How long decoding has taken, of all files since it was made.
+    pub fn decoding(&self) -> Duration {
+        self.decoding
     }
 
     /// Decodes a file's bytes and fills `out`, `[3, height, width]`, with what the model takes.
@@ -48,9 +58,12 @@ impl Preparer {
     pub fn file(&mut self, bytes: &[u8], out: &mut [f32]) -> Result<(), Error> {
         let buffer = std::mem::take(&mut self.decoded);
         let Preparer { preprocess, jpeg, resizer, .. } = self;
+        let begun = Instant::now();
         let image = super::decode_part(bytes, jpeg, buffer, &mut |width, height| {
             window(preprocess, resizer, width, height)
-        })?;
+        });
+        self.decoding += begun.elapsed();
+        let image = image?;
         let source = Source::part(&image);
         let result = self.fill(source, out);
         self.decoded = image.pixels;

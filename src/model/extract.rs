@@ -169,7 +169,7 @@ pub fn extract(
     let todo: Vec<usize> = (0..pictures.len()).collect();
     let threads = options.threads.clamp(1, pictures.len().max(1));
     let share = Share { preprocess, todo: &todo, threads, batch: options.batch };
-    run_images(&Pictures { network, pictures }, share, network.runners(threads)?, cancelled, sink)
+    run_images(&Pictures { network, pictures }, share, network.runners(threads)?, cancelled, sink).map(drop)
 }
 
 struct Pictures<'a> {

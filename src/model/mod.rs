@@ -61,7 +61,7 @@ pub use load::{BoundWeights, Loader, Model, Prepared, Provenance, bind_weights};
 pub use mapped::Mapped;
 pub use names::{Renamed, name_as};
 pub use network::Network;
-pub use pipeline::{Job, Share, run_images};
+pub use pipeline::{Job, Share, ThreadTime, run_images};
 pub use predict::{Guess, guesses};
 pub use predictor::Predictor;
 pub use runner::{InputBuffer, Runner};

@@ -14,7 +14,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use super::{Error, InputBuffer, Runner};
 use crate::image::{self, Preparer, Preprocess};
@@ -76,8 +77,23 @@ pub struct Share<'a> {
     pub batch: Option<usize>,
 }
 
+/// Where the time of one thread went. With a device that computes, a thread that waits for its answer is in the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTime {
+    /// Reading files.
+    pub read: Duration,
+    /// Decoding them.
+    pub decode: Duration,
+    /// Resizing, cropping, normalising.
+    pub resize: Duration,
+    /// The network, and what is made of its values.
+    pub network: Duration,
+    /// Nothing to do: no image is left, no room, or no batch.
+    pub waiting: Duration,
+}
+
 /// Runs a job's images, and tells `sink` of each with its place. When the sink breaks, or `cancelled` says so, images
-/// under way are finished and told, and no other is begun: every image that comes before one that was told is told too.
+/// under way are finished and told, and no other is begun: every image that comes before one that was told is told too. Returns where each thread's time went.
 ///
 /// # Errors
 /// The first error of the job or of a runner, in the order of the images.
@@ -87,7 +103,7 @@ pub fn run_images<J: Job>(
     runners: Vec<Box<dyn Runner>>,
     cancelled: &dyn Fn() -> bool,
     sink: &mut dyn FnMut(usize, J::Found) -> ControlFlow<()>,
-) -> Result<(), J::Error> {
+) -> Result<Vec<ThreadTime>, J::Error> {
     let threads = share.threads.max(1);
     let preferred = runners.iter().map(|r| r.preferred_batch()).max().unwrap_or(1);
     // No batch is larger than an equal share, so that no runner is idle while another has all.
@@ -98,11 +114,13 @@ pub fn run_images<J: Job>(
     let queue = Queue::new(share, runners, threads, batch)?;
     let (sender, receiver) = sync_channel(RESULT_BATCHES * threads * batch);
     let mut failed: Option<(usize, J::Error)> = None;
-    std::thread::scope(|scope| {
-        for _ in 0..threads + waiting {
-            let mut worker = Worker { job, share, queue: &queue, sender: sender.clone() };
-            scope.spawn(move || worker.work());
-        }
+    let times = std::thread::scope(|scope| {
+        let spawn = |_| {
+            let worker =
+                Worker { job, share, queue: &queue, sender: sender.clone(), time: ThreadTime::default() };
+            scope.spawn(move || worker.work())
+        };
+        let workers: Vec<_> = (0..threads + waiting).map(spawn).collect();
         drop(sender);
         loop {
             let Told { order, place, result } = match receiver.recv_timeout(POLL_INTERVAL) {
@@ -129,8 +147,12 @@ pub fn run_images<J: Job>(
                 queue.stop();
             }
         }
+        let time = |worker: ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().map(time).collect()
     });
-    failed.map_or(Ok(()), |(_, error)| Err(error))
+    failed.map_or(Ok(times), |(_, error)| Err(error))
 }
 
 /// What became of an image: its position among those of the run, its place in the job.
@@ -267,6 +289,7 @@ struct Worker<'a, J: Job> {
     share: Share<'a>,
     queue: &'a Queue,
     sender: SyncSender<Told<J>>,
+    time: ThreadTime,
 }
 
 impl<J: Job> Drop for Worker<'_, J> {
@@ -279,17 +302,22 @@ impl<J: Job> Drop for Worker<'_, J> {
 }
 
 impl<J: Job> Worker<'_, J> {
-    fn work(&mut self) {
+    fn work(mut self) -> ThreadTime {
         let mut preparer = Preparer::new(self.share.preprocess);
         loop {
-            match self.queue.task() {
-                Task::Done => return,
+            let asked = Instant::now();
+            let task = self.queue.task();
+            self.time.waiting += asked.elapsed();
+            match task {
+                Task::Done => return self.time,
                 Task::Prepare(buffer, order) => {
                     let prepared = self.prepare(&mut preparer, buffer, order);
                     self.queue.prepared(prepared);
                 }
                 Task::Run(mut runner, ready) => {
+                    let begun = Instant::now();
                     let buffers = self.run(runner.as_mut(), ready);
+                    self.time.network += begun.elapsed();
                     self.queue.ran(runner, buffers);
                 }
             }
@@ -298,7 +326,7 @@ impl<J: Job> Worker<'_, J> {
 
     /// Reads, decodes and prepares an image; of one that cannot be it tells at once, and gives its room back.
     fn prepare(
-        &self,
+        &mut self,
         preparer: &mut Preparer,
         mut buffer: InputBuffer,
         order: usize,
@@ -314,16 +342,23 @@ impl<J: Job> Worker<'_, J> {
 
     /// Prepares an image, or says what is wrong with it.
     fn image(
-        &self,
+        &mut self,
         preparer: &mut Preparer,
         buffer: &mut InputBuffer,
         place: usize,
     ) -> Result<Option<J::Found>, J::Error> {
-        let bytes = match self.job.bytes(place)? {
+        let begun = Instant::now();
+        let bytes = self.job.bytes(place)?;
+        self.time.read += begun.elapsed();
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(found) => return Ok(Some(found)),
         };
+        let (begun, decoded) = (Instant::now(), preparer.decoding());
         let prepared = buffer.write(|tensor| self.job.prepare(place, preparer, &bytes, tensor))?;
+        let decode = preparer.decoding().saturating_sub(decoded);
+        self.time.decode += decode;
+        self.time.resize += begun.elapsed().saturating_sub(decode);
         Ok(prepared.err().map(|error| self.job.unreadable(place, &error)))
     }
 

@@ -8,9 +8,9 @@ use super::safe;
 use super::table::{Column, Table};
 use crate::registry::Relation;
 use crate::verify::Report;
-use crate::verify::diagnose::Diagnosis;
+use crate::verify::diagnose::{Diagnosis, MAX_IMAGES};
 use crate::verify::plan::RunPlan;
-use crate::verify::report::{ClaimSource, Drawn, ModelResult};
+use crate::verify::report::{ClaimSource, Drawn, ModelResult, ModelTiming, ThreadTiming};
 use crate::verify::stats::Verdict;
 
 /// Unreadable images that are named one by one.
@@ -99,9 +99,20 @@ fn reason(diagnosis: &Diagnosis) -> Vec<String> {
     let (model, n) = (&diagnosis.model, diagnosis.images);
     let Some(finding) = &diagnosis.finding else {
         let tried = diagnosis.tried.len();
-        return vec![format!(
-            "{model}: no usual mistake explains it ({n} images, {tried} other settings tried)"
-        )];
+        let said = if diagnosis.complete {
+            format!("no usual mistake explains it ({n} images, {tried} other settings tried)")
+        } else if tried > 0 {
+            format!(
+                "no usual mistake explains it so far ({n} images, {tried} other settings tried: about what the run itself \
+                 computed); `--diagnose` tries each on up to {MAX_IMAGES} images"
+            )
+        } else {
+            format!(
+                "labels and weights show no usual mistake; `--diagnose` tries other settings too, each on up to \
+                 {MAX_IMAGES} images"
+            )
+        };
+        return vec![format!("{model}: {said}")];
     };
     vec![
         format!("{model}: {}: {}", finding.hypothesis, finding.says),
@@ -133,6 +144,44 @@ fn images(report: &Report, result: &ModelResult) -> String {
     }
 }
 
+/// Seconds of all threads below which it does not matter where they went.
+const MIN_SECONDS_SAID: f64 = 10.0;
+
+/// Where the threads' time went, which says what would make a long run faster.
+fn where_time_went(report: &Report, result: &ModelResult, clock: &ModelTiming) -> Option<String> {
+    let sum = |of: fn(&ThreadTiming) -> f64| clock.threads.iter().map(of).sum::<f64>();
+    let (read, decode, resize) = (sum(|t| t.read), sum(|t| t.decode), sum(|t| t.resize));
+    let (network, waiting) = (sum(|t| t.network), sum(|t| t.waiting));
+    let all = read + decode + resize + network + waiting;
+    if all < MIN_SECONDS_SAID {
+        return None;
+    }
+    // On a card, threads beyond those that prepare images wait for its answers.
+    let on_card = clock.threads.len().saturating_sub(report.host.threads);
+    if result.isa.starts_with("cuda/") && on_card > 0 {
+        let share = |seconds: f64, threads: usize| 100.0 * seconds / (clock.seconds * threads.max(1) as f64);
+        let (card, cpus) = (share(network, on_card), share(read + decode + resize, report.host.threads));
+        let who = if card > cpus {
+            "the processors wait for the card"
+        } else {
+            "the card waits for the processors"
+        };
+        return Some(format!(
+            "the card computed {card:.0} % of the time, the processors prepared images {cpus:.0} %: {who}"
+        ));
+    }
+    let percent = |seconds: f64| format!("{:.0} %", 100.0 * seconds / all);
+    Some(format!(
+        "time of the {} threads: reading {}, decoding {}, resizing {}, network {}, waiting {}",
+        clock.threads.len(),
+        percent(read),
+        percent(decode),
+        percent(resize),
+        percent(network),
+        percent(waiting)
+    ))
+}
+
 /// What has to be said of one model.
 fn about(report: &Report, result: &ModelResult) -> Vec<String> {
     let mut lines = Vec::new();
@@ -140,6 +189,7 @@ fn about(report: &Report, result: &ModelResult) -> Vec<String> {
     if let Some(since) = clock.and_then(|t| t.unchanged_since.as_ref()) {
         lines.push(format!("unchanged since {since}: nothing had to be computed; `--force` runs it again"));
     }
+    lines.extend(clock.and_then(|clock| where_time_went(report, result, clock)));
     if let (Some(published), Some(claim)) = (&result.published, &result.claim) {
         let page = format!("{:.*}", published.digits as usize, published.value.value());
         lines.push(match claim.source {

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use super::{Error, Result};
 use crate::dataset::{Dataset, Item};
 use crate::image::{self, Preprocess};
-use crate::model::{Job, Runner, Share, guesses, run_images};
+use crate::model::{Job, Runner, Share, ThreadTime, guesses, run_images};
 
 /// Guesses that are kept of an image.
 const TOP_K: usize = 5;
@@ -54,7 +54,7 @@ pub(super) fn measure(
     runners: Vec<Box<dyn Runner>>,
     cancelled: &dyn Fn() -> bool,
     sink: &mut dyn FnMut(usize, Measured) -> ControlFlow<()>,
-) -> Result<()> {
+) -> Result<Vec<ThreadTime>> {
     let &Measuring { preprocess, todo, threads, batch, .. } = measuring;
     run_images(measuring, Share { preprocess, todo, threads, batch }, runners, cancelled, sink)
 }

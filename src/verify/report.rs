@@ -341,6 +341,25 @@ pub struct ModelTiming {
     pub images_per_second: Option<f64>,
     /// When all of it was on record: since when.
     pub unchanged_since: Option<String>,
+    /// Where the time of each thread went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<ThreadTiming>,
+}
+
+/// Where the time of one thread went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThreadTiming {
+    /// Reading files.
+    pub read: f64,
+    /// Decoding them.
+    pub decode: f64,
+    /// Resizing, cropping, normalising.
+    pub resize: f64,
+    /// The network; on a device, waiting for its answer.
+    pub network: f64,
+    /// Nothing to do: no image left, no room for one, or no batch that is full.
+    pub waiting: f64,
 }
 
 /// Where and how it ran.

@@ -20,7 +20,7 @@ use super::stats::{Interval, Verdict, sequence};
 use super::{Error, Result};
 use crate::dataset::{self, Dataset};
 use crate::hash::Sha256;
-use crate::model::{EngineInfo, EngineKind, Labels, Prepared};
+use crate::model::{EngineInfo, EngineKind, Labels, Prepared, ThreadTime};
 use crate::registry::Relation;
 
 /// A dataset with its digests, which are the same for every model that is run over it.
@@ -96,6 +96,8 @@ pub struct Outcome {
     pub computed: usize,
     /// How long that took.
     pub took: Duration,
+    /// Where each thread's time went.
+    pub threads: Vec<ThreadTime>,
     /// Where nothing had to be measured: when the last of it was.
     pub unchanged_since: Option<SystemTime>,
 }
@@ -150,10 +152,10 @@ pub fn run(
         }
     };
     let mut state = State::new(dataset, settings, &evaluation, &order, known.guesses, journal);
-    let (computed, took) = state.complete(model, options, progress)?;
+    let Completed { computed, took, threads } = state.complete(model, options, progress)?;
     let (rows, skipped) = state.rows()?;
     let unchanged_since = if computed == 0 { known.since } else { None };
-    Ok(Outcome { result: evaluation.judge(rows, skipped)?, computed, took, unchanged_since })
+    Ok(Outcome { result: evaluation.judge(rows, skipped)?, computed, took, threads, unchanged_since })
 }
 
 /// The places of the images of this run, or of its shard, in the order they are measured in.
@@ -207,6 +209,14 @@ fn evaluation(
         algorithms_version: engine.algorithms_version,
         class_names,
     })
+}
+
+/// What was measured now, and where the time went.
+#[derive(Default)]
+struct Completed {
+    computed: usize,
+    took: Duration,
+    threads: Vec<ThreadTime>,
 }
 
 /// A run under way: what is known of each image, and how far the order is known without a gap.
@@ -304,13 +314,13 @@ impl<'a> State<'a> {
         })
     }
 
-    /// Measures what is not known. Returns how many that were, and how long it took.
+    /// Measures what is not known.
     fn complete(
         &mut self,
         model: Prepared,
         options: RunOptions<'_>,
         progress: &dyn Progress,
-    ) -> Result<(usize, Duration)> {
+    ) -> Result<Completed> {
         let total = self.end;
         let todo: Vec<usize> =
             self.order.iter().take(total).copied().filter(|&place| !self.is_known(place)).collect();
@@ -318,7 +328,7 @@ impl<'a> State<'a> {
             return Err(error);
         }
         if todo.is_empty() {
-            return Ok((0, Duration::ZERO));
+            return Ok(Completed::default());
         }
         let name = model.spec().name.clone();
         let model = model.start(options.engine)?;
@@ -354,13 +364,13 @@ impl<'a> State<'a> {
         if let Some(error) = self.refused() {
             return Err(error);
         }
-        measured?;
+        let threads = measured?;
         failed.map_or(flushed, Err)?;
         if self.head < self.end {
             let done = self.order.iter().filter(|&&place| self.is_known(place)).count();
             return Err(Error::Interrupted { model: name, done, total });
         }
-        Ok((computed, took))
+        Ok(Completed { computed, took, threads })
     }
 
     /// Takes a measurement in and writes it down.

@@ -6,19 +6,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::diagnose::{Diagnosis, DiagnosisInput, diagnose};
+use super::diagnose::{Diagnosis, DiagnosisInput, Effort, diagnose};
 use super::gates::{Baseline, board};
 use super::plan::RunPlan;
-use super::report::{Failed, Host, ModelResult, ModelTiming, Report, Run, SCHEMA, Timing};
+use super::report::{Failed, Host, ModelResult, ModelTiming, Report, Run, SCHEMA, ThreadTiming, Timing};
 use super::run::{Images, Outcome, Progress, RunOptions, run};
 use super::settings::Settings;
 use super::stats::Verdict;
 use super::{Claimed, Error, Result};
 use crate::dataset::Dataset;
 use crate::error::{Class, Classify};
-use crate::model::{self, Labels, Loader, ModelSpec, Prepared};
+use crate::model::{self, Labels, Loader, ModelSpec, Prepared, ThreadTime};
 use crate::registry::Entry;
 use crate::store::Store;
 
@@ -204,12 +204,15 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<Diagnosis>> {
         let asked = |result: &ModelResult| self.options.diagnose || result.verdict == Verdict::Contradicted;
         let mut found = Vec::new();
-        for (spec, _) in specs.iter().zip(results).filter(|(_, result)| asked(result)) {
+        for (spec, result) in specs.iter().zip(results).filter(|(_, result)| asked(result)) {
             progress.note(&format!("{}: looking for the reason", spec.name));
+            let images = result.per_image.len();
             found.push(diagnose(&DiagnosisInput {
                 loader: self.loader(),
                 spec,
                 dataset: self.dataset,
+                rows: &result.per_image,
+                effort: if self.options.diagnose { Effort::Whole } else { Effort::AsRun { images } },
                 known: self.options.known,
                 seed: self.settings.seed,
                 threads: self.options.run.threads,
@@ -241,6 +244,19 @@ fn timing(outcome: &Outcome) -> ModelTiming {
         seconds,
         images_per_second: (outcome.computed > 0 && pace.is_finite()).then(|| (pace * 10.0).round() / 10.0),
         unchanged_since: outcome.unchanged_since.map(utc),
+        threads: outcome.threads.iter().map(thread_timing).collect(),
+    }
+}
+
+/// In seconds, to the millisecond.
+fn thread_timing(time: &ThreadTime) -> ThreadTiming {
+    let seconds = |time: Duration| (time.as_secs_f64() * 1e3).round() / 1e3;
+    ThreadTiming {
+        read: seconds(time.read),
+        decode: seconds(time.decode),
+        resize: seconds(time.resize),
+        network: seconds(time.network),
+        waiting: seconds(time.waiting),
     }
 }
 

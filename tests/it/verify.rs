@@ -301,3 +301,38 @@ fn the_reference_engine_agrees() {
     }
     assert_ne!(plan["results"][0]["isa"], reference["results"][0]["isa"]);
 }
+
+/// After a contradiction a reason is looked for without being asked: with about the run's own work, and all of it when asked.
+#[test]
+fn a_search_that_nobody_asked_for_is_bounded_by_the_run() {
+    let case = Case::new();
+    let page = "Models:\n- Name: proud\n  Metadata: {Image Size: '224', Crop Pct: '0.875', Interpolation: bicubic}\n  \
+                Results: [{Task: Image Classification, Dataset: ImageNet, Metrics: {Top 1 Accuracy: 99.9%}}]\n  \
+                zoo: {arch: tf_efficientnet_lite0, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], names: timm}\n";
+    case.home.write("proud.yaml", page);
+    let search = |more: &[&str]| {
+        let mut args = vec!["verify", "proud", "--registry", "proud.yaml", "--weights", "w.safetensors"];
+        args.extend(["--dataset", "imagenet-val", "--data-dir", "val", "--report", "r.json", "--force"]);
+        args.extend(more);
+        let ran = case.home.run(&args);
+        assert_eq!(ran.code, Some(1), "{}", ran.err);
+        let report = case.json("r.json");
+        assert_eq!(crate::schemas::wrong("verify-1.json", &report), Vec::<String>::new());
+        let diagnosis = report["diagnoses"][0].clone();
+        let tried = diagnosis["tried"].as_array().unwrap().clone();
+        let images: Vec<u64> = tried.iter().map(|t| t["images"].as_u64().unwrap()).collect();
+        (diagnosis["complete"].as_bool().unwrap(), images, ran.out)
+    };
+    let (complete, images, said) = search(&[]);
+    assert!(!complete && said.contains("`--diagnose` tries each on up to 256 images"), "{said}");
+    // 36 images are few: the least that is allowed is some two hundred runs of this network.
+    let most = images.iter().max().unwrap();
+    assert!(images.iter().sum::<u64>() + most <= 230, "{images:?}");
+    assert!(*most <= 36 && images.iter().min() < images.iter().max(), "{images:?}");
+    let (complete, images, said) = search(&["--diagnose"]);
+    assert!(complete && !said.contains("--diagnose"), "{said}");
+    assert!(images.len() > 10 && images.iter().all(|&n| n == 36), "{images:?}");
+    let timing = &case.json("r.json")["timing"]["models"][0];
+    let threads = timing["threads"].as_array().unwrap();
+    assert!(!threads.is_empty() || timing["computed"] == 0, "{timing}");
+}

@@ -84,7 +84,8 @@ pub(in crate::cli) struct Args {
     /// What to do about images that cannot be read
     #[arg(long, value_enum, default_value_t = BadImage::Fail, value_name = "WHAT")]
     on_bad_image: BadImage,
-    /// Look for the reason why a figure does not match; happens without asking when a claim is contradicted
+    /// Look for the reason why a figure does not match, on up to 256 images a hypothesis; when a claim is contradicted a shorter
+    /// search, of about what the run itself computed, happens without asking
     #[arg(long)]
     diagnose: bool,
     /// Exit 5 where the verdict is `consistent` or `no-claim`

@@ -7,6 +7,7 @@
 //! other settings and compare the probability of the label image by image (`settings`); those about weights look at
 //! the file (`weights`).
 
+mod effort;
 mod labels;
 mod probe;
 mod settings;
@@ -15,13 +16,17 @@ mod weights;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
+use super::report::Row;
 use super::stats::Percent;
+use crate::arch;
 use crate::dataset::{self, Dataset};
 use crate::hash::Sha256;
 use crate::model::{Loader, ModelSpec};
 use crate::registry::Entry;
 
-use probe::Probe;
+use effort::Allowance;
+pub use effort::Effort;
+use probe::{Probe, Seen};
 
 /// Images that are tried: enough to tell a few points, few enough to wait for.
 pub const MAX_IMAGES: usize = 256;
@@ -39,6 +44,14 @@ pub struct Diagnosis {
     pub tried: Vec<Tried>,
     /// The one that explains the data.
     pub finding: Option<Finding>,
+    /// Whether every hypothesis was tried as far as the images go, or until one explained the data; a diagnosis that nobody
+    /// asked for may end before that.
+    #[serde(default = "yes")]
+    pub complete: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A hypothesis, and what the images say to it.
@@ -48,6 +61,9 @@ pub struct Tried {
     pub hypothesis: String,
     /// What was changed.
     pub change: String,
+    /// Images it was tried on.
+    #[serde(default)]
+    pub images: usize,
     /// Top-1 accuracy with that.
     pub top1: Percent,
     /// Mean gain of the label's log-probability an image, in nats.
@@ -77,6 +93,10 @@ pub struct DiagnosisInput<'a> {
     pub spec: &'a ModelSpec,
     /// Its images.
     pub dataset: &'a Dataset,
+    /// What the run saw in them.
+    pub rows: &'a [Row],
+    /// How much may be computed.
+    pub effort: Effort,
     /// The registry: whose weights these may be instead.
     pub known: &'a [Entry],
     /// Of the order that images are taken in.
@@ -85,7 +105,7 @@ pub struct DiagnosisInput<'a> {
     pub threads: usize,
 }
 
-/// Tries the hypotheses: what the weights file itself shows, its other state dicts, labels, then preprocessing. The first
+/// Tries the hypotheses, as far as the effort goes: what the weights file itself shows, its other state dicts, labels, then preprocessing. The first
 /// kind that explains the data ends it, since a fault of weights or labels makes every comparison of settings
 /// meaningless, and one of weights every comparison of labels.
 ///
@@ -93,31 +113,49 @@ pub struct DiagnosisInput<'a> {
 /// What running the model brings.
 pub fn diagnose(input: &DiagnosisInput<'_>) -> Result<Diagnosis> {
     let prepared = input.loader.prepare(input.spec)?;
-    let suspicion = weights::of(&prepared, input);
-    let places = sample(input.dataset, input.seed);
     let preprocess = prepared.preprocess().clone();
-    let model = prepared.start(input.loader.engine)?;
-    let probe = Probe { model: &model, dataset: input.dataset, places: &places, threads: input.threads };
-    let seen = probe.run(&preprocess, false)?;
-    let right = seen.iter().filter(|s| s.guess == s.label).count() as u64;
+    let size = [preprocess.size.height, preprocess.size.width];
+    let macs = arch::of_graph(prepared.graph(), size).map_or(0, |facts| facts.macs);
+    let allowance = Allowance::new(input.effort, macs);
+    let seen: Vec<Seen> = input.rows.iter().filter_map(Seen::of).collect();
     let mut diagnosis = Diagnosis {
         model: input.spec.name.clone(),
         images: seen.len(),
-        top1: Percent::of(right, seen.len() as u64),
+        top1: right(&seen),
         tried: Vec::new(),
-        finding: suspicion,
+        finding: weights::of(&prepared, input),
+        complete: true,
     };
-    if diagnosis.finding.is_none() {
-        diagnosis.finding = weights::other_keys(input, &probe, &seen, &mut diagnosis.tried)?;
+    if diagnosis.finding.is_some() {
+        return Ok(diagnosis);
+    }
+    let places = sample(input.dataset, input.seed);
+    let model = prepared.start(input.loader.engine)?;
+    let Allowance { deadline, .. } = allowance;
+    let probe =
+        Probe { model: &model, dataset: input.dataset, places: &places, threads: input.threads, deadline };
+    if let Some(images) = allowance.alternative(places.len()) {
+        diagnosis.finding = weights::other_keys(input, &probe, images, &mut diagnosis.tried)?;
     }
     if diagnosis.finding.is_none() {
         let published = labels::against_published(input.dataset, model.labels());
         diagnosis.finding = published.or_else(|| labels::explain(&seen, model.labels()));
     }
     if diagnosis.finding.is_none() {
-        diagnosis.finding = settings::explain(input, &probe, &preprocess, &seen, &mut diagnosis.tried)?;
+        let explained = settings::explain(input, &probe, &preprocess, allowance, &mut diagnosis.tried)?;
+        diagnosis.finding = explained.finding;
+        diagnosis.complete = explained.complete || diagnosis.finding.is_some();
+        if !explained.seen.is_empty() {
+            diagnosis.images = explained.seen.len();
+            diagnosis.top1 = right(&explained.seen);
+        }
     }
     Ok(diagnosis)
+}
+
+fn right(seen: &[Seen]) -> Percent {
+    let right = seen.iter().filter(|s| s.guess == s.label).count() as u64;
+    Percent::of(right, seen.len() as u64)
 }
 
 /// The labelled images at the head of the order.

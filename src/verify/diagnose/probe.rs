@@ -1,10 +1,15 @@
 //! Images run again with other settings: the first guess, and how probable the label was.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
 use super::super::Result;
 use super::Tried;
 use crate::dataset::{Dataset, Item};
 use crate::image::{Preparer, Preprocess, Rgb, decode};
 use crate::model::{InputBuffer, Model};
+use crate::verify::report::Row;
 use crate::verify::stats::Percent;
 
 /// What was seen of an image.
@@ -16,40 +21,62 @@ pub(super) struct Seen {
     pub(super) log_prob: f64,
 }
 
+impl Seen {
+    /// What a run's row says, which has no probability of a label that is not among its guesses.
+    pub(super) fn of(row: &Row) -> Option<Self> {
+        let (&label, &guess) = (row.labels.first()?, row.classes.first()?);
+        Some(Seen { label, guess, log_prob: f64::NAN })
+    }
+}
+
 /// A model and the images it is tried on.
 pub(super) struct Probe<'a> {
     pub(super) model: &'a Model,
     pub(super) dataset: &'a Dataset,
     pub(super) places: &'a [usize],
     pub(super) threads: usize,
+    /// When it has to end.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Probe<'_> {
-    /// Runs the images with a preprocessing, `swapped` from RGB to BGR. An image that cannot be read is left out.
-    pub(super) fn run(&self, preprocess: &Preprocess, swapped: bool) -> Result<Vec<Seen>> {
-        let threads = self.threads.clamp(1, self.places.len().max(1));
-        let share = self.places.len().div_ceil(threads).max(1);
+    /// Runs a range of the images with a preprocessing, `swapped` from RGB to BGR. An image that cannot be read is left
+    /// out. Nothing when the time is over.
+    pub(super) fn run(
+        &self,
+        images: Range<usize>,
+        preprocess: &Preprocess,
+        swapped: bool,
+    ) -> Result<Option<Vec<Seen>>> {
+        let places = self.places.get(images).unwrap_or_default();
+        let threads = self.threads.clamp(1, places.len().max(1));
+        let share = places.len().div_ceil(threads).max(1);
+        let late = AtomicBool::new(false);
         let work = |places: &[usize]| -> Result<Vec<Seen>> {
             let mut preparer = Preparer::new(preprocess);
             let mut buffer = self.model.network().buffer()?;
             let mut seen = Vec::with_capacity(places.len());
             for item in places.iter().filter_map(|&at| self.dataset.items.get(at)) {
+                if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    late.store(true, Ordering::Relaxed);
+                    break;
+                }
                 seen.extend(self.one(item, swapped, &mut preparer, &mut buffer)?);
             }
             Ok(seen)
         };
         let parts = std::thread::scope(|scope| {
-            let parts: Vec<_> = self.places.chunks(share).map(|part| scope.spawn(|| work(part))).collect();
+            let parts: Vec<_> = places.chunks(share).map(|part| scope.spawn(|| work(part))).collect();
             parts
                 .into_iter()
                 .map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
                 .collect::<Vec<_>>()
         });
-        let mut seen = Vec::with_capacity(self.places.len());
+        let mut seen = Vec::with_capacity(places.len());
         for part in parts {
             seen.extend(part?);
         }
-        Ok(seen)
+        Ok((!late.into_inner()).then_some(seen))
     }
 
     fn one(
@@ -86,7 +113,7 @@ fn swap(image: Rgb) -> Option<Rgb> {
     Rgb::new(width, height, pixels)
 }
 
-/// What another run of the images says, compared image by image.
+/// What another run of the images says, compared image by image; where it saw fewer, with the first of those before.
 pub(super) fn compare(hypothesis: &str, change: String, before: &[Seen], after: &[Seen]) -> Tried {
     let n = before.len().min(after.len()) as f64;
     let gains: Vec<f64> = before.iter().zip(after).map(|(a, b)| b.log_prob - a.log_prob).collect();
@@ -97,6 +124,7 @@ pub(super) fn compare(hypothesis: &str, change: String, before: &[Seen], after: 
     Tried {
         hypothesis: hypothesis.to_owned(),
         change,
+        images: after.len(),
         top1: Percent::of(right, after.len() as u64),
         gain: (gain * 1e4).round() / 1e4,
         z: (gain / error * 100.0).round() / 100.0,

@@ -5,8 +5,10 @@
 //! hash, and its claims were made with its settings.
 
 use super::super::Result;
+use super::effort::Allowance;
 use super::probe::{Probe, Seen, compare};
 use super::{DiagnosisInput, Finding, Tried, has_weights};
+use crate::hash::Sha256;
 use crate::image::Preprocess;
 use crate::registry::{CropMode, Entry, Interpolation};
 
@@ -67,25 +69,94 @@ impl RegistrySays {
     }
 }
 
+/// Of the hypotheses that a few images speak for, so many are tried on more.
+const FINALISTS: usize = 2;
+
+/// What came of the settings.
+pub(super) struct Explained {
+    /// The run's own settings on the images that were tried.
+    pub(super) seen: Vec<Seen>,
+    /// The setting that explains the numbers.
+    pub(super) finding: Option<Finding>,
+    /// Every setting was tried on all images.
+    pub(super) complete: bool,
+}
+
+/// A change, and what the images say to it so far.
+struct Trial {
+    change: Change,
+    seen: Vec<Seen>,
+    gain: f64,
+    /// Tried on as many images as any.
+    is_finalist: bool,
+}
+
 /// Tries other settings; the one that gains most, if it gains enough, is the finding. Else one in which the entry
 /// differs from the registry's own of the same weights, whatever it gains: claims were made with that one's settings.
+/// Where the allowance is short all are tried on a few images, and the most promising on the rest.
 pub(super) fn explain(
     input: &DiagnosisInput<'_>,
     probe: &Probe<'_>,
     now: &Preprocess,
-    seen: &[Seen],
+    allowance: Allowance,
     tried: &mut Vec<Tried>,
-) -> Result<Option<Finding>> {
+) -> Result<Explained> {
     // What the registry says of the same weights, where it is not this entry that says it.
     let sha256 = probe.model.provenance().file_sha256;
     let same = |e: &&Entry| !e.added && has_weights(e, sha256);
     let known = input.known.iter().find(same).and_then(|e| Some((e, Preprocess::of(e).ok()?)));
+    let changes = changes(now, known.as_ref().map(|(_, k)| k));
+    let (hypotheses, sample) = (changes.len(), probe.places.len());
+    let mut explained = Explained { seen: Vec::new(), finding: None, complete: false };
+    let Some(screened) = allowance.screened(hypotheses, sample) else { return Ok(explained) };
+    let Some(seen) = probe.run(0..screened, now, false)? else { return Ok(explained) };
+    explained.seen = seen;
+    let mut trials = Vec::new();
+    for change in changes {
+        let Some(seen) = probe.run(0..screened, &change.preprocess, change.swapped)? else {
+            return Ok(explained);
+        };
+        let gain = compare(change.hypothesis, String::new(), &explained.seen, &seen).gain;
+        trials.push(Trial { change, seen, gain, is_finalist: screened == sample });
+    }
+    if screened < sample {
+        trials.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        for (place, trial) in trials.iter_mut().enumerate() {
+            trial.is_finalist =
+                (place < FINALISTS && trial.gain > 0.0) || trial.change.registry == RegistrySays::So;
+        }
+        let finalists = trials.iter().filter(|t| t.is_finalist).count();
+        let last = allowance.finally(hypotheses, screened, finalists, sample);
+        let Some(more) = probe.run(screened..last, now, false)? else { return Ok(explained) };
+        explained.seen.extend(more);
+        for trial in trials.iter_mut().filter(|t| t.is_finalist) {
+            let Change { preprocess, swapped, .. } = &trial.change;
+            let Some(more) = probe.run(screened..last, preprocess, *swapped)? else { return Ok(explained) };
+            trial.seen.extend(more);
+        }
+    }
+    explained.complete = screened == sample;
+    explained.finding = judge(trials, &explained.seen, known.as_ref().map(|(e, _)| *e), sha256, tried);
+    Ok(explained)
+}
+
+/// The finding, if a setting that was tried on all images explains the numbers.
+fn judge(
+    trials: Vec<Trial>,
+    seen: &[Seen],
+    known: Option<&Entry>,
+    sha256: Sha256,
+    tried: &mut Vec<Tried>,
+) -> Option<Finding> {
     let mut best: Option<(f64, Finding)> = None;
     let mut recorded: Option<(f64, Finding)> = None;
     let right = seen.iter().filter(|s| s.guess == s.label).count() as f64 / seen.len().max(1) as f64;
-    for change in changes(now, known.as_ref().map(|(_, k)| k)) {
-        let after = probe.run(&change.preprocess, change.swapped)?;
+    for Trial { change, seen: after, is_finalist, .. } in trials {
         let outcome = compare(change.hypothesis, change.says.clone(), seen, &after);
+        tried.push(outcome.clone());
+        if !is_finalist {
+            continue;
+        }
         let least =
             if change.registry == RegistrySays::Otherwise { MIN_GAIN_AGAINST_REGISTRY } else { MIN_GAIN };
         let finding = |evidence| Finding {
@@ -106,7 +177,7 @@ pub(super) fn explain(
             );
             keep(&mut best, outcome.gain, finding(evidence));
         }
-        if let (RegistrySays::So, Some((entry, _))) = (change.registry, &known) {
+        if let (RegistrySays::So, Some(entry)) = (change.registry, known) {
             let evidence = format!(
                 "the file's SHA-256 is {sha256}, which the registry has as `{}`, with that setting; on {} images top-1 goes \
                  from {:.1} to {:.1} % with it",
@@ -117,9 +188,8 @@ pub(super) fn explain(
             );
             keep(&mut recorded, outcome.gain, finding(evidence));
         }
-        tried.push(outcome);
     }
-    Ok(best.or(recorded).map(|(_, finding)| finding))
+    best.or(recorded).map(|(_, finding)| finding)
 }
 
 /// The finding that gains more.

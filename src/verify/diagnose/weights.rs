@@ -73,12 +73,13 @@ fn untouched(prepared: &Prepared) -> Option<Finding> {
 pub(super) fn other_keys(
     input: &DiagnosisInput<'_>,
     probe: &Probe<'_>,
-    seen: &[Seen],
+    images: usize,
     tried: &mut Vec<Tried>,
 ) -> Result<Option<Finding>> {
     let path = &probe.model.provenance().path;
     let own = probe.model.provenance().tensors_sha256;
     let right = |seen: &[Seen]| seen.iter().filter(|s| s.guess == s.label).count() as f64;
+    let mut before = None;
     for key in KEYS {
         let options = Options { key: Some(key.to_owned()), ..Options::default() };
         // A file without that key, or one that has gone since it was converted, tells nothing.
@@ -87,8 +88,14 @@ pub(super) fn other_keys(
             continue;
         }
         let preprocess = prepared.preprocess().clone();
+        if before.is_none() {
+            before = probe.run(0..images, &preprocess, false)?;
+        }
+        let Some(seen) = &before else { return Ok(None) };
         let model = prepared.start(input.loader.engine)?;
-        let after = Probe { model: &model, ..*probe }.run(&preprocess, false)?;
+        let Some(after) = (Probe { model: &model, ..*probe }).run(0..images, &preprocess, false)? else {
+            return Ok(None);
+        };
         let outcome = compare("other-state-dict", format!("the file's `{key}`"), seen, &after);
         let points = 100.0 * (right(&after) - right(seen)) / seen.len().max(1) as f64;
         tried.push(outcome.clone());

@@ -78,7 +78,7 @@ fn run(
         ControlFlow::Continue(())
     });
     let sizes = sizes.lock().unwrap().clone();
-    (result, told, sizes)
+    (result.map(drop), told, sizes)
 }
 
 #[test]
