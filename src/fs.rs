@@ -39,6 +39,12 @@ impl Classify for Error {
         match self.source.kind() {
             io::ErrorKind::StorageFull => Some("free some space, or point ZOO_HOME at another disk".into()),
             io::ErrorKind::PermissionDenied => Some("check who owns it".into()),
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Some("point ZOO_HOME at a folder that can be written".into())
+            }
+            io::ErrorKind::NotFound if self.class() == Class::World => {
+                Some("its folder is gone: something removed or unmounted it meanwhile".into())
+            }
             _ => None,
         }
     }
@@ -229,6 +235,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.file().write_all(bytes).map_err(at("write", path))?;
     file.commit(true)
+}
+
+/// The same without waiting for the disk, for what can be made again: after a power cut it may be empty.
+pub fn write_atomic_unsynced(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.file().write_all(bytes).map_err(at("write", path))?;
+    file.commit_unsynced(true)
 }
 
 #[cfg(test)]

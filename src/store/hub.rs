@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use super::error::{Error, Result};
 use super::location::HubFile;
-use super::transport::{chain, client};
+use super::transport::{Failure, client};
 
 /// Where the hub is, and who asks.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ impl Hub {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let answer = request.send().map_err(|e| broken(chain(&e.without_url())))?;
+        let answer = request.send().map_err(|e| broken(Failure::of(e).reason))?;
         if !answer.status().is_success() {
             let (url, status) = (url.to_string(), answer.status().to_string());
             return Err(Error::Status {

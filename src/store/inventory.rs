@@ -141,8 +141,8 @@ impl Store {
     /// Whether some process is fetching just now.
     fn is_busy(&self) -> Result<bool> {
         let locks = fs::list(&self.cache.folder("partial"))?;
-        let guards = locks.iter().filter(|p| p.extension().is_some_and(|e| e == "guard"));
-        Ok(guards.into_iter().any(|path| !exclusive::is_free(path)))
+        let claims = locks.iter().filter(|p| p.extension().is_some_and(|e| e == "claim"));
+        Ok(claims.into_iter().any(|path| exclusive::is_held(path)))
     }
 }
 

@@ -176,7 +176,7 @@ impl Lock {
     /// # Errors
     /// The file cannot be read or written.
     pub fn pin(path: &Path, source: &str, pin: Pin) -> Result<()> {
-        let guard = path.with_file_name(".zoo.lock.guard");
+        let guard = path.with_file_name(".zoo.lock.claim");
         super::exclusive::with(
             &guard,
             |_| Ok(()),

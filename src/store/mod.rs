@@ -12,10 +12,12 @@
 //! | `choice` | the page's file of a model's weights, or the hub's |
 //! | `fetch`, `set` | from a request to a checked file, or several that belong together |
 //! | `many`, `plan` | many requests at once, and what they would do |
-//! | `http`, `transport`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `http`, `segments`, `pip`, `hub`, `reuse` | the kinds of places |
+//! | `transport`, `retry`, `pace` | requests, when they are made again, over how many connections |
+//! | `partial` | a file that is arriving |
 //! | `weights` | the safetensors made from a checked file |
 //! | `remote` | a file on a server, in parts |
-//! | `cache`, `exclusive` | folders, records, one writer a file |
+//! | `cache`, `exclusive` | folders, records, one writer a file in a cluster |
 
 mod cache;
 mod choice;
@@ -31,12 +33,16 @@ mod lock;
 mod lock_check;
 mod many;
 mod mirror;
+mod pace;
+mod partial;
 mod pins;
 mod pip;
 mod plan;
 mod progress;
 mod remote;
+mod retry;
 mod reuse;
+mod segments;
 mod set;
 mod transport;
 mod weights;
@@ -50,7 +56,6 @@ use etcetera::BaseStrategy;
 pub use cache::CacheRecord;
 pub use choice::{PageFile, Prefer};
 pub use error::{Error, Result};
-pub use http::RetryPolicy;
 pub use hub::Hub;
 pub use inventory::{Item, Kind};
 pub use location::{HubFile, Location, WheelFile};
@@ -61,6 +66,7 @@ pub use mirror::Mirror;
 pub use plan::{DownloadPlan, Here, PlannedFile, Room, Use};
 pub use progress::{Event, NullProgress, Progress};
 pub use remote::RemoteFile;
+pub use retry::RetryPolicy;
 pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile};
 pub use weights::Weights;
@@ -82,6 +88,10 @@ pub struct Options {
     pub progress: Arc<dyn Progress>,
     /// When a download is tried again, and when it is given up.
     pub retry: RetryPolicy,
+    /// Connections at once for a large file; nothing: as many as make it faster.
+    pub connections: Option<usize>,
+    /// How long to wait for another process that fetches the same file.
+    pub wait: Duration,
     /// How long pip may take for a wheel.
     pub pip_limit: Duration,
     /// torch's and Hugging Face's caches.
@@ -96,6 +106,9 @@ pub struct Options {
     pub accept_hub: bool,
 }
 
+/// How long to wait for another process, where nothing else is said: the largest file over a slow line.
+const DEFAULT_WAIT: Duration = Duration::from_secs(3600);
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -105,6 +118,8 @@ impl Default for Options {
             locks: Vec::new(),
             progress: Arc::new(NullProgress),
             retry: RetryPolicy::default(),
+            connections: None,
+            wait: DEFAULT_WAIT,
             pip_limit: Duration::from_secs(15 * 60),
             other_caches: OtherCaches::default(),
             hub: Hub::default(),

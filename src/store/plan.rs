@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
-use super::{Request, Store};
+use super::{Request, Store, partial};
 use crate::fs;
 
 /// What is here of a file.
@@ -105,11 +105,10 @@ impl Store {
             let is_file = |path: Option<&PathBuf>| path.is_some_and(|p| p.is_file());
             let source = is_file(file.as_ref().map(|(source, _)| source));
             let derived = is_file(file.as_ref().map(|(_, derived)| derived));
-            let partial = || {
+            let begun = || {
                 let places = self.places(request, &expected);
-                let len = |place: &String| {
-                    std::fs::symlink_metadata(self.cache.partial(place)).map_or(0, |m| m.len())
-                };
+                let folder = self.cache.folder("partial");
+                let len = |place: &String| partial::left(&folder, &self.cache.partial_key(&url, place));
                 places.iter().map(len).max().unwrap_or(0)
             };
             let is_here = |(source, pin): &(String, super::Pin)| {
@@ -124,7 +123,7 @@ impl Store {
             let (here, done) = if source || hub || (derived && purpose.converted) {
                 (Here::Cached, u64::MAX)
             } else {
-                match partial() {
+                match begun() {
                     0 if self.options.other_caches.candidates(request, &expected).is_empty() => (Here::No, 0),
                     0 => (Here::OtherCache, 0),
                     done => (Here::Partial, done),

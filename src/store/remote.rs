@@ -11,7 +11,7 @@ use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
 use super::location::Location;
-use super::transport::{chain, client, content_range, is_web_page};
+use super::transport::{Failure, client, content_range, is_web_page};
 use super::{Request, Store};
 use crate::checkpoint::Source;
 
@@ -132,7 +132,7 @@ impl RemoteFile {
         if let Some(validator) = &self.validator {
             request = request.header(header::IF_RANGE, validator);
         }
-        request.send().map_err(|e| io::Error::other(chain(&e.without_url())))
+        request.send().map_err(|e| io::Error::other(Failure::of(e).reason))
     }
 
     fn fetch(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {

@@ -63,10 +63,11 @@ impl Store {
         if let Some(set) = self.cached_set(request)? {
             return Ok(set);
         }
-        exclusive::with(
-            &self.cache.guard(&source.0),
-            |first| self.waiting(&request.name, first),
-            || match self.cached_set(request)? {
+        exclusive::claimed(
+            &self.cache.claim(&source.0),
+            &request.name,
+            |waiting| self.waiting(&request.name, waiting),
+            |_| match self.cached_set(request)? {
                 Some(set) => Ok(set),
                 None => self.bring_set(request),
             },

@@ -1,7 +1,9 @@
 //! Weights: the source file and, beside it, the safetensors converted from it with a record of what was
 //! made from what. Called by everything that computes with an entry's weights.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,19 +62,27 @@ impl Store {
                 return opened(&request.name, source, path, &derived, file);
             }
         }
-        let source = self.fetch_one(request)?;
+        // What has just come is converted while the disk is waited for, from the descriptor that it was hashed on the way to.
+        let made = Mutex::new(None);
+        let convert = |file: &File, sha256: Sha256, _| {
+            let from = file.try_clone().map_err(fs::at("open", &self.cache.file(sha256)));
+            let made_now =
+                from.map_err(Error::from).and_then(|file| self.convert(&request.name, file, sha256));
+            *made.lock().unwrap_or_else(PoisonError::into_inner) = Some(made_now);
+        };
+        let source = self.fetch_and(request, Some(&convert))?;
         let path = self.derived(source.sha256);
-        let guard = self.cache.guard(&path.display().to_string());
-        let (derived, file) = exclusive::with(
-            &guard,
-            |first| self.waiting(&request.name, first),
-            || match self.checked(source.sha256, &path)? {
+        if let Some(made) = made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let (derived, file) = made?;
+            return opened(&request.name, source, path, &derived, file);
+        }
+        let (derived, file) = exclusive::claimed(
+            &self.cache.claim(&path.display().to_string()),
+            &request.name,
+            |waiting| self.waiting(&request.name, waiting),
+            |_| match self.checked(source.sha256, &path)? {
                 Some(checked) => Ok(checked),
-                None => {
-                    self.convert(&request.name, &source, &path)?;
-                    let lost = || Error::NotCached { wanted: request.name.clone() };
-                    self.checked(source.sha256, &path)?.ok_or_else(lost)
-                }
+                None => self.convert_cached(&request.name, &source),
             },
         )?;
         opened(&request.name, source, path, &derived, file)
@@ -122,30 +132,40 @@ impl Store {
         Ok((is == Some((derived.sha256, derived.bytes))).then_some((derived, file)))
     }
 
-    fn convert(&self, name: &str, source: &Fetched, path: &Path) -> Result<()> {
-        let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
-        // The source was hashed when it was fetched or found; what is converted is hashed through its own descriptor.
-        let from = LocalFile::open(&source.path, true)?;
-        let is = from.file().map(|f| fs::sha256_of(f, &source.path)).transpose()?;
-        if let Some((found, _)) = is.filter(|(found, _)| *found != source.sha256) {
+    /// Converts a file that has been here: hashed again through the descriptor that it is read from.
+    fn convert_cached(&self, name: &str, source: &Fetched) -> Result<(Derived, LocalFile)> {
+        let file = fs::open(&source.path)?;
+        let (found, _) = fs::sha256_of(&file, &source.path)?;
+        if found != source.sha256 {
             let (path, expected) = (source.path.clone(), source.sha256);
             return Err(Error::Damaged { path, expected, found });
         }
-        let checkpoint = Checkpoint::from_source(&source.path, Box::new(from), &Options::default());
+        self.convert(name, file, source.sha256)
+    }
+
+    /// Converts the open file of that digest. Nothing waits for the disk: after a power cut the conversion may be damaged,
+    /// which its digest tells, and it can be made again.
+    fn convert(&self, name: &str, file: File, source: Sha256) -> Result<(Derived, LocalFile)> {
+        let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
+        let (from, path) = (self.cache.file(source), self.derived(source));
+        let file = LocalFile::of(file, &from, true)?;
+        let checkpoint = Checkpoint::from_source(&from, Box::new(file), &Options::default());
         let checkpoint = checkpoint.map_err(unreadable)?;
-        let mut file = fs::AtomicFile::create(path)?;
+        let mut file = fs::AtomicFile::create(&path)?;
         let options = write::Options::default();
-        let written = write::safetensors(&checkpoint, path, write::Output::File(file.file()), &options)
+        let written = write::safetensors(&checkpoint, &path, write::Output::File(file.file()), &options)
             .map_err(unreadable)?;
-        file.commit(true)?;
+        let same = file.file().try_clone().map_err(fs::at("open", &path))?;
+        file.commit_unsynced(true)?;
         // Both are asked for by default.
         let (Some(sha256), Some(tensors_sha256)) = (written.sha256, written.tensors_sha256) else {
             return Err(Error::NotCached { wanted: name.to_owned() });
         };
         let bytes = written.bytes;
-        let derived = Derived { source: source.sha256, converter: CONVERTER, tensors_sha256, sha256, bytes };
+        let derived = Derived { source, converter: CONVERTER, tensors_sha256, sha256, bytes };
         let text = serde_json::to_vec_pretty(&derived).unwrap_or_default();
-        Ok(fs::write_atomic(&path.with_extension("json"), &text)?)
+        fs::write_atomic_unsynced(&path.with_extension("json"), &text)?;
+        Ok((derived, LocalFile::of(same, &path, true)?))
     }
 }
 

@@ -8,7 +8,7 @@ use zoo::Sha256;
 use crate::support::{Home, Ran, Reply, Server, ran};
 
 /// Bytes that look like nothing in particular.
-fn noise(n: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn noise(n: usize, seed: u32) -> Vec<u8> {
     let mut state = seed * 2 + 1;
     let step = |_| {
         state ^= state << 13;
@@ -20,7 +20,7 @@ fn noise(n: usize, seed: u32) -> Vec<u8> {
 }
 
 /// A page with one model, `m`, whose weights are at `url`.
-fn page(home: &Home, url: &str, zoo: &str) -> String {
+pub(crate) fn page(home: &Home, url: &str, zoo: &str) -> String {
     let text = format!(
         "Models:\n- Name: m\n  In Collection: Ours\n  Metadata: {{}}\n  Weights: '{url}'\n{zoo}\
          Collections:\n- Name: Ours\n"
@@ -28,14 +28,14 @@ fn page(home: &Home, url: &str, zoo: &str) -> String {
     home.write("page.yaml", text).display().to_string()
 }
 
-fn fetch(home: &Home, page: &str, more: &[&str]) -> Ran {
+pub(crate) fn fetch(home: &Home, page: &str, more: &[&str]) -> Ran {
     let mut args = vec!["fetch", "m", "--format", "pth", "--registry", page, "--progress", "plain"];
     args.extend(more);
     home.run(&args)
 }
 
 /// The name of a file whose SHA-256 begins with the digits in it.
-fn named(bytes: &[u8]) -> String {
+pub(crate) fn named(bytes: &[u8]) -> String {
     format!("m-{}.pth", &Sha256::of(bytes).to_string()[..8])
 }
 

@@ -23,6 +23,15 @@ pub(crate) fn unpacked(path: &Path) -> BTreeMap<String, Vec<u8>> {
     archive.entries().unwrap().map(read).collect()
 }
 
+/// Waits for what another thread or process does; it is given long enough for any machine.
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
+    while !is() {
+        assert!(started.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A user's machine: an empty working folder and an empty `ZOO_HOME`.
 pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
@@ -103,6 +112,7 @@ pub(crate) fn ran(output: Output) -> Ran {
 /// A request as the server saw it; header names in lower case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     /// How many requests came before this one.
@@ -132,12 +142,35 @@ pub(crate) struct Reply {
     pub(crate) cut: Option<usize>,
     /// Fall silent after the body (or the cut) for so long.
     pub(crate) hang: Duration,
+    /// Send so many bytes at a time, with a pause after each.
+    pub(crate) drip: Option<(usize, Duration)>,
+    /// What is done after so many bytes, before the others are sent.
+    pub(crate) hold: Option<(usize, Hold)>,
+}
+
+/// Something that a server waits for.
+#[derive(Clone)]
+pub(crate) struct Hold(Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hold")
+    }
 }
 
 impl Reply {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let hang = Duration::ZERO;
-        Reply { status, headers: Vec::new(), body: body.into(), claim: None, cut: None, hang }
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            claim: None,
+            cut: None,
+            hang,
+            drip: None,
+            hold: None,
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -147,6 +180,11 @@ impl Reply {
 
     pub(crate) fn cut(mut self, at: usize) -> Self {
         self.cut = Some(at);
+        self
+    }
+
+    pub(crate) fn hold(mut self, after: usize, until: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hold = Some((after, Hold(Arc::new(until))));
         self
     }
 
@@ -182,14 +220,28 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Server::over("http", Ok, answer)
+    }
+
+    /// A server whose connections are first made into streams of another kind, such as TLS.
+    pub(crate) fn over<S: Read + Write>(
+        scheme: &str,
+        wrap: impl Fn(TcpStream) -> std::io::Result<S> + Send + Sync + 'static,
+        answer: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let log = Arc::new(Mutex::new(Vec::new()));
-        let (answer, seen) = (Arc::new(answer), log.clone());
+        let (shared, seen) = (Arc::new((wrap, answer)), log.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answer, seen) = (answer.clone(), seen.clone());
-                std::thread::spawn(move || serve(stream, &*answer, &seen));
+                let (shared, seen) = (shared.clone(), seen.clone());
+                std::thread::spawn(move || {
+                    let tcp = stream.try_clone().unwrap();
+                    if let Ok(stream) = (shared.0)(stream) {
+                        serve(stream, &tcp, &shared.1, &seen);
+                    }
+                });
             }
         });
         Server { url, log }
@@ -206,22 +258,34 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, log: &Mutex<Vec<Asked>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+/// Reads the head of a request.
+pub(crate) fn asked(reader: &mut impl BufRead) -> Option<Asked> {
     let mut line = String::new();
     if reader.read_line(&mut line).unwrap_or(0) == 0 {
-        return;
+        return None;
     }
-    let mut asked = Asked { path: line.split(' ').nth(1).unwrap_or("").to_owned(), ..Asked::default() };
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut asked = Asked { method, path, ..Asked::default() };
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
-            break;
+            return Some(asked);
         }
         if let Some((name, value)) = line.split_once(':') {
             asked.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
+}
+
+fn serve(
+    stream: impl Read + Write,
+    tcp: &TcpStream,
+    answer: &dyn Fn(&Asked) -> Reply,
+    log: &Mutex<Vec<Asked>>,
+) {
+    let mut reader = BufReader::new(stream);
+    let Some(mut asked) = asked(&mut reader) else { return };
     {
         let mut log = log.lock().unwrap();
         asked.before = log.len();
@@ -234,12 +298,29 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, log: &Mutex<Vec<As
         head += &format!("{name}: {value}\r\n");
     }
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())];
-    let mut stream = stream;
+    let stream = reader.get_mut();
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(b"\r\n"));
-    let _ = stream.write_all(body).and_then(|()| stream.flush());
+    let held = reply.hold.as_ref().map_or(0, |(after, _)| *after);
+    let (before, body) = body.split_at(held);
+    if let Some((_, Hold(wait))) = &reply.hold {
+        let _ = stream.write_all(before).and_then(|()| stream.flush());
+        wait();
+    }
+    match reply.drip {
+        None => drop(stream.write_all(body)),
+        Some((bytes, pause)) => {
+            for drop in body.chunks(bytes) {
+                if stream.write_all(drop).and_then(|()| stream.flush()).is_err() {
+                    break;
+                }
+                std::thread::sleep(pause);
+            }
+        }
+    }
+    let _ = stream.flush();
     std::thread::sleep(reply.hang);
     // What the client still sends is read, so that closing does not reset what it has not read yet.
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
-    let _ = stream.read(&mut [0; 64]);
+    let _ = tcp.shutdown(std::net::Shutdown::Write);
+    let _ = tcp.set_read_timeout(Some(Duration::from_millis(500)));
+    let _ = reader.get_mut().read(&mut [0; 64]);
 }
