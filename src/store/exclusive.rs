@@ -32,7 +32,7 @@ const POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from
 /// Between two notes about who is waited for.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes of a claim, whatever is in it: on a full disk it can still be overwritten.
-const CLAIM_LEN: usize = 1024;
+const CLAIM_LEN: usize = 2048;
 
 /// What a claim's holder says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +149,7 @@ impl Claim {
             host: host(),
             pid,
             process: Process { boot: boot(), namespace: namespace(), started: start_of(pid) },
-            name: name.chars().take(100).collect(),
+            name: name.chars().take(80).collect(),
             ..Holder::default()
         };
         let identity = own.identity.clone();
@@ -194,7 +194,7 @@ impl Drop for Claim {
         // Not another's, who held this process for dead. An empty one is of a full disk, and ours.
         let seen = read(&self.path);
         if seen.is_empty() || holder(&seen).is_some_and(|h| h.identity == self.identity) {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -252,14 +252,14 @@ impl Watch {
 /// Removes the claim that reads `seen`, and no other: what another watcher has made in its place meanwhile is put back.
 fn take_over(path: &Path, seen: &[u8]) {
     let aside = path.with_extension(format!("{}.dead", identity()));
-    if std::fs::rename(path, &aside).is_err() {
+    if fs::rename(path, &aside).is_err() {
         return;
     }
     let moved = holder(&read(&aside)).map(|h| h.identity);
     if moved != holder(seen).map(|h| h.identity) {
         let _ = std::fs::hard_link(&aside, path);
     }
-    let _ = std::fs::remove_file(&aside);
+    let _ = fs::remove_file(&aside);
 }
 
 /// Writes a beat into the claim if it is still the holder's own: through one descriptor, so that a claim put in its place
@@ -277,10 +277,15 @@ fn beat(path: &Path, own: &Holder) -> bool {
 }
 
 fn write(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&content(holder))
+}
+
+/// A claim's bytes, of the same length always.
+fn content(holder: &Holder) -> Vec<u8> {
     let mut text = serde_json::to_vec(holder).unwrap_or_default();
     text.resize(CLAIM_LEN, b' ');
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&text)
+    text
 }
 
 /// A claim's bytes; none where it cannot be read just now.
@@ -415,7 +420,7 @@ mod tests {
         let process = Process { boot: boot(), namespace: namespace(), started: start_of(pid) };
         let mut holder = Holder { identity: "i".into(), host: "h".into(), pid, process, ..Holder::default() };
         change(&mut holder);
-        write(&mut File::create(path).unwrap(), &holder).unwrap();
+        fs::write_atomic_unsynced(path, &content(&holder)).unwrap();
         holder
     }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::cache::hash_file;
-use super::error::{Error, Result};
+use super::error::Result;
 use crate::fs;
 use crate::hash::Sha256;
 
@@ -65,7 +65,7 @@ impl Partial {
         let released = folder.join(format!("{key}.part"));
         let path = folder.join(format!("{key}.{identity}.part"));
         let mut copied = None;
-        match std::fs::rename(&released, &path) {
+        match fs::rename(&released, &path) {
             Ok(()) => move_beside(&released, &path),
             Err(_) => copied = copy_abandoned(folder, key, &path)?,
         }
@@ -162,11 +162,11 @@ impl Partial {
 
     /// Puts the whole, checked and synced file in its place; `sha256` is what was found of it.
     pub(super) fn publish(self, target: &Path, sha256: Sha256) -> Result<()> {
-        if let Err(e) = std::fs::rename(&self.path, target) {
+        if let Err(e) = fs::rename(&self.path, target) {
             // Another process may have held this one for dead, taken over what it had and been sooner.
-            let there = e.kind() == ErrorKind::NotFound && target.is_file();
+            let there = e.source.kind() == ErrorKind::NotFound && target.is_file();
             if !(there && hash_file(target)?.0 == sha256) {
-                return Err(Error::File(fs::at("rename", &self.path)(e)));
+                return Err(e.into());
             }
         }
         fs::remove_file(&beside(&self.path))?;
@@ -203,7 +203,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// Moves the record along; without one the file is begun anew.
 fn move_beside(from: &Path, to: &Path) {
-    let _ = std::fs::rename(beside(from), beside(to));
+    let _ = fs::rename(&beside(from), &beside(to));
 }
 
 /// Bytes that earlier runs left of `key`, for the next one to go on with.
@@ -213,7 +213,7 @@ pub(super) fn left(folder: &Path, key: &str) -> u64 {
 }
 
 fn length(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |m| m.len())
+    fs::metadata(path).map_or(0, |m| m.len())
 }
 
 /// The longest file of `key` that is being written, or was when its writer was killed.
@@ -230,19 +230,14 @@ fn abandoned(folder: &Path, key: &str) -> Option<PathBuf> {
 /// goes on with its own file, and its bytes stay where they are until the copy is whole.
 fn copy_abandoned(folder: &Path, key: &str, to: &Path) -> Result<Option<PathBuf>> {
     let Some(longest) = abandoned(folder, key) else { return Ok(None) };
-    let copy = || {
-        let mut out = File::create(to)?;
-        // Shared with the other file where the file system can.
-        std::io::copy(&mut File::open(&longest)?, &mut out)?;
-        std::fs::copy(beside(&longest), beside(to))
+    // It may just have gone: its writer was alive after all, and has finished.
+    let (Ok(mut from), Ok(origin)) = (fs::open(&longest), fs::read(&beside(&longest), MAX_ORIGIN_LEN)) else {
+        return Ok(None);
     };
-    if let Err(e) = copy() {
-        if e.kind() == ErrorKind::NotFound {
-            // It has just gone: its writer was alive after all, and has finished.
-            return Ok(None);
-        }
-        return Err(Error::File(fs::at("write", to)(e)));
-    }
+    let out = OpenOptions::new().write(true).create(true).truncate(true).open(to);
+    // Shared with the other file where the file system can.
+    std::io::copy(&mut from, &mut out.map_err(fs::at("create", to))?).map_err(fs::at("write", to))?;
+    fs::write_atomic_unsynced(&beside(to), &origin)?;
     Ok(Some(longest))
 }
 
@@ -281,12 +276,12 @@ mod tests {
         // It was only asleep: it begins anew, and nobody's bytes change.
         asleep.restart().unwrap();
         part.append(b"ef").unwrap();
-        assert_eq!(std::fs::read(part.path()).unwrap(), b"abcdef");
+        assert_eq!(fs::read(part.path(), 100).unwrap(), b"abcdef");
         part.publish(&dir.path().join("whole"), Sha256::of(b"abcdef")).unwrap();
         // It ends later, and finds its work done.
         asleep.append(b"abcdef").unwrap();
         asleep.publish(&dir.path().join("whole"), Sha256::of(b"abcdef")).unwrap();
-        assert_eq!(std::fs::read(dir.path().join("whole")).unwrap(), b"abcdef");
+        assert_eq!(fs::read(&dir.path().join("whole"), 100).unwrap(), b"abcdef");
     }
 
     #[test]

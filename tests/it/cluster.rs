@@ -115,7 +115,7 @@ fn of_another_machine(claim: &str) -> String {
     let mut value: serde_json::Value = serde_json::from_str(claim).unwrap();
     value["host"] = "node7".into();
     value["process"]["boot"] = "another".into();
-    format!("{:<1024}", value.to_string())
+    format!("{:<2048}", value.to_string())
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_machine_that_died_is_noticed_by_its_silence_and_one_that_lives_is_not() {
             beat += 1;
             let mut value: serde_json::Value = serde_json::from_str(&claim).unwrap();
             value["beat"] = beat.into();
-            std::fs::write(&beating, format!("{:<1024}", value.to_string())).unwrap();
+            std::fs::write(&beating, format!("{:<2048}", value.to_string())).unwrap();
             let years = Duration::from_secs(86_400 * 365 * (beat % 2 * 100));
             let file = std::fs::File::options().write(true).open(&beating).unwrap();
             file.set_modified(std::time::SystemTime::UNIX_EPOCH + years).unwrap();
