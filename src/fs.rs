@@ -31,6 +31,7 @@ impl Classify for Error {
                 "read" | "open" | "list" | "look at",
                 io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory,
             ) => Class::BadInput,
+            (_, io::ErrorKind::Interrupted) => Class::Interrupted,
             _ => Class::World,
         }
     }

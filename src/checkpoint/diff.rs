@@ -61,9 +61,6 @@ impl Diff {
 pub fn diff(a: &Checkpoint, b: &Checkpoint, threads: usize) -> Result<Diff> {
     let index = |c: &Checkpoint| c.tensors().iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
     let (in_a, in_b): (HashMap<String, usize>, HashMap<String, usize>) = (index(a), index(b));
-    let only = |c: &Checkpoint, other: &HashMap<String, usize>| -> Vec<String> {
-        c.tensors().iter().filter(|t| !other.contains_key(&t.name)).map(|t| t.name.clone()).collect()
-    };
     let pairs: Vec<(&Tensor, &Tensor)> =
         a.tensors().iter().filter_map(|t| Some((t, b.tensors().get(*in_b.get(&t.name)?)?))).collect();
     let next = AtomicUsize::new(0);
@@ -86,6 +83,27 @@ pub fn diff(a: &Checkpoint, b: &Checkpoint, threads: usize) -> Result<Diff> {
         only_b: only(b, &in_a),
         different: different.into_iter().map(|(_, difference)| difference).collect(),
     })
+}
+
+/// Compares names, shapes and types, and reads no values.
+pub fn diff_headers(a: &Checkpoint, b: &Checkpoint) -> Diff {
+    let index = |c: &Checkpoint| c.tensors().iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
+    let (in_a, in_b): (HashMap<String, usize>, HashMap<String, usize>) = (index(a), index(b));
+    let pairs = a.tensors().iter().filter_map(|t| Some((t, b.tensors().get(*in_b.get(&t.name)?)?)));
+    let different = pairs.filter_map(|(x, y)| {
+        let what = match (x.shape == y.shape, x.dtype == y.dtype) {
+            (false, _) => What::Shape,
+            (true, false) => What::Dtype,
+            (true, true) => return None,
+        };
+        Some(Difference { name: x.name.clone(), what, max_abs: None, max_ulp: None })
+    });
+    Diff { only_a: only(a, &in_b), only_b: only(b, &in_a), different: different.collect() }
+}
+
+/// The names that the other has not, in the order of this one.
+fn only(c: &Checkpoint, other: &HashMap<String, usize>) -> Vec<String> {
+    c.tensors().iter().filter(|t| !other.contains_key(&t.name)).map(|t| t.name.clone()).collect()
 }
 
 fn pair(a: &Checkpoint, x: &Tensor, b: &Checkpoint, y: &Tensor) -> Result<Option<Difference>> {

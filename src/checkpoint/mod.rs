@@ -39,7 +39,7 @@ pub mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use diff::{Diff, Difference, What, diff};
+pub use diff::{Diff, Difference, What, diff, diff_headers};
 pub use digest::tensors_sha256;
 pub use dtype::Dtype;
 pub use error::{Error, Fault, Kind, Place, Result};
@@ -111,6 +111,11 @@ impl Checkpoint {
     /// As [`Checkpoint::open_with`].
     pub fn from_source(name: &Path, source: Box<dyn Source>, options: &Options) -> Result<Self> {
         open::source(name, source, options)
+    }
+
+    /// Whether its bytes are on another machine, and reading tensors would fetch them.
+    pub fn is_remote(&self) -> bool {
+        self.sources.iter().any(|source| source.is_remote())
     }
 
     /// The file, as it was named.

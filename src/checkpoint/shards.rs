@@ -63,7 +63,11 @@ pub(super) fn open(
             return Err(fault(Fault::malformed(Place::member(file), problem)));
         }
         let shard = folder.join(file);
-        let source = LocalFile::open(&shard, options.mmap).map_err(|e| match e.source.kind() {
+        let opened: crate::fs::Result<Box<dyn Source>> = match source.sibling(file) {
+            Some(opened) => opened.map_err(crate::fs::at("open", &shard)),
+            None => LocalFile::open(&shard, options.mmap).map(|file| -> Box<dyn Source> { Box::new(file) }),
+        };
+        let source = opened.map_err(|e| match e.source.kind() {
             std::io::ErrorKind::NotFound => {
                 fault(Fault::malformed(Place::member(file), "a file of the index that is not beside it"))
             }
@@ -71,9 +75,9 @@ pub(super) fn open(
         })?;
         let opened = if is_torch {
             all.format = Format::ShardedTorch;
-            torch(&source, sources.len(), options).map_err(|e| e.at(&shard))?
+            torch(source.as_ref(), sources.len(), options).map_err(|e| e.at(&shard))?
         } else {
-            let contents = safe::read(&source, sources.len())
+            let contents = safe::read(source.as_ref(), sources.len())
                 .map_err(|e| ReadError::Io(e).at(&shard))?
                 .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;
             Opened { tensors: contents.tensors, storages: contents.storages, ..Opened::default() }
@@ -95,7 +99,7 @@ pub(super) fn open(
         all.details.left_out.extend(opened.details.left_out);
         all.details.left_out_tensors.extend(opened.details.left_out_tensors);
         all.details.opaque.extend(opened.details.opaque);
-        sources.push(Box::new(source));
+        sources.push(source);
     }
     if let Some((name, file)) = map.iter().find(|(name, _)| !seen.contains(name.as_str())) {
         return Err(fault(Fault::malformed(

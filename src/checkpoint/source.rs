@@ -40,6 +40,11 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// The file of that name beside this one, where it is not on this machine's disk: the shards of an index.
+    fn sibling(&self, _name: &str) -> Option<io::Result<Box<dyn Source>>> {
+        None
+    }
+
     /// The open file, where there is one (for copies inside the kernel).
     fn file(&self) -> Option<&File> {
         None

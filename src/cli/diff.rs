@@ -1,23 +1,26 @@
-//! `zoo diff A B`: whether two checkpoints hold the same tensors, and where not.
-
-use std::path::PathBuf;
+//! `zoo diff A B`: whether two checkpoints hold the same tensors, and where not. Of what is not on this machine the headers
+//! are read, and no values.
 
 use super::convert::Reading;
+use super::subject::Subject;
 use super::{Context, Status};
 use crate::checkpoint::rename::{efficientnet_pytorch, is_efficientnet_pytorch};
-use crate::checkpoint::{Checkpoint, Diff, What, diff};
+use crate::checkpoint::{Checkpoint, Diff, What, diff, diff_headers};
 use crate::error::Result;
 use crate::render::safe;
 
 /// Arguments of `zoo diff`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A checkpoint of any format
+    /// A checkpoint of any format: a file, a model's name, an https: address, hf:ORG/REPO[@REV][/FILE]
     #[arg(value_name = "A")]
-    a: PathBuf,
+    a: String,
     /// Another
     #[arg(value_name = "B")]
-    b: PathBuf,
+    b: String,
+    /// Compare names, shapes and types only; of what is not on this machine nothing else is compared
+    #[arg(long)]
+    headers: bool,
     #[command(flatten)]
     reading: Reading,
     /// Print JSON
@@ -25,23 +28,39 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Compares; exit 1 when they differ.
+/// Compares; exit 1 when they differ, 5 when values would have to be compared that are not here.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let mut a = Checkpoint::open_with(&args.a, &args.reading.options())?;
-    let mut b = Checkpoint::open_with(&args.b, &args.reading.options())?;
+    let open = |what: &str| Subject::of(what, context)?.checkpoint(context, &args.reading.options());
+    let (mut a, mut b) = (open(&args.a)?, open(&args.b)?);
     if rename(&mut a, &b)? || rename(&mut b, &a)? {
         context.note("note: names of `efficientnet_pytorch` compared as timm's");
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let found = diff(&a, &b, threads)?;
-    match args.json {
-        true => json(&found, context)?,
-        false => text(&found, context)?,
+    let headers = args.headers || a.is_remote() || b.is_remote();
+    let found = if headers {
+        diff_headers(&a, &b)
+    } else {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        diff(&a, &b, threads)?
+    };
+    if args.json {
+        json(&found, headers, context)?
+    } else {
+        text(&found, context)?
     }
-    if found.is_empty() {
-        context.note(&format!("equal: {} tensors, bit for bit", a.tensors().len()));
+    if !found.is_empty() {
+        return Ok(Status::No);
     }
-    Ok(if found.is_empty() { Status::Success } else { Status::No })
+    let tensors = a.tensors().len();
+    if !headers {
+        context.note(&format!("equal: {tensors} tensors, bit for bit"));
+        return Ok(Status::Success);
+    }
+    context.note(&format!("names, shapes and types are equal: {tensors} tensors; values were not compared"));
+    if args.headers {
+        return Ok(Status::Success);
+    }
+    context.note("fetch both to compare values; `--headers` asks for no more than headers (exit 0)");
+    Ok(Status::Undecided)
 }
 
 /// Gives `one` the other's names where only `one` has those of `efficientnet_pytorch`.
@@ -57,10 +76,13 @@ fn rename(one: &mut Checkpoint, other: &Checkpoint) -> Result<bool> {
     Ok(true)
 }
 
-fn json(found: &Diff, context: &mut Context) -> Result<()> {
+fn json(found: &Diff, headers: bool, context: &mut Context) -> Result<()> {
+    // Equal headers leave open whether the values are.
+    let equal = (!headers || !found.is_empty()).then_some(found.is_empty());
     let value = serde_json::json!({
         "schema": "zoo.diff/1",
-        "equal": found.is_empty(),
+        "equal": equal,
+        "compared": if headers { "headers" } else { "values" },
         "only_a": found.only_a,
         "only_b": found.only_b,
         "different": found.different,

@@ -41,6 +41,7 @@ mod reports;
 mod scan;
 mod selection;
 mod show;
+mod subject;
 mod totals;
 mod verify;
 mod verify_progress;

@@ -1,22 +1,25 @@
-//! `zoo scan PATH…`: what loading checkpoints would import and call. In: files and folders. Out: what was found in each,
-//! on standard output and in reports.
+//! `zoo scan WHAT…`: what loading checkpoints would import and call. In: files, folders, addresses, repositories of the hub.
+//! Out: what was found in each, on standard output and in reports.
 
 use std::path::{Path, PathBuf};
 
 use super::existing::refuse_existing;
+use super::subject::{Subject, at_address, source};
 use super::{Context, Status};
 use crate::checkpoint::scan::{self, Answer, Scan};
+use crate::checkpoint::{LocalFile, Source};
 use crate::error::{Class, Classify, Error, Result};
 use crate::fs;
 use crate::render::safe;
 use crate::render::scan::{File, Outcome, files_to_json, lines, sarif, summary, to_json};
+use crate::store::HubRepo;
 
 /// Arguments of `zoo scan`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Checkpoints, or any files with pickles in them; of a folder, every file in it and below
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
+    /// Checkpoints, or any files with pickles in them, here or at an https: or hf: address; of a folder and of hf:ORG/REPO[@REV], every file
+    #[arg(value_name = "WHAT", required = true)]
+    what: Vec<String>,
     /// Write a report: .sarif or .json; repeatable
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
@@ -44,14 +47,17 @@ impl Classify for Malformed {
 
 /// A folder with no file to scan.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` has no files in it", .0.display())]
-struct Empty(PathBuf);
+#[error("`{0}` has no files in it")]
+struct Empty(String);
 
 impl Classify for Empty {
     fn class(&self) -> Class {
         Class::BadInput
     }
 }
+
+/// A file to scan, or the reason why it is not.
+type Found = (Subject, Option<String>);
 
 /// The form of a report, by its ending.
 #[derive(Clone, Copy)]
@@ -63,23 +69,30 @@ enum Form {
 /// Scans.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let reports = reports(args)?;
-    if let ([path], true) = (args.paths.as_slice(), reports.is_empty())
-        && !path.is_dir()
+    if let ([what], true) = (args.what.as_slice(), reports.is_empty())
+        && !Path::new(what).is_dir()
+        && HubRepo::parse(what).is_none()
     {
-        return one(path, args.json, context);
+        return one(&Subject::of(what, context)?, args.json, context);
     }
     let (mut files, mut errors) = (Vec::new(), Vec::new());
-    for path in &args.paths {
-        let found = if path.is_dir() { below(path)? } else { vec![(path.clone(), None)] };
+    for what in &args.what {
+        let is_dir = Path::new(what).is_dir();
+        let found = match Subject::of(what, context)? {
+            Subject::Local(path) if is_dir => below(&path)?,
+            Subject::Repository(repo) => in_repository(&repo, context)?,
+            one => vec![(one, None)],
+        };
         if found.is_empty() {
-            errors.push(Empty(path.clone()).into());
+            errors.push(Empty(what.clone()).into());
         }
-        for (file, skipped) in found {
+        for (subject, skipped) in found {
+            let in_folder = is_dir || HubRepo::parse(what).is_some();
             let outcome = match skipped {
                 Some(why) => Outcome::Scanned(left_out(why)),
-                None => outcome(&file, path.is_dir(), &mut errors),
+                None => outcome(&subject, in_folder, context, &mut errors),
             };
-            let file = File { path: file.display().to_string(), outcome };
+            let file = File { path: subject.to_string(), outcome };
             if !args.json {
                 print(&file, context)?;
             }
@@ -88,8 +101,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     }
     if args.json {
         // One file that was named is one object, as without a report.
-        match (args.paths.as_slice(), files.as_slice()) {
-            ([path], [File { outcome: Outcome::Scanned(scan), .. }]) if !path.is_dir() => {
+        match (args.what.as_slice(), files.as_slice()) {
+            ([what], [File { outcome: Outcome::Scanned(scan), .. }])
+                if !Path::new(what).is_dir() && HubRepo::parse(what).is_none() =>
+            {
                 context.print_json(&to_json(scan))?;
             }
             _ => context.print_json(&files_to_json(&files))?,
@@ -117,8 +132,9 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 }
 
 /// A single file: all its imports, and its error as every verb gives it.
-fn one(path: &Path, json: bool, context: &mut Context) -> Result<Status> {
-    let scan = scan::scan(path)?;
+fn one(subject: &Subject, json: bool, context: &mut Context) -> Result<Status> {
+    let (path, source) = opened(subject, context)?;
+    let scan = scan::scan_source(&path, source)?;
     if json {
         context.print_json(&to_json(&scan))?;
     } else {
@@ -127,7 +143,7 @@ fn one(path: &Path, json: bool, context: &mut Context) -> Result<Status> {
         }
         context.println(summary(&scan))?;
     }
-    if let Some(error) = malformed(path, &scan) {
+    if let Some(error) = malformed(&path, &scan) {
         context.flush()?;
         return Err(error);
     }
@@ -140,15 +156,25 @@ fn malformed(path: &Path, scan: &Scan) -> Option<Error> {
 }
 
 /// Scans one of several. In a folder, what is no checkpoint and holds nothing that runs is no error.
-fn outcome(path: &Path, in_folder: bool, errors: &mut Vec<Error>) -> Outcome {
-    match scan::scan(path) {
+fn outcome(subject: &Subject, in_folder: bool, context: &Context, errors: &mut Vec<Error>) -> Outcome {
+    let (path, source) = match opened(subject, context) {
+        Ok(opened) => opened,
+        Err(e) => {
+            let text = e.to_string();
+            errors.push(e);
+            return Outcome::Failed(text);
+        }
+    };
+    // Asked before the source is handed over, of its first bytes.
+    let inert = in_folder && scan::is_inert_source(&path, source.as_ref());
+    match scan::scan_source(&path, source) {
         Ok(scan) => {
-            errors.extend(malformed(path, &scan));
+            errors.extend(malformed(&path, &scan));
             Outcome::Scanned(scan)
         }
         Err(crate::checkpoint::Error::NotACheckpoint { what, .. }) if in_folder => {
             let what = what.strip_prefix("it is ").unwrap_or(&what).to_owned();
-            if scan::is_inert(path) { Outcome::Inert(what) } else { Outcome::Scanned(left_out(what)) }
+            if inert { Outcome::Inert(what) } else { Outcome::Scanned(left_out(what)) }
         }
         Err(e) => {
             let text = e.to_string();
@@ -156,6 +182,26 @@ fn outcome(path: &Path, in_folder: bool, errors: &mut Vec<Error>) -> Outcome {
             Outcome::Failed(text)
         }
     }
+}
+
+/// The bytes of one file.
+fn opened(subject: &Subject, context: &Context) -> Result<(PathBuf, Box<dyn Source>)> {
+    match subject {
+        Subject::Local(path) => Ok((path.clone(), Box::new(LocalFile::open(path, true)?))),
+        Subject::Remote(request) => source(&context.store()?, request, true),
+        Subject::Repository(repo) => {
+            let repository = context.store()?.repository(repo)?;
+            let request = at_address(&repository.source(repository.checkpoint()?));
+            source(&context.store()?, &request, true)
+        }
+    }
+}
+
+/// Every file of a repository.
+fn in_repository(repo: &HubRepo, context: &Context) -> Result<Vec<Found>> {
+    let repository = context.store()?.repository(repo)?;
+    let file = |file| (Subject::Remote(Box::new(at_address(&repository.source(file)))), None);
+    Ok(repository.files.iter().map(file).collect())
 }
 
 /// A file that was not looked into.
@@ -195,7 +241,7 @@ fn tally(files: &[File]) -> String {
 }
 
 /// The files of a folder and below, in the order of their paths. What is not followed or opened comes with a reason.
-fn below(folder: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
+fn below(folder: &Path) -> Result<Vec<Found>> {
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for path in fs::list(&folder)? {
@@ -214,7 +260,7 @@ fn below(folder: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
         }
     }
     files.sort();
-    Ok(files)
+    Ok(files.into_iter().map(|(path, why)| (Subject::Local(path), why)).collect())
 }
 
 fn reports(args: &Args) -> Result<Vec<(&Path, Form)>> {

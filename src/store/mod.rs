@@ -16,7 +16,7 @@
 //! | `transport`, `retry`, `pace` | requests, when they are made again, over how many connections |
 //! | `partial` | a file that is arriving |
 //! | `weights` | the safetensors made from a checked file |
-//! | `remote` | a file on a server, in parts |
+//! | `remote`, `repository` | a file on a server, in parts; what is in a repository of the hub |
 //! | `cache`, `exclusive` | folders, records, one writer a file in a cluster |
 
 mod cache;
@@ -40,6 +40,7 @@ mod pip;
 mod plan;
 mod progress;
 mod remote;
+mod repository;
 mod retry;
 mod reuse;
 mod segments;
@@ -58,7 +59,7 @@ pub use choice::{PageFile, Prefer};
 pub use error::{Error, Result};
 pub use hub::Hub;
 pub use inventory::{Item, Kind};
-pub use location::{HubFile, Location, WheelFile};
+pub use location::{HubFile, HubRepo, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use lock_check::{LockProblem, LockProblemKind, check_lock};
 pub use many::Batch;
@@ -66,6 +67,7 @@ pub use mirror::Mirror;
 pub use plan::{DownloadPlan, Here, PlannedFile, Room, Use};
 pub use progress::{Event, NullProgress, Progress};
 pub use remote::RemoteFile;
+pub use repository::{Repository, RepositoryFile};
 pub use retry::RetryPolicy;
 pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile};

@@ -3,25 +3,31 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::Client;
+use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
 use super::location::Location;
-use super::transport::{Failure, client, content_range, is_web_page};
+use super::progress::Progress;
+use super::retry::{MAX_RETRY_AFTER, RetryPolicy, Stall, is_transient, retry_after};
+use super::transport::{Chunk, client, content_range, is_web_page, shown, spawn_request};
 use super::{Request, Store};
 use crate::checkpoint::Source;
 
 /// The first request, and the least that a later one asks for: a round trip costs more than these bytes.
 const FIRST_REQUEST_LEN: u64 = 128 << 10;
 const MIN_REQUEST_LEN: u64 = 64 << 10;
+/// Between two looks at whether the user wants to stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// What is kept of a file before zoo would rather have it fetched.
 const MAX_KEPT: u64 = 512 << 20;
-/// Silence that ends a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A file no longer than this is taken whole from a server that sends no parts.
+const MAX_WHOLE_LEN: u64 = 8 << 20;
 
 /// An open file on a server.
 pub struct RemoteFile {
@@ -32,6 +38,21 @@ pub struct RemoteFile {
     validator: Option<String>,
     len: u64,
     parts: Mutex<Vec<(u64, Vec<u8>)>>,
+    retry: RetryPolicy,
+    progress: Arc<dyn Progress>,
+}
+
+/// An answer to a request for a part.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
 }
 
 impl Store {
@@ -71,59 +92,95 @@ impl Store {
                 return Err(Error::NotRemote { name: name.to_owned() });
             }
         };
-        RemoteFile::open(name, url, token, pinned)
+        let client = client(&url, pinned)?;
+        let (retry, progress) = (self.options.retry, self.options.progress.clone());
+        let parts = Mutex::new(Vec::new());
+        RemoteFile { url, client, token, validator: None, len: 0, parts, retry, progress }.open(name)
     }
 }
 
 impl RemoteFile {
-    fn open(name: &str, url: Url, token: Option<String>, pinned: bool) -> Result<Self> {
-        let client = client(&url, pinned)?;
-        let mut file =
-            RemoteFile { url, client, token, validator: None, len: 0, parts: Mutex::new(Vec::new()) };
-        let broken = |reason: String| Error::Transport { url: file.url.to_string(), reason };
-        let answer = file.ask(0, FIRST_REQUEST_LEN).map_err(|e| broken(e.to_string()))?;
-        let url = file.url.to_string();
-        match answer.status() {
-            StatusCode::PARTIAL_CONTENT => {}
-            StatusCode::OK => {
-                let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                return Err(if kind.is_some_and(|k| k.starts_with("text/html")) {
-                    Error::WebPage { name: name.to_owned(), url }
-                } else {
-                    broken("the server does not send parts of files; fetch it whole".into())
-                });
+    /// Asks for the head of the file, which says how long it is.
+    fn open(mut self, name: &str) -> Result<Self> {
+        let url = shown(&self.url);
+        let broken = |reason: String| Error::Transport { url: url.clone(), reason };
+        let answer = self.ask(0, FIRST_REQUEST_LEN).map_err(|e| broken(e.to_string()))?;
+        let page = || Error::WebPage { name: name.to_owned(), url: url.clone() };
+        let is_page = answer.text(header::CONTENT_TYPE).is_some_and(|k| k.starts_with("text/html"))
+            && is_web_page(&answer.body);
+        match answer.status {
+            StatusCode::PARTIAL_CONTENT => {
+                let Some((0, Some(len))) = answer.text(header::CONTENT_RANGE).and_then(content_range) else {
+                    return Err(broken("the server does not say how long the file is".into()));
+                };
+                self.len = len;
             }
+            _ if is_page => return Err(page()),
+            StatusCode::OK => {
+                let len = answer.text(header::CONTENT_LENGTH).and_then(|v| v.parse::<u64>().ok());
+                if len != Some(answer.body.len() as u64) {
+                    return Err(broken("the server does not send parts of files; fetch it whole".into()));
+                }
+                self.len = answer.body.len() as u64;
+            }
+            // Of an empty file there is no part.
+            StatusCode::RANGE_NOT_SATISFIABLE if answer.text(header::CONTENT_RANGE) == Some("bytes */0") => {}
             status => {
                 let gone = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
                 return Err(Error::Status { url, status: status.to_string(), gone });
             }
         }
-        let text = |name: header::HeaderName| answer.headers().get(name).and_then(|v| v.to_str().ok());
-        let Some((0, Some(len))) = text(header::CONTENT_RANGE).and_then(content_range) else {
-            return Err(broken("the server does not say how long the file is".into()));
-        };
-        let etag = text(header::ETAG).filter(|e| !e.starts_with("W/"));
-        file.validator = etag.or_else(|| text(header::LAST_MODIFIED)).map(str::to_owned);
-        file.len = len;
-        let head = body(answer, FIRST_REQUEST_LEN.min(len)).map_err(|e| broken(e.to_string()))?;
-        if is_web_page(&head) {
-            return Err(Error::WebPage { name: name.to_owned(), url });
+        if self.len > 0 && (answer.body.len() as u64) < FIRST_REQUEST_LEN.min(self.len) {
+            return Err(broken(format!("it ended after {} of {} bytes", answer.body.len(), self.len)));
         }
-        file.parts = Mutex::new(vec![(0, head)]);
-        Ok(file)
+        if is_web_page(&answer.body) {
+            return Err(page());
+        }
+        let etag = answer.text(header::ETAG).filter(|e| !e.starts_with("W/"));
+        self.validator = etag.or_else(|| answer.text(header::LAST_MODIFIED)).map(str::to_owned);
+        self.parts = Mutex::new(vec![(0, answer.body)]);
+        Ok(self)
     }
 
     /// The address, for messages.
-    pub fn url(&self) -> &str {
-        self.url.as_str()
+    pub fn url(&self) -> String {
+        shown(&self.url)
     }
 
-    fn ask(&self, at: u64, len: u64) -> io::Result<Response> {
+    /// Asks for a part, again where that may help.
+    fn ask(&self, at: u64, len: u64) -> io::Result<Answer> {
+        let mut failures = 0;
+        loop {
+            let (error, after) = match self.ask_once(at, len) {
+                Ok(answer) if is_transient(answer.status) => {
+                    let after = retry_after(&answer.headers);
+                    if after.is_some_and(|a| a > MAX_RETRY_AFTER) {
+                        return Ok(answer);
+                    }
+                    (io::Error::other(format!("the server answers {}", answer.status)), after)
+                }
+                Ok(answer) => return Ok(answer),
+                Err((error, permanent)) if permanent => return Err(error),
+                Err((error, _)) => (error, None),
+            };
+            failures += 1;
+            if failures >= self.retry.max_attempts {
+                return Err(error);
+            }
+            let (pause, started) = (after.unwrap_or_else(|| self.retry.pause(failures)), Instant::now());
+            while started.elapsed() < pause {
+                self.interrupted()?;
+                std::thread::sleep((pause.saturating_sub(started.elapsed())).min(POLL_INTERVAL));
+            }
+        }
+    }
+
+    /// Asks once; an error says also whether it will not be otherwise.
+    fn ask_once(&self, at: u64, len: u64) -> std::result::Result<Answer, (io::Error, bool)> {
         let last = at + len.saturating_sub(1);
         let mut request = self
             .client
             .get(self.url.clone())
-            .timeout(REQUEST_TIMEOUT)
             .header(header::ACCEPT_ENCODING, "identity")
             .header(header::RANGE, format!("bytes={at}-{last}"));
         if let Some(token) = &self.token {
@@ -132,30 +189,76 @@ impl RemoteFile {
         if let Some(validator) = &self.validator {
             request = request.header(header::IF_RANGE, validator);
         }
-        request.send().map_err(|e| io::Error::other(Failure::of(e).reason))
+        let chunks = spawn_request(request);
+        let mut stall = Stall::new(self.retry.stall_timeout);
+        let mut answer = None;
+        let again = |reason: String| (io::Error::other(reason), false);
+        loop {
+            self.interrupted().map_err(|e| (e, true))?;
+            match chunks.recv_timeout(POLL_INTERVAL) {
+                Ok(Chunk::Head(status, headers)) => {
+                    answer = Some(Answer { status, headers, body: Vec::new() });
+                }
+                Ok(Chunk::Data(bytes)) => {
+                    stall.got(bytes.len());
+                    let Some(answer) = answer.as_mut() else { continue };
+                    answer.body.extend_from_slice(&bytes);
+                    // Whatever it sends, no more is taken than a part, or a small file.
+                    let most = if answer.status == StatusCode::OK { MAX_WHOLE_LEN } else { len };
+                    if answer.body.len() as u64 > most {
+                        answer.body.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+                        break;
+                    }
+                }
+                Ok(Chunk::End) => break,
+                Ok(Chunk::Broken(failure)) => {
+                    return Err((io::Error::other(failure.reason), failure.permanent));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(reason) = stall.reason() {
+                        return Err(again(reason));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(again("it broke off".into())),
+            }
+        }
+        answer.ok_or_else(|| again("no answer".into()))
+    }
+
+    fn interrupted(&self) -> io::Result<()> {
+        if self.progress.cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
     fn fetch(&self, at: u64, len: u64) -> io::Result<Vec<u8>> {
         let answer = self.ask(at, len)?;
-        match answer.status() {
+        match answer.status {
             StatusCode::PARTIAL_CONTENT => {}
             StatusCode::OK => return Err(io::Error::other("the file changed while it was read")),
             status => return Err(io::Error::other(format!("the server answers {status}"))),
         }
-        let range = answer.headers().get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
-        match range.and_then(content_range) {
-            Some((start, total)) if start == at && total.is_none_or(|t| t == self.len) => body(answer, len),
+        match answer.text(header::CONTENT_RANGE).and_then(content_range) {
+            Some((start, total)) if start == at && total.is_none_or(|t| t == self.len) => {
+                if answer.body.len() as u64 == len {
+                    Ok(answer.body)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                }
+            }
             _ => Err(io::Error::other("the server sends another part than was asked for")),
         }
     }
-}
 
-/// Exactly `len` bytes of an answer.
-fn body(answer: Response, len: u64) -> io::Result<Vec<u8>> {
-    use io::Read;
-    let mut bytes = Vec::new();
-    answer.take(len).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    /// The file of that name beside it, of the same server.
+    fn beside(&self, name: &str) -> Result<RemoteFile> {
+        let mut url = self.url.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop().push(name);
+        }
+        let (client, token) = (self.client.clone(), self.token.clone());
+        let (retry, progress) = (self.retry, self.progress.clone());
+        let parts = Mutex::new(Vec::new());
+        RemoteFile { url, client, token, validator: None, len: 0, parts, retry, progress }.open(name)
+    }
 }
 
 impl Source for RemoteFile {
@@ -203,6 +306,14 @@ impl Source for RemoteFile {
 
     fn is_remote(&self) -> bool {
         true
+    }
+
+    fn sibling(&self, name: &str) -> Option<io::Result<Box<dyn Source>>> {
+        let opened = self.beside(name).map(|file| -> Box<dyn Source> { Box::new(file) });
+        Some(opened.map_err(|e| match e {
+            Error::Status { gone: true, .. } => io::Error::new(io::ErrorKind::NotFound, e.to_string()),
+            e => io::Error::other(e.to_string()),
+        }))
     }
 }
 

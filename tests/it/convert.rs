@@ -175,7 +175,7 @@ fn a_table_from_afar_is_that_of_the_local_file_for_little_traffic() {
         assert_eq!(hashed.code, Some(2), "{hashed:?}");
     }
     // A server that knows no ranges.
-    let server = Server::start(|_| Reply::new(200, vec![0; 5000]));
+    let server = Server::start(|_| Reply::new(200, vec![0; 9 << 20]));
     let whole = home.run(&["inspect", &format!("{}/x.pth", server.url)]);
     assert_eq!(whole.code, Some(4), "{whole:?}");
 }

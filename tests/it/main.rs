@@ -45,6 +45,7 @@ mod promises;
 mod published;
 mod readers;
 mod registry;
+mod remote;
 mod scans;
 mod schemas;
 mod sidecar;

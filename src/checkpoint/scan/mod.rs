@@ -85,13 +85,18 @@ pub fn scan_source(name: &Path, source: Box<dyn Source>) -> Result<Scan> {
 
 /// Whether a file is something that is no checkpoint, in which nothing that runs can hide: text, a picture.
 pub fn is_inert(path: &Path) -> bool {
-    let inert = |source: &LocalFile| -> io::Result<bool> {
+    LocalFile::open(path, true).is_ok_and(|source| is_inert_source(path, &source))
+}
+
+/// The same of what is no local file; `name` is what it is called.
+pub fn is_inert_source(name: &Path, source: &dyn Source) -> bool {
+    let inert = || -> io::Result<bool> {
         Ok(match sniff::sniff(source)? {
             Content::Foreign(found) => found.inert,
             Content::Index => true,
-            Content::Pickle => sniff::guess(source, path)?.is_some_and(|found| found.inert),
+            Content::Pickle => sniff::guess(source, name)?.is_some_and(|found| found.inert),
             _ => false,
         })
     };
-    LocalFile::open(path, true).is_ok_and(|source| inert(&source).unwrap_or(false))
+    inert().unwrap_or(false)
 }

@@ -1,23 +1,21 @@
-//! `zoo inspect WHAT`: what is inside a checkpoint: a file, a model of the registry, or an address. The
-//! last two are read by a few Range requests; the weights stay where they are.
+//! `zoo inspect WHAT`: what is inside a checkpoint: a file, a model of the registry, or an address; or in a repository of the
+//! hub. What is not here is read by a few Range requests; the weights stay where they are.
 
 mod json;
+mod repository;
 mod text;
 
-use std::path::{Path, PathBuf};
-
 use super::convert::Reading;
+use super::subject::Subject;
 use super::{Context, Status};
 use crate::checkpoint::{Checkpoint, Stats, Tensor, tensors_sha256};
 use crate::error::{Error, Result};
-use crate::hash::{HashPrefix, Sha256};
-use crate::registry::{Registry, Source};
-use crate::store::{Location, Request};
+use crate::hash::Sha256;
 
 /// Arguments of `zoo inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A checkpoint file, a model's name, or an https: address
+    /// A checkpoint file, a model's name, an https: address, hf:ORG/REPO@REV/FILE, or hf:ORG/REPO[@REV] for what is in it
     #[arg(value_name = "WHAT")]
     what: String,
     /// Hash every tensor's bytes (files only)
@@ -40,6 +38,13 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Whether every byte is read.
+    fn reads_values(&self) -> bool {
+        self.sha256 || self.stats || self.hist
+    }
 }
 
 /// How many parts a histogram has: as many as a line has room for beside the name.
@@ -65,7 +70,19 @@ struct Report<'a> {
 
 /// Inspects.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let checkpoint = open(args, context)?;
+    let subject = Subject::of(&args.what, context)?;
+    if let (Subject::Repository(repo), false, None) = (&subject, args.tree, args.sizes)
+        && !args.reads_values()
+    {
+        return repository::print(&context.store()?.repository(repo)?, args.json, context);
+    }
+    let checkpoint = subject.checkpoint(context, &args.reading.options())?;
+    if args.reads_values() && checkpoint.is_remote() {
+        return Err(Error::usage(format!(
+            "`--sha256`, `--stats` and `--hist` read every byte, and `{}` is not here: fetch it first",
+            args.what
+        )));
+    }
     let report = report(args, &checkpoint)?;
     match (args.json, args.tree, args.sizes) {
         (true, ..) => context.println(format!("{:#}", json::value(&report)))?,
@@ -77,48 +94,6 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         super::convert::notes(&checkpoint, context);
     }
     Ok(Status::Success)
-}
-
-/// A path that exists is a file; then an address; then a model's name.
-fn open(args: &Args, context: &Context) -> Result<Checkpoint> {
-    let options = args.reading.options();
-    let path = Path::new(&args.what);
-    let looks_like_a_path = path.components().count() > 1 || path.extension().is_some();
-    let is_address = args.what.contains("://") || args.what.starts_with("hf:");
-    let request = match (path.exists(), is_address) {
-        (true, _) => return Ok(Checkpoint::open_with(path, &options)?),
-        (false, true) => address(&args.what),
-        (false, false) => match Registry::open(&context.globals.registry)?.resolve(&args.what) {
-            Ok(entry) => Request::of(entry),
-            // What was meant for a file is answered as one.
-            Err(_) if looks_like_a_path => return Ok(Checkpoint::open_with(path, &options)?),
-            Err(error) => return Err(error.into()),
-        },
-    };
-    let store = context.store()?;
-    if let Some(fetched) = store.cached_file(&request)? {
-        return Ok(Checkpoint::open_with(&fetched.path, &options)?);
-    }
-    for source in &request.sources {
-        if let Location::File(path) = Location::parse(&source.0)? {
-            return Ok(Checkpoint::open_with(&path, &options)?);
-        }
-    }
-    if args.sha256 || args.stats || args.hist {
-        return Err(Error::usage(format!(
-            "`--sha256`, `--stats` and `--hist` read every byte, and `{}` is not here: fetch it first",
-            args.what
-        )));
-    }
-    let remote = store.remote(&request)?;
-    let name = PathBuf::from(remote.url());
-    Ok(Checkpoint::from_source(&name, Box::new(remote), &options)?)
-}
-
-fn address(text: &str) -> Request {
-    let source = Source(text.to_owned());
-    let prefix = HashPrefix::from_file_name(source.file_name());
-    Request { name: source.file_name().to_owned(), sources: vec![source], prefix, ..Request::default() }
 }
 
 fn report<'a>(args: &'a Args, checkpoint: &'a Checkpoint) -> Result<Report<'a>> {
