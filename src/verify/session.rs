@@ -207,11 +207,14 @@ impl<'a> Session<'a> {
         for (spec, result) in specs.iter().zip(results).filter(|(_, result)| asked(result)) {
             progress.note(&format!("{}: looking for the reason", spec.name));
             let images = result.per_image.len();
+            let rows = result.per_image.iter();
+            let guesses: Vec<_> =
+                rows.filter_map(|row| Some((*row.labels.first()?, *row.classes.first()?))).collect();
             found.push(diagnose(&DiagnosisInput {
                 loader: self.loader(),
                 spec,
                 dataset: self.dataset,
-                rows: &result.per_image,
+                guesses: &guesses,
                 effort: if self.options.diagnose { Effort::Whole } else { Effort::AsRun { images } },
                 known: self.options.known,
                 seed: self.settings.seed,

@@ -16,7 +16,6 @@ mod weights;
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::report::Row;
 use super::stats::Percent;
 use crate::arch;
 use crate::dataset::{self, Dataset};
@@ -93,8 +92,8 @@ pub struct DiagnosisInput<'a> {
     pub spec: &'a ModelSpec,
     /// Its images.
     pub dataset: &'a Dataset,
-    /// What the run saw in them.
-    pub rows: &'a [Row],
+    /// The label and the run's first guess of each labelled image.
+    pub guesses: &'a [(usize, usize)],
     /// How much may be computed.
     pub effort: Effort,
     /// The registry: whose weights these may be instead.
@@ -117,7 +116,7 @@ pub fn diagnose(input: &DiagnosisInput<'_>) -> Result<Diagnosis> {
     let size = [preprocess.size.height, preprocess.size.width];
     let macs = arch::of_graph(prepared.graph(), size).map_or(0, |facts| facts.macs);
     let allowance = Allowance::new(input.effort, macs);
-    let seen: Vec<Seen> = input.rows.iter().filter_map(Seen::of).collect();
+    let seen: Vec<Seen> = input.guesses.iter().map(Seen::of).collect();
     let mut diagnosis = Diagnosis {
         model: input.spec.name.clone(),
         images: seen.len(),

@@ -9,7 +9,6 @@ use super::Tried;
 use crate::dataset::{Dataset, Item};
 use crate::image::{Preparer, Preprocess, Rgb, decode};
 use crate::model::{InputBuffer, Model};
-use crate::verify::report::Row;
 use crate::verify::stats::Percent;
 
 /// What was seen of an image.
@@ -22,10 +21,9 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// What a run's row says, which has no probability of a label that is not among its guesses.
-    pub(super) fn of(row: &Row) -> Option<Self> {
-        let (&label, &guess) = (row.labels.first()?, row.classes.first()?);
-        Some(Seen { label, guess, log_prob: f64::NAN })
+    /// What a run says, which knows no probability of a label that is not among its guesses.
+    pub(super) fn of(&(label, guess): &(usize, usize)) -> Self {
+        Seen { label, guess, log_prob: f64::NAN }
     }
 }
 
