@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{Context, Status};
-use crate::error::{Error, Result};
-use crate::lint::{self, Allowed, Finding, Page, RULES, Severity, Subject};
+use crate::error::{Class, Classify, Error, Result};
+use crate::lint::{self, AddressState, Addresses, Allowed, Finding, Page, RULES, Severity, Subject};
 use crate::registry::format::Index;
 use crate::registry::pages;
 use crate::render::lint::{explanation, github, summary, text, to_json};
 use crate::render::safe;
 use crate::render::sarif::sarif;
+use crate::store::Head;
 
 /// Arguments of `zoo lint`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,9 @@ pub(super) struct Args {
     /// Print what was suppressed too, and why
     #[arg(long)]
     suppressed: bool,
+    /// Also ask each address for its head: which weights are gone, moved, or of another length than the page says
+    #[arg(long)]
+    online: bool,
     /// Explain a rule, by its number or its name
     #[arg(long, value_name = "RULE", conflicts_with = "pages")]
     explain: Option<String>,
@@ -93,7 +97,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let allowed = allowed.collect::<Result<Vec<_>>>()?;
     let known = lint::known()?;
     let (index, prose) = subject(args, context)?;
-    let report = lint::lint(&Subject::new(&index, &prose, &known), &allowed);
+    let mut subject = Subject::new(&index, &prose, &known);
+    let mut unasked = None;
+    if args.online {
+        let (addresses, unknown) = ask(&subject, context)?;
+        subject = subject.with_addresses(addresses);
+        unasked = unknown;
+    }
+    let report = lint::lint(&subject, &allowed);
     let least = args.severity.map_or_else(
         || if format == Format::Text { Severity::Warning } else { Severity::Info },
         Severity::from,
@@ -117,8 +128,57 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if hidden > 0 {
         context.note(&format!("{hidden} of lower severity not printed; `--severity info` prints all"));
     }
-    Ok(if report.count(Severity::Error) > 0 { Status::No } else { Status::Success })
+    // That nobody answered is no answer about the pages.
+    match unasked {
+        Some(error) => Err(error.into()),
+        None => Ok(if report.count(Severity::Error) > 0 { Status::No } else { Status::Success }),
+    }
 }
+
+/// Nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("none of {addresses} addresses could be asked; the first: {reason}")]
+struct NobodyAnswers {
+    addresses: usize,
+    reason: String,
+}
+
+impl Classify for NobodyAnswers {
+    fn class(&self) -> Class {
+        Class::World
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("check the network and the proxy variables".into())
+    }
+}
+
+/// What the addresses answer; those that could not be asked are told, and where that is all of them it is an error.
+fn ask(subject: &Subject<'_>, context: &Context) -> Result<(Addresses, Option<NobodyAnswers>)> {
+    let (mut known, mut unknown) = (Addresses::new(), Vec::new());
+    for (address, head) in context.store()?.heads(&lint::addresses(subject))? {
+        match head {
+            Head::Found { bytes, moved_to } => {
+                drop(known.insert(address, AddressState::Found { bytes, moved_to }))
+            }
+            Head::Gone(words) => drop(known.insert(address, AddressState::Gone(words))),
+            Head::Unknown(reason) => unknown.push((address, reason)),
+        }
+    }
+    for (address, reason) in unknown.iter().take(MAX_UNKNOWN_SHOWN) {
+        context.note(&format!("{address}: {reason}"));
+    }
+    let asked = known.len();
+    let more = unknown.len().saturating_sub(MAX_UNKNOWN_SHOWN);
+    let more = if more > 0 { format!(", {more} of them not shown") } else { String::new() };
+    context.note(&format!("{asked} addresses answered, {} did not say{more}", unknown.len()));
+    let first = unknown.first().filter(|_| asked == 0);
+    let nobody = first.map(|(_, reason)| NobodyAnswers { addresses: unknown.len(), reason: reason.clone() });
+    Ok((known, nobody))
+}
+
+/// So many addresses that could not be asked are shown, each with the reason.
+const MAX_UNKNOWN_SHOWN: usize = 20;
 
 /// What is checked: the pages given and the user's registries, else the built-in one.
 fn subject(args: &Args, context: &Context) -> Result<(Index, Vec<Page>)> {

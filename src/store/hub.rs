@@ -42,12 +42,16 @@ impl Hub {
 
     /// The address of a file at a fixed commit.
     pub(super) fn resolve(&self, file: &HubFile) -> Result<Url> {
-        let commit = self.commit_of(file)?;
+        self.address(file, &self.commit_of(file)?)
+    }
+
+    /// The address of a file at a revision.
+    pub(super) fn address(&self, file: &HubFile, revision: &str) -> Result<Url> {
         let mut url = self.url("")?;
         let refused =
             |()| Error::Source { text: self.endpoint.clone(), reason: "HF_ENDPOINT has no path".into() };
         let mut parts = url.path_segments_mut().map_err(refused)?;
-        parts.pop_if_empty().extend(file.repo.split('/')).push("resolve").push(&commit);
+        parts.pop_if_empty().extend(file.repo.split('/')).push("resolve").push(revision);
         parts.extend(file.file.split('/'));
         drop(parts);
         Ok(url)

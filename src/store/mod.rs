@@ -16,7 +16,7 @@
 //! | `transport`, `retry`, `pace` | requests, when they are made again, over how many connections |
 //! | `partial` | a file that is arriving |
 //! | `weights` | the safetensors made from a checked file |
-//! | `remote`, `repository` | a file on a server, in parts; what is in a repository of the hub |
+//! | `remote`, `repository`, `heads` | a file on a server, in parts; what is in a repository of the hub; what addresses answer |
 //! | `cache`, `exclusive` | folders, records, one writer a file in a cluster |
 
 mod cache;
@@ -25,6 +25,7 @@ mod error;
 mod exclusive;
 mod expected;
 mod fetch;
+mod heads;
 mod http;
 mod hub;
 mod inventory;
@@ -57,6 +58,7 @@ use etcetera::BaseStrategy;
 pub use cache::CacheRecord;
 pub use choice::{PageFile, Prefer};
 pub use error::{Error, Result};
+pub use heads::Head;
 pub use hub::Hub;
 pub use inventory::{Item, Kind};
 pub use location::{HubFile, HubRepo, Location, WheelFile};

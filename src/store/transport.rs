@@ -76,7 +76,6 @@ pub(super) fn client(url: &Url, pinned: bool) -> Result<Client> {
     if url.scheme() == "http" && !home && !pinned {
         return Err(Error::Insecure { url: shown(url) });
     }
-    certificates()?;
     let policy = Policy::custom(move |attempt| {
         let to = attempt.url();
         let safe = to.scheme() == "https" || (to.scheme() == "http" && (pinned || (home && is_loopback(to))));
@@ -93,6 +92,16 @@ pub(super) fn client(url: &Url, pinned: bool) -> Result<Client> {
         }
         attempt.follow()
     });
+    client_with(url, policy)
+}
+
+/// A client that follows no redirect, for who wants to see each.
+pub(super) fn client_without_redirects(url: &Url) -> Result<Client> {
+    client_with(url, Policy::none())
+}
+
+fn client_with(url: &Url, policy: Policy) -> Result<Client> {
+    certificates()?;
     let builder = Client::builder()
         .user_agent(concat!("zoo/", env!("CARGO_PKG_VERSION")))
         .redirect(policy)

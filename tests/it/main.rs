@@ -38,6 +38,7 @@ mod misfits;
 mod model_index;
 mod names;
 mod network;
+mod online;
 mod operations;
 mod plan;
 mod predict;

@@ -286,6 +286,7 @@ fn no_schema_is_idle() {
         "hub.rs",
         "locks.rs",
         "many.rs",
+        "online.rs",
         "remote.rs",
     ]
     .map(|file| std::fs::read_to_string(folder.join("tests/it").join(file)).unwrap())

@@ -112,6 +112,7 @@ pub(crate) fn ran(output: Output) -> Ran {
 /// A request as the server saw it; header names in lower case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
+    /// `GET`, `HEAD`.
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
