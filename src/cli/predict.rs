@@ -48,6 +48,9 @@ pub(super) struct Args {
 struct Answer {
     image: String,
     model: String,
+    /// Where the weights are the hub's file: what it says of the page's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_file: Option<&'static str>,
     top: Vec<Named>,
 }
 
@@ -96,6 +99,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         answers.push(Answer {
             image: name,
             model: spec.name.clone(),
+            page_file: model.provenance().page_file.remark(),
             top: guesses(&logits, args.top).iter().map(|g| named(&model, g)).collect(),
         });
         rows.push(logits);

@@ -301,6 +301,7 @@ impl FineTuned<'_> {
             "base": {
                 "model": self.model.spec().name,
                 "tensors_sha256": provenance.tensors_sha256.to_string(),
+                "page_file": provenance.page_file.name(),
             },
             "recipe": {
                 "solver": self.recipe.solver,

@@ -17,7 +17,7 @@ use crate::hash::Sha256;
 use crate::image::Preprocess;
 use crate::nn::graph::Graph;
 use crate::nn::load;
-use crate::store::Store;
+use crate::store::{PageFile, Store};
 
 /// How models are loaded.
 #[derive(Clone, Copy)]
@@ -37,6 +37,8 @@ pub struct Provenance {
     pub file_sha256: Sha256,
     /// Digest of its tensors under the file's own names, whatever the format.
     pub tensors_sha256: Sha256,
+    /// What the file says of the one that the model's page names; a file that the user gave stands for itself.
+    pub page_file: PageFile,
 }
 
 /// A model whose weights are here, checked, and fit its architecture; nothing is computed yet.
@@ -86,6 +88,7 @@ impl Loader<'_> {
                     path: weights.source.path,
                     file_sha256: weights.source.sha256,
                     tensors_sha256: weights.tensors_sha256,
+                    page_file: weights.source.page_file,
                 };
                 (checkpoint, provenance)
             }
@@ -114,7 +117,8 @@ fn given(path: &Path, options: &Options) -> Result<(Checkpoint, Provenance), Err
         None => fs::sha256(path)?.0,
     };
     let tensors_sha256 = checkpoint.tensors_sha256()?;
-    Ok((checkpoint, Provenance { path: path.to_owned(), file_sha256, tensors_sha256 }))
+    let (path, page_file) = (path.to_owned(), PageFile::Seen);
+    Ok((checkpoint, Provenance { path, file_sha256, tensors_sha256, page_file }))
 }
 
 fn build(spec: &ModelSpec, classes: usize) -> Result<Graph, Error> {

@@ -189,6 +189,12 @@ fn about(report: &Report, result: &ModelResult) -> Vec<String> {
     if let Some(since) = clock.and_then(|t| t.unchanged_since.as_ref()) {
         lines.push(format!("unchanged since {since}: nothing had to be computed; `--force` runs it again"));
     }
+    lines.extend(result.weights.page_file.as_deref().map(|page_file| match page_file {
+        "tensors on record" => {
+            "the weights are the hub's file, with the tensors on record of the page's own".to_owned()
+        }
+        _ => "the page's own file was not seen: the weights are the hub's file, accepted for it".to_owned(),
+    }));
     lines.extend(clock.and_then(|clock| where_time_went(report, result, clock)));
     if let (Some(published), Some(claim)) = (&result.published, &result.claim) {
         let page = format!("{:.*}", published.digits as usize, published.value.value());

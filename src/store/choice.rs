@@ -42,6 +42,11 @@ pub enum PageFile {
 }
 
 impl PageFile {
+    /// As [`PageFile::name`], where there is something to say: of the page's own file nothing is said.
+    pub fn remark(self) -> Option<&'static str> {
+        (self != PageFile::Seen).then(|| self.name())
+    }
+
     /// As JSON and reports say it.
     pub fn name(self) -> &'static str {
         match self {

@@ -120,6 +120,10 @@ pub struct WeightsOf {
     pub file_sha256: Sha256,
     /// Of its tensors, whatever the format.
     pub tensors_sha256: Sha256,
+    /// Where the file is the hub's, and not the one that the page names: `tensors on record` of the page's, which are the same,
+    /// or `not seen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_file: Option<String>,
 }
 
 /// Which images: of a shard's report, those of the whole run.

@@ -191,7 +191,11 @@ fn evaluation(
         if labels.is_imagenet() { Vec::new() } else { labels.iter().map(|l| l.text.clone()).collect() };
     Ok(Evaluation {
         model: model.spec().name.clone(),
-        weights: WeightsOf { file_sha256: provenance.file_sha256, tensors_sha256: provenance.tensors_sha256 },
+        weights: WeightsOf {
+            file_sha256: provenance.file_sha256,
+            tensors_sha256: provenance.tensors_sha256,
+            page_file: provenance.page_file.remark().map(str::to_owned),
+        },
         dataset: ImagesOf {
             name: dataset.name.clone(),
             relation: dataset.relation,

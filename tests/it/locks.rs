@@ -256,6 +256,71 @@ fn page(home: &Home, both: &Both, url: &str) -> String {
 }
 
 #[test]
+fn every_output_says_where_the_pages_own_file_was_not_seen() {
+    let (home, commit) = (Home::new(), "f".repeat(40));
+    let bytes = weights(&lite0(), |_, _| {});
+    let (served, at) = (bytes.clone(), commit.clone());
+    let hub = Server::start(move |asked| match asked.path.as_str() {
+        "/api/models/timm/net/revision/main" => Reply::new(200, format!("{{\"sha\": \"{at}\"}}")),
+        path if path == format!("/timm/net/resolve/{at}/model.safetensors") => {
+            Reply::file(asked, &served, "\"w\"")
+        }
+        _ => Reply::new(404, "no such file"),
+    });
+    let url = format!("{}/net-01234567.pth", hub.url);
+    let text = format!(
+        "Models:\n- Name: net\n  Metadata: {{Crop Pct: '0.875', Image Size: '224', Interpolation: bicubic}}\n  Weights: '{url}'\n  \
+         zoo: {{arch: tf_efficientnet_lite0, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], hf_id: timm/net}}\n"
+    );
+    home.write("page.yaml", text);
+    home.write("val/n01440764/420.jpg", std::fs::read(golden("420.jpg")).unwrap());
+    let run = |home: &Home, args: &[&str]| {
+        let mut command = home.command(&[args, &["--registry", "page.yaml"]].concat());
+        crate::support::ran(command.env("HF_ENDPOINT", &hub.url).output().unwrap())
+    };
+    let verify = ["verify", "net", "--dataset", "imagenet-val", "--data-dir", "val"];
+    let refused = run(&home, &verify);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.err.contains("--accept-hub"), "{}", refused.err);
+    assert_eq!(run(&home, &["fetch", "net", "--accept-hub"]).code, Some(0));
+    let check = |home: &Home, expected: &str, said: &str| {
+        let reports = ["--report", "r.json", "--report", "r.html", "--report", "r.md", "--force"];
+        let verified = run(home, &[&verify[..], &reports].concat());
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+        let report: Value = serde_json::from_slice(&std::fs::read(home.path("r.json")).unwrap()).unwrap();
+        assert_eq!(wrong("verify-1.json", &report), [""; 0]);
+        assert_eq!(report["results"][0]["weights"]["page_file"], expected);
+        for text in ["r.html", "r.md"].map(|name| std::fs::read_to_string(home.path(name)).unwrap()) {
+            assert!(text.contains(said), "{text}");
+        }
+        assert!(verified.out.contains(said) && verified.err.contains(&commit), "{verified:?}");
+        let predicted = run(home, &["predict", "net", "val/n01440764/420.jpg", "--json"]);
+        let answers: Value = serde_json::from_str(&predicted.out).unwrap();
+        assert_eq!(wrong("predict-1.json", &answers), [""; 0]);
+        assert_eq!(answers[0]["page_file"], expected);
+        assert!(predicted.err.contains(&commit), "{predicted:?}");
+        let features =
+            ["features", "net", "val/n01440764/420.jpg", "-o", "f.safetensors", "--force", "--json"];
+        let features: Value = serde_json::from_str(&run(home, &features).out).unwrap();
+        assert_eq!(wrong("features-1.json", &features), [""; 0]);
+        assert_eq!(features["page_file"], expected);
+    };
+    check(&home, "not seen", "file was not seen");
+    // With the tensors of the page's file on record: the same, without a question.
+    let other = Home::new();
+    other.write("page.yaml", std::fs::read(home.path("page.yaml")).unwrap());
+    other.write("val/n01440764/420.jpg", std::fs::read(golden("420.jpg")).unwrap());
+    let own: Value = serde_json::from_slice(&std::fs::read(home.cache("zoo.lock")).unwrap()).unwrap();
+    let tensors = own["files"][0]["tensors_sha256"].as_str().unwrap();
+    std::fs::create_dir_all(other.cache("")).unwrap();
+    let digest = "01234567".repeat(8);
+    let line = json!({"source": url, "sha256": digest, "bytes": 5, "tensors_sha256": tensors});
+    std::fs::write(other.cache("zoo.lock"), json!({"schema": "zoo.lock/2", "files": [line]}).to_string())
+        .unwrap();
+    check(&other, "tensors on record", "tensors on record");
+}
+
+#[test]
 fn a_mirror_is_carried_to_a_machine_without_a_network_and_verified_there() {
     let (home, both) =
         (Home::new(), Both::new(Some(Reply::new(404, "gone")), "model.safetensors", tiny_of_the_hub(false)));
