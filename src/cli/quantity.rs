@@ -1,4 +1,4 @@
-//! Times as people type them: `30d`. In: an argument's text. Out: a duration.
+//! Times and sizes as people type them: `30d`, `20GB`. In: an argument's text. Out: a duration or a number of bytes.
 //! Called by clap for the flags that take them.
 
 use std::time::Duration;
@@ -25,6 +25,31 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("it must be longer than nothing".to_owned()),
         time => Ok(time),
     }
+}
+
+/// `1000`, `20GB` (powers of a thousand), `20GiB` (powers of 1024).
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || {
+        format!("`{text}` is not a size: a number of bytes, or one with kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+    };
+    let (number, unit) = split(text).ok_or_else(wrong)?;
+    let unit = unit.to_ascii_lowercase();
+    let (base, letter) = match unit.as_bytes() {
+        [] | [b'b'] => (1.0_f64, 0),
+        [letter] | [letter, b'b'] => (1000.0, *letter),
+        [letter, b'i'] | [letter, b'i', b'b'] => (1024.0, *letter),
+        _ => return Err(wrong()),
+    };
+    let power = match letter {
+        0 => 0,
+        b'k' => 1,
+        b'm' => 2,
+        b'g' => 3,
+        b't' => 4,
+        _ => return Err(wrong()),
+    };
+    let bytes = number * base.powi(power);
+    if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
 /// A number that is not negative, and what follows it.
@@ -55,5 +80,24 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(some_time("0").is_err() && some_time("0.1").is_ok());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("0", 0),
+            ("1000", 1000),
+            ("20GB", 20_000_000_000),
+            ("20g", 20_000_000_000),
+            ("1.5 MiB", 1_572_864),
+            ("2KiB", 2048),
+            ("3kb", 3000),
+            ("7B", 7),
+        ] {
+            assert_eq!(bytes(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "GB", "-1", "1PB", "1GiBB", "nan", "99999999999TB", "20 G B"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 }

@@ -91,6 +91,13 @@ impl Cache {
         serde_json::from_slice(&bytes).ok()
     }
 
+    /// Notes that what a record is of was used now. A cache that cannot be written keeps no such notes.
+    pub(super) fn touch(&self, record: &Path) {
+        if let Ok(file) = std::fs::OpenOptions::new().append(true).open(record) {
+            let _ = file.set_modified(std::time::SystemTime::now());
+        }
+    }
+
     /// Writes the record beside a file; names accumulate.
     pub(super) fn remember(&self, at: &Path, mut record: CacheRecord) -> Result<()> {
         let known = self.record(at);

@@ -417,7 +417,7 @@ impl Classify for Error {
                 let hint = offered.and_then(Classify::hint).or_else(|| tried.iter().find_map(Classify::hint));
                 hint.or_else(|| Some("check the network, or name a `--mirror`".into()))
             }
-            Error::Damaged { .. } => Some("`zoo cache verify --repair` removes damaged files".into()),
+            Error::Damaged { .. } => Some("`zoo cache verify --repair` replaces damaged files".into()),
             Error::NoCheckpoint { repository, candidates } if !candidates.is_empty() => {
                 Some(format!("name one of them: `{repository}/FILE`"))
             }

@@ -106,6 +106,7 @@ impl Store {
         let url = self.cache.record(&path).map_or_else(|| source.clone(), |r| r.url);
         // A cache that cannot be written, or is full, has the file all the same.
         let _ = self.remember(request, &path, &url, bytes);
+        self.cache.touch(&super::cache::record_path(&path));
         let (strength, page_file) = (Strength::Pinned, PageFile::Seen);
         Ok(Some(Fetched { path, url, source, page_file, bytes, sha256, strength, status: Status::Cached }))
     }

@@ -1,13 +1,15 @@
-//! What is in the cache: listing, checking, tidying, removing. Called by `zoo cache` and `zoo doctor`.
+//! What is in the cache: listing, checking, mending, removing. Called by `zoo cache` and `zoo doctor`.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::Store;
 use super::cache::{CacheRecord, hash_file, record_path};
 use super::error::{Error, Result};
-use super::{exclusive, set};
+use super::{Request, exclusive, set};
 use crate::fs;
 use crate::hash::Sha256;
+use crate::registry::Source;
 
 /// What kind of thing an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -29,6 +31,17 @@ pub enum Kind {
     Scratch,
 }
 
+/// What became of a damaged item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repaired {
+    /// It was fetched again.
+    Fetched,
+    /// It was converted again.
+    Converted,
+    /// It is gone until it is needed.
+    Removed,
+}
+
 /// One thing in the cache.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Item {
@@ -36,8 +49,11 @@ pub struct Item {
     pub kind: Kind,
     /// Where.
     pub path: PathBuf,
-    /// How many bytes it takes.
+    /// How many bytes it has.
     pub bytes: u64,
+    /// When it came or was last used, by this machine's clock.
+    #[serde(skip)]
+    pub used: Option<SystemTime>,
     /// Of a file or set, what it must hash to; of a derived file, of the file it was made from.
     pub sha256: Option<Sha256>,
     /// Of a file or set.
@@ -65,25 +81,32 @@ impl Store {
             for path in fs::list(&self.cache.folder(folder))? {
                 let stem = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 let stem = stem.strip_suffix(".safetensors").unwrap_or(&stem);
+                if is_left_over(&path) {
+                    items.push(Item::bare(Kind::Scratch, path)?);
+                    continue;
+                }
                 let Ok(sha256) = stem.parse() else { continue };
                 let record = if kind == Kind::Derived { None } else { self.cache.record(&path) };
-                items.push(Item { kind, bytes: size(&path)?, sha256: Some(sha256), record, path });
+                let mut item = Item { sha256: Some(sha256), record, ..Item::bare(kind, path)? };
+                item.used = item.used.max(modified(&beside(&item)));
+                items.push(item);
             }
         }
         for path in fs::list(&self.cache.folder("partial"))? {
-            if path.extension().is_some_and(|e| e == "part") {
-                let bytes = size(&path)?;
-                items.push(Item { kind: Kind::Partial, bytes, sha256: None, record: None, path });
+            if is_left_over(&path) {
+                items.push(Item::bare(Kind::Scratch, path)?);
+            } else if path.extension().is_some_and(|e| e == "part") {
+                items.push(Item::bare(Kind::Partial, path)?);
             }
         }
         for path in fs::list(&self.cache.folder("scratch"))? {
-            let bytes = size(&path)?;
-            items.push(Item { kind: Kind::Scratch, bytes, sha256: None, record: None, path });
+            items.push(Item::bare(Kind::Scratch, path)?);
         }
         Ok(items)
     }
 
-    /// Whether a file's or set's bytes still hash to what it is kept under; others are taken as they are.
+    /// Whether a file's or set's bytes still hash to what it is kept under, and a conversion's to what is on record of it;
+    /// others are taken as they are.
     pub fn is_whole(&self, item: &Item) -> Result<bool> {
         let Some(sha256) = item.sha256 else { return Ok(true) };
         Ok(match item.kind {
@@ -93,23 +116,49 @@ impl Store {
                 let files = files.iter().map(|p| set::file_at(p)).collect::<Result<Vec<_>>>()?;
                 set::digest(&files) == sha256
             }
-            Kind::Derived | Kind::Partial | Kind::Scratch => true,
+            Kind::Derived => self.conversion_is_whole(sha256)?,
+            Kind::Partial | Kind::Scratch => true,
         })
     }
 
-    /// What nobody needs: broken-off downloads, scratch of killed processes, conversions of files that are
-    /// gone; with `sources` also files whose conversion is here.
-    pub fn garbage(&self, sources: bool) -> Result<Vec<Item>> {
-        let items = self.inventory()?;
-        let has =
-            |kind: Kind, sha256: Option<Sha256>| items.iter().any(|i| i.kind == kind && i.sha256 == sha256);
-        let busy = self.is_busy()?;
-        let garbage = |item: &&Item| match item.kind {
-            Kind::Partial | Kind::Scratch => !busy,
-            Kind::File => sources && has(Kind::Derived, item.sha256),
-            Kind::Set | Kind::Derived => false,
+    /// Takes a damaged item out of the cache and, where that can be, has it there again: a file from where it came from, a
+    /// conversion from its file.
+    ///
+    /// # Errors
+    /// What cannot be removed. That it cannot be had again is no error: it is when it is needed.
+    pub fn repair(&self, item: &Item) -> Result<Repaired> {
+        self.remove(item)?;
+        let (Some(sha256), Some(known)) = (item.sha256, &item.record) else {
+            return Ok(if self.reconvert(item)? { Repaired::Converted } else { Repaired::Removed });
         };
-        Ok(items.iter().filter(garbage).cloned().collect())
+        let name = known.names.first().unwrap_or(&known.file_name).clone();
+        let sources = vec![Source(known.source.clone())];
+        let request = Request { name, sources, sha256: Some(sha256), ..Request::default() };
+        let fetched = match item.kind {
+            Kind::Set => self.fetch_set(&request).map(|_| ()),
+            _ => self.fetch_one(&request).map(|_| ()),
+        };
+        match fetched {
+            Ok(()) => {
+                self.cache.remember(&item.path, known.clone())?;
+                Ok(Repaired::Fetched)
+            }
+            Err(error @ Error::Interrupted { .. }) => Err(error),
+            Err(error) => {
+                self.note(&request.name, &error.to_string());
+                Ok(Repaired::Removed)
+            }
+        }
+    }
+
+    /// Whether the file of a conversion was here, whole, and it is made again.
+    fn reconvert(&self, item: &Item) -> Result<bool> {
+        let Some(sha256) = item.sha256.filter(|_| item.kind == Kind::Derived) else { return Ok(false) };
+        let path = self.cache.file(sha256);
+        if !path.is_file() || hash_file(&path)?.0 != sha256 {
+            return Ok(false);
+        }
+        Ok(self.convert_file(&path.display().to_string(), sha256).is_ok())
     }
 
     /// The items that answer to a model's name, a file name or the head of a digest.
@@ -131,28 +180,59 @@ impl Store {
         } else {
             fs::remove_file(&item.path)?
         }
-        let beside = match item.kind {
-            Kind::File | Kind::Set => record_path(&item.path),
-            Kind::Derived | Kind::Partial | Kind::Scratch => item.path.with_extension("json"),
-        };
-        Ok(fs::remove_file(&beside)?)
+        if item.kind == Kind::Scratch {
+            return Ok(());
+        }
+        Ok(fs::remove_file(&beside(item))?)
     }
 
     /// Whether some process is fetching just now.
-    fn is_busy(&self) -> Result<bool> {
-        let locks = fs::list(&self.cache.folder("partial"))?;
-        let claims = locks.iter().filter(|p| p.extension().is_some_and(|e| e == "claim"));
+    pub(super) fn is_busy(&self) -> Result<bool> {
+        let claims = fs::list(&self.cache.folder("partial"))?;
+        let claims = claims.iter().filter(|p| p.extension().is_some_and(|e| e == "claim"));
         Ok(claims.into_iter().any(|path| exclusive::is_held(path)))
     }
 }
 
+impl Item {
+    /// An item of which no more is known than its path.
+    fn bare(kind: Kind, path: PathBuf) -> Result<Self> {
+        let (bytes, used) = (size(&path)?, modified(&path));
+        Ok(Item { kind, path, bytes, used, sha256: None, record: None })
+    }
+}
+
+/// The record of an item.
+fn beside(item: &Item) -> PathBuf {
+    match item.kind {
+        Kind::File | Kind::Set => record_path(&item.path),
+        Kind::Derived | Kind::Partial | Kind::Scratch => item.path.with_extension("json"),
+    }
+}
+
+/// Whether a file is what a process leaves that is killed: a file half written, a claim.
+fn is_left_over(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let ends = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
+    (name.starts_with(".zoo-") && name.ends_with(".part")) || ends(&[".claim", ".dead", ".guard"])
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::symlink_metadata(path).ok()?.modified().ok()
+}
+
 /// Bytes of a file, or of the files in a folder and below.
-fn size(path: &Path) -> Result<u64> {
+pub(super) fn size(path: &Path) -> Result<u64> {
     let mut total = 0;
     let mut open = vec![path.to_owned()];
     while let Some(path) = open.pop() {
-        let known = std::fs::symlink_metadata(&path).map_err(fs::at("look at", &path))?;
-        if known.is_dir() { open.extend(fs::list(&path)?) } else { total += known.len() }
+        match std::fs::symlink_metadata(&path) {
+            Ok(known) if known.is_dir() => open.extend(fs::list(&path)?),
+            Ok(known) => total += known.len(),
+            // Another process has just removed it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(fs::at("look at", &path)(e).into()),
+        }
     }
     Ok(total)
 }

@@ -17,6 +17,7 @@
 //! | `partial` | a file that is arriving |
 //! | `weights` | the safetensors made from a checked file |
 //! | `remote`, `repository`, `heads` | a file on a server, in parts; what is in a repository of the hub; what addresses answer |
+//! | `inventory`, `gc` | what is in the cache, what of it is worth keeping |
 //! | `cache`, `exclusive` | folders, records, one writer a file in a cluster |
 
 mod cache;
@@ -25,6 +26,7 @@ mod error;
 mod exclusive;
 mod expected;
 mod fetch;
+mod gc;
 mod heads;
 mod http;
 mod hub;
@@ -58,9 +60,10 @@ use etcetera::BaseStrategy;
 pub use cache::CacheRecord;
 pub use choice::{PageFile, Prefer};
 pub use error::{Error, Result};
+pub use gc::{Tidy, UsedBy};
 pub use heads::Head;
 pub use hub::Hub;
-pub use inventory::{Item, Kind};
+pub use inventory::{Item, Kind, Repaired};
 pub use location::{HubFile, HubRepo, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use lock_check::{LockProblem, LockProblemKind, check_lock};
@@ -73,6 +76,7 @@ pub use repository::{Repository, RepositoryFile};
 pub use retry::RetryPolicy;
 pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile};
+pub use transport::check_certificates;
 pub use weights::Weights;
 
 use crate::hash::{HashPrefix, Sha256};

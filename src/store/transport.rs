@@ -101,7 +101,7 @@ pub(super) fn client_without_redirects(url: &Url) -> Result<Client> {
 }
 
 fn client_with(url: &Url, policy: Policy) -> Result<Client> {
-    certificates()?;
+    check_certificates()?;
     let builder = Client::builder()
         .user_agent(concat!("zoo/", env!("CARGO_PKG_VERSION")))
         .redirect(policy)
@@ -111,7 +111,10 @@ fn client_with(url: &Url, policy: Policy) -> Result<Client> {
 }
 
 /// Looks at the certificates that `SSL_CERT_FILE` names, since the TLS library passes over what it cannot read.
-fn certificates() -> Result<()> {
+///
+/// # Errors
+/// A file that is missing, or holds none.
+pub fn check_certificates() -> Result<()> {
     let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|v| !v.is_empty()) else { return Ok(()) };
     let path = Path::new(&path);
     let reason = match fs::read(path, MAX_CERTIFICATES_LEN) {

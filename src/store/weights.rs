@@ -59,6 +59,8 @@ impl Store {
         if let Some(source) = self.converted(request)? {
             let path = self.derived(source.sha256);
             if let Some((derived, file)) = self.checked(source.sha256, &path)? {
+                self.cache.touch(&path.with_extension("json"));
+                self.cache.touch(&super::cache::record_path(&source.path));
                 return opened(&request.name, source, path, &derived, file);
             }
         }
@@ -130,6 +132,17 @@ impl Store {
         let file = LocalFile::open(path, true)?;
         let is = file.file().map(|f| fs::sha256_of(f, path)).transpose()?;
         Ok((is == Some((derived.sha256, derived.bytes))).then_some((derived, file)))
+    }
+
+    /// Converts the file of that digest, which is in the cache.
+    pub(super) fn convert_file(&self, name: &str, source: Sha256) -> Result<()> {
+        let file = fs::open(&self.cache.file(source))?;
+        self.convert(name, file, source).map(|_| ())
+    }
+
+    /// Whether a conversion is of this converter's, and its bytes are those on record.
+    pub(super) fn conversion_is_whole(&self, source: Sha256) -> Result<bool> {
+        Ok(self.checked(source, &self.derived(source))?.is_some())
     }
 
     /// Converts a file that has been here: hashed again through the descriptor that it is read from.

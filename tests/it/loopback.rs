@@ -25,9 +25,8 @@ pub(crate) fn tls_server(
 ) -> (Server, Arc<Mutex<usize>>) {
     let chain = vec![CertificateDer::from_pem_slice(pem(certificate).as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(pem("key").as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let config =
+        Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap());
     let connections = Arc::new(Mutex::new(0));
     let count = connections.clone();
     let wrap = move |mut tcp: TcpStream| {

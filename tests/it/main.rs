@@ -5,6 +5,7 @@
 mod allocations;
 mod arch;
 mod bench;
+mod caches;
 mod cards;
 mod checkpoints;
 mod citations;

@@ -286,6 +286,7 @@ fn no_schema_is_idle() {
         "hub.rs",
         "locks.rs",
         "many.rs",
+        "caches.rs",
         "online.rs",
         "remote.rs",
     ]
