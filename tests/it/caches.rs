@@ -250,19 +250,19 @@ fn what_is_damaged_is_found_and_had_again() {
 #[test]
 fn doctor_says_what_to_do_about_each_thing_it_finds() {
     type Fault = fn(&Home, &mut std::process::Command);
+    fn env(command: &mut std::process::Command, name: &str, value: impl AsRef<std::ffi::OsStr>) {
+        command.env(name, value);
+    }
     let table: [(&str, Fault); 7] = [
-        ("cache", |home, command| {
-            home.write("a-file", "");
-            command.env("ZOO_HOME", home.path("a-file"));
-        }),
+        ("cache", |home, command| env(command, "ZOO_HOME", home.write("a-file", ""))),
         ("pins", |home, _| drop(home.write("../zoo/zoo.lock", "what is this\n"))),
         ("registry", |home, command| {
-            drop(command.args(["--registry", &home.path("none").display().to_string()]))
+            command.arg("--registry").arg(home.path("none"));
         }),
-        ("pip", |home, command| drop(command.env("PATH", home.path("")))),
-        ("processor", |_, command| drop(command.env("ZOO_ISA", "abacus"))),
-        ("certificates", |home, command| drop(command.env("SSL_CERT_FILE", home.path("none.pem")))),
-        ("certificates", |home, command| drop(command.env("SSL_CERT_FILE", home.write("empty.pem", "")))),
+        ("pip", |home, command| env(command, "PATH", home.path(""))),
+        ("processor", |_, command| env(command, "ZOO_ISA", "abacus")),
+        ("certificates", |home, command| env(command, "SSL_CERT_FILE", home.path("none.pem"))),
+        ("certificates", |home, command| env(command, "SSL_CERT_FILE", home.write("empty.pem", ""))),
     ];
     for (name, fault) in table {
         let home = Home::new();
