@@ -132,6 +132,7 @@ impl Store {
         let page = self.expected(request)?.tensors.map(|(digest, _)| digest);
         for (source, pin) in self.listed(request)? {
             if let Some(found) = self.cached_one(&alternate(request, &source, &pin))? {
+                self.note(&request.name, &format!("`{source}` was taken for the page's own file"));
                 return Ok(Some(Fetched { page_file: standing(page, pin.tensors_sha256), ..found }));
             }
         }
@@ -147,10 +148,16 @@ impl Store {
                 _ => self.instead(request, &choice, take),
             };
             let error = match result {
-                Ok(taken) => return Ok(taken),
+                Ok(taken) => {
+                    tried.iter().for_each(|error: &Error| self.note(&request.name, &error.to_string()));
+                    return Ok(taken);
+                }
                 // The next place would meet the same user and the same disk.
                 Err(error @ (Error::Interrupted { .. } | Error::Busy { .. })) => return Err(error),
                 Err(Error::File(error)) if error.class() == Class::World => return Err(error.into()),
+                Err(error) if matches!(choice, Choice::Page) && !is_about_places(&error) => {
+                    return Err(error);
+                }
                 Err(error) => error,
             };
             gather(error, &mut tried, &mut needed);
@@ -191,6 +198,14 @@ impl Store {
             _ if page_first => page.into_iter().chain(here).chain(hub).collect(),
             _ => here.into_iter().chain(page).chain(hub).collect(),
         })
+    }
+
+    /// Whether a request's file may be taken at all.
+    ///
+    /// # Errors
+    /// [`Error::NotLocked`].
+    pub(super) fn allowed(&self, request: &Request) -> Result<()> {
+        self.choices(request).map(drop)
     }
 
     /// The page's own file: its tensors are put on record, where they are known now and were not.
@@ -360,6 +375,19 @@ pub(super) fn alternate(request: &Request, source: &str, pin: &Pin) -> Request {
 /// What a file with these tensors says of the page's, whose tensors may be on record.
 fn standing(page: Option<Sha256>, tensors: Option<Sha256>) -> PageFile {
     if page.is_some() && page == tensors { PageFile::OnRecord } else { PageFile::NotSeen }
+}
+
+/// Whether an error is about where the page's file is, so that another place may help: not that words about it disagree, or
+/// that it is here and cannot be used.
+fn is_about_places(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::Disagree { .. }
+            | Error::Lock { .. }
+            | Error::Tensors { .. }
+            | Error::Unreadable { .. }
+            | Error::Damaged { .. }
+    )
 }
 
 /// Takes an error that lists others apart.

@@ -9,14 +9,14 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::blocking::Response;
+use reqwest::blocking::{Client, Response};
 use reqwest::{StatusCode, Url, header};
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::error::{Error, Result};
 use super::location::Location;
 use super::transport::{Failure, client_without_redirects, shown};
-use super::{Event, Store};
 use crate::fs;
 use crate::registry::Source;
 
@@ -96,9 +96,8 @@ impl Store {
                 self.ask_host(&host, &|source, head| {
                     let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
                     answers.insert(source.to_owned(), head);
-                    let (done, text) = (answers.len(), format!("of {wanted} addresses asked"));
-                    if done % 50 == 0 {
-                        self.options.progress.event(Event::Note { name: &done.to_string(), text: &text });
+                    if answers.len().is_multiple_of(50) {
+                        self.note("addresses", &format!("{} of {wanted} asked", answers.len()));
                     }
                 });
             }
@@ -144,19 +143,27 @@ impl Store {
 
     /// Asks one host for its addresses, one after the other, until it has enough.
     fn ask_host(&self, addresses: &[(&str, &Url)], tell: &dyn Fn(&str, Head)) {
-        let mut stopped: Option<String> = None;
+        let Some((_, first)) = addresses.first() else { return };
+        let (client, mut stopped) = match client_without_redirects(first) {
+            Ok(client) => (Some(client), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
         for (at, (source, url)) in addresses.iter().enumerate() {
             if self.options.progress.cancelled() {
                 return;
             }
-            if let Some(reason) = &stopped {
-                tell(source, Head::Unknown(format!("not asked: {reason}")));
-                continue;
-            }
+            let client = match (&client, &stopped) {
+                (Some(client), None) => client,
+                (_, reason) => {
+                    let reason = reason.as_deref().unwrap_or("its host is left alone");
+                    tell(source, Head::Unknown(format!("not asked: {reason}")));
+                    continue;
+                }
+            };
             if at > 0 {
                 std::thread::sleep(PAUSE);
             }
-            match self.ask_head(url) {
+            match self.ask_head(client, url) {
                 Ok(head) => tell(source, head),
                 Err(Refusal { reason, host_is_busy }) => {
                     if host_is_busy {
@@ -169,14 +176,12 @@ impl Store {
     }
 
     /// One address, through its redirects. Only those before the first temporary one say where it has moved.
-    fn ask_head(&self, from: &Url) -> std::result::Result<Head, Refusal> {
+    fn ask_head(&self, client: &Client, from: &Url) -> std::result::Result<Head, Refusal> {
         let (mut url, mut moved_to, mut for_good) = (from.clone(), None, true);
         let is_hub = Url::parse(&self.options.hub.endpoint).is_ok_and(|hub| hub.origin() == from.origin());
         for _ in 0..=MAX_REDIRECTS {
-            let asker = client_without_redirects(&url)
-                .map_err(|e| Refusal { reason: e.to_string(), host_is_busy: false })?;
             let mut request =
-                asker.head(url.clone()).timeout(TIMEOUT).header(header::ACCEPT_ENCODING, "identity");
+                client.head(url.clone()).timeout(TIMEOUT).header(header::ACCEPT_ENCODING, "identity");
             if let (true, Some(token)) = (is_hub && url.origin() == from.origin(), &self.options.hub.token) {
                 request = request.bearer_auth(token);
             }

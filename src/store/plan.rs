@@ -99,6 +99,7 @@ impl Store {
         let mut counted = BTreeSet::new();
         let (mut files, mut home, mut copies) = (Vec::new(), 0_u64, 0_u64);
         for request in requests {
+            self.allowed(request)?;
             let expected = self.expected(request)?;
             let url = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
             let file = expected.pinned().map(|sha256| (self.cache.file(sha256), self.derived(sha256)));

@@ -149,6 +149,11 @@ fn accepted_it_is_said_of_it_that_the_pages_file_was_not_seen() {
         assert_eq!(got["sha256"], Sha256::of(&tiny_of_the_hub(false)).to_string());
         assert_eq!(got["tensors_sha256"], tensors());
         assert!(ran.err.contains("not seen"), "{what}: {}", ran.err);
+        assert!(
+            ran.err.contains("/page/tiny-9c2dd27b.pth"),
+            "{what}: why the page's was not taken: {}",
+            ran.err
+        );
         // What was accepted once is on record: it is there offline, and still says so.
         let before = both.server.asked().len();
         for more in [&["--offline"][..], &[], &["--format", "pth"]] {

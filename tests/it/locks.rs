@@ -97,12 +97,14 @@ fn locked_takes_what_is_pinned_and_nothing_else() {
     for (what, change, code, said) in cases {
         let (home, both) = (Home::new(), whole());
         let lock = lock(&home, &both, change);
-        let ran = both.fetch(&home, &["--locked", "--lock", &lock]);
+        let ran = both.fetch(&home, &["--locked", "--lock", &lock, "--accept-hub"]);
         assert_eq!(ran.code, Some(code), "{what}: {ran:?}");
         assert!(ran.err.contains(said), "{what}: {}", ran.err);
         if code == 0 {
             assert_eq!(row(&ran)["strength"], "256 bits, pinned", "{what}");
         }
+        // The hub is no way around what a lock says.
+        assert!(both.asked(0).iter().all(|path| path.starts_with("/page/")), "{what}: {:?}", both.asked(0));
     }
     // The digits in the name disagree with the lock before anything is asked for.
     let (home, both) = (Home::new(), whole());
@@ -124,9 +126,12 @@ fn locked_takes_what_is_pinned_and_nothing_else() {
     assert!(ran.err.contains("no model of the registry is there"), "{}", ran.err);
     // What is here and not pinned is not taken either, whatever the verb.
     home.write("dog.jpg", std::fs::read(golden("420.jpg")).unwrap());
-    for args in
-        [&["fetch", "tiny"][..], &["lock", "tiny"], &["predict", "efficientnet_lite0_pypi", "dog.jpg"]]
-    {
+    for args in [
+        &["fetch", "tiny"][..],
+        &["fetch", "tiny", "--dry-run"],
+        &["lock", "tiny"],
+        &["predict", "efficientnet_lite0_pypi", "dog.jpg"],
+    ] {
         let ran = both
             .run(&home, &[args, &["--registry", &page, "--locked", "--lock", &moved, "--offline"]].concat());
         assert_eq!(ran.code, Some(3), "{args:?}: {ran:?}");
@@ -378,6 +383,21 @@ fn a_mirror_is_carried_to_a_machine_without_a_network_and_verified_there() {
     let report: Value = serde_json::from_slice(&std::fs::read(far.path("r.json")).unwrap()).unwrap();
     assert_eq!(report["results"][0]["weights"]["tensors_sha256"], of("net")["tensors_sha256"]);
     assert_eq!(report["results"][0]["n"], 3);
+
+    // Without a name: all that the lock pins; of it, those that the query chooses.
+    let all = [
+        "verify",
+        "--dataset",
+        "imagenet-val",
+        "--data-dir",
+        "val",
+        "--json",
+        "--where",
+        "arch = tf_efficientnet_lite0",
+    ];
+    let report: Value = serde_json::from_str(&run(&all).out).unwrap();
+    let models: Vec<_> = report["results"].as_array().unwrap().iter().map(|r| r["model"].clone()).collect();
+    assert_eq!(models, ["net"]);
 
     // A file that was changed on the way, a lock that was, and a model that is not on it.
     let spoilt = Home::new();
