@@ -102,6 +102,8 @@ pub(super) fn client_without_redirects(url: &Url) -> Result<Client> {
 
 fn client_with(url: &Url, policy: Policy) -> Result<Client> {
     check_certificates()?;
+    // Whoever came first, another program that uses the library perhaps, has chosen one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(concat!("zoo/", env!("CARGO_PKG_VERSION")))
         .redirect(policy)
