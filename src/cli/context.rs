@@ -177,6 +177,11 @@ impl Context {
         self.println(crate::render::safe::json(&document).as_ref())
     }
 
+    /// The same of a large document, by code that is optimised for speed, as this crate's is not.
+    pub fn print_document(&mut self, document: &serde_json::Value) -> Result<()> {
+        self.println(crate::render::safe::pretty(document))
+    }
+
     /// Pushes what is buffered out.
     pub fn flush(&mut self) -> Result<()> {
         let result = self.out.flush();

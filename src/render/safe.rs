@@ -136,6 +136,9 @@ pub fn github_property(text: &str) -> Cow<'_, str> {
 /// JSON as `serde_json` writes it, with the unprintable characters beyond ASCII escaped too, so that it
 /// may be looked at in a terminal. The document means the same.
 pub fn json(document: &str) -> Cow<'_, str> {
+    if document.bytes().all(|b| b < 0x7f && b != b'#') {
+        return Cow::Borrowed(document);
+    }
     // No line of JSON begins with a text, but `##[` acts anywhere.
     let mut commands = Commands::inside(document);
     escaped(document, move |c, out| {
@@ -147,6 +150,15 @@ pub fn json(document: &str) -> Cow<'_, str> {
         }
         acts
     })
+}
+
+/// A document as it is printed: indented, and escaped as [`json`] does.
+pub fn pretty(document: &serde_json::Value) -> String {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    match json(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
+    }
 }
 
 /// Copies a text through `escape`, which writes what stands for a character and says so, or leaves it.
