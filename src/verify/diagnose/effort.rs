@@ -18,8 +18,12 @@ pub enum Effort {
     },
 }
 
-/// A diagnosis by itself may compute so much after a run of few images: a second or two of two cores.
-const MIN_MACS: f64 = 128e9;
+/// A diagnosis by itself may compute so much after a run of few images: a second or so of two cores.
+const MIN_MACS: f64 = 64e9;
+
+/// Of a run's images so many are run again: loading the network once more takes some of its time too, and images are
+/// decoded whole.
+const SHARE_OF_RUN: f64 = 2.0 / 3.0;
 
 /// A diagnosis by itself computes no more than this: some fifty seconds of two cores with AVX2.
 const MAX_MACS: f64 = 3e12;
@@ -47,7 +51,7 @@ impl Allowance {
     pub(super) fn new(effort: Effort, macs: u64) -> Self {
         let Effort::AsRun { images } = effort else { return Allowance { runs: None, deadline: None } };
         let image = macs as f64 + PREPARE_MACS;
-        let runs = (images as f64).max(MIN_MACS / image).min(MAX_MACS / image);
+        let runs = (SHARE_OF_RUN * images as f64).max(MIN_MACS / image).min(MAX_MACS / image);
         Allowance { runs: Some(runs as usize), deadline: Some(Instant::now() + MAX_TIME) }
     }
 
