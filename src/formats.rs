@@ -8,7 +8,7 @@ pub mod fs;
 pub mod image;
 pub mod registry;
 
-pub use zoo_common::{error, hash};
+pub use zoo_common::{beside, error, hash};
 
 pub use error::{Class, Classify, Error, Result};
 pub use hash::Sha256;

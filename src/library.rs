@@ -13,8 +13,8 @@ pub mod render;
 pub mod store;
 pub mod verify;
 
+pub use zoo_formats::{beside, error, hash};
 pub use zoo_formats::{checkpoint, fs, image, registry};
-pub use zoo_formats::{error, hash};
 pub use zoo_nn as nn;
 
 pub use error::{Class, Classify, Error, Result};

@@ -117,6 +117,21 @@ done
 bash tests/six_promises.sh "$zoo" "$work/digits" "$work/promises"
 oracle sklearn "$work/digits" "$work/promises/digits.safetensors"
 
+echo "== eight files at once, killed at two hundred random moments: always right, and gone on with"
+python3 -I tests/kill_fetch.py "$zoo" "$work/kills" --kills 200
+if command -v strace > /dev/null; then
+    echo "-- the same where flock lies"
+    python3 -I tests/kill_fetch.py "$zoo" "$work/kills" --kills 20 --wrap 'strace -f -qq -o /dev/null -e trace=flock -e inject=flock:retval=0'
+else
+    echo "not run here: strace"
+fi
+echo "== two machines and one cache: processes in namespaces of their own"
+if unshare --pid --fork --mount-proc true 2> /dev/null; then
+    bash tests/namespaces.sh "$zoo" "$work/namespaces"
+else
+    echo "not run here: unshare, as root"
+fi
+
 echo "== mutated checkpoints: what torch and numpy take and zoo takes is equal"
 "$python" tests/oracle/differential.py "$zoo" --minutes 5 --seed 0 --keep "$work/differential"
 echo "== all of it holds"

@@ -246,12 +246,18 @@ impl Store {
         let Job { request, expected, .. } = *job;
         let Arrived { sha256, bytes, resumed } = arrived;
         std::thread::scope(|scope| {
-            let sync = scope.spawn(|| part.sync());
+            let file = part.file();
+            let sync = scope.spawn(|| file.sync_all());
             if let Some(on_arrival) = job.on_arrival {
-                on_arrival(part.file(), sha256, bytes);
+                on_arrival(file, sha256, bytes);
             }
             sync.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
-        })?;
+        })
+        .map_err(fs::at("sync", part.path()))?;
+        // Before it is in its place: a run that is killed in between finds what has come by its pin.
+        if let (None, Some(source)) = (&expected.sha256, request.sources.first()) {
+            Lock::pin(&self.cache.user_lock(), &source.0, Pin::new(sha256, bytes).named(&request.name))?;
+        }
         let path = self.cache.file(sha256);
         part.publish(&path, sha256)?;
         self.remember(request, &path, &url, bytes)?;
@@ -260,9 +266,6 @@ impl Store {
             (None, Some(prefix)) => Strength::FileName(prefix.bits()),
             (None, None) => Strength::FirstSeen,
         };
-        if let (None, Some(source)) = (&expected.sha256, request.sources.first()) {
-            Lock::pin(&self.cache.user_lock(), &source.0, Pin::new(sha256, bytes).named(&request.name))?;
-        }
         let status = if resumed { Status::Resumed } else { Status::Fetched };
         let source = request.sources.first().map(|s| s.0.clone()).unwrap_or_default();
         Ok(Fetched { path, url, source, page_file: PageFile::Seen, bytes, sha256, strength, status })

@@ -93,7 +93,8 @@ impl Store {
             }
         }
         for path in fs::list(&self.cache.folder("partial"))? {
-            if is_left_over(&path) {
+            let is_json = path.extension().is_some_and(|e| e == "json");
+            if is_left_over(&path) || (is_json && !path.with_extension("part").exists()) {
                 items.push(Item::bare(Kind::Scratch, path)?);
             } else if path.extension().is_some_and(|e| e == "part") {
                 items.push(Item::bare(Kind::Partial, path)?);

@@ -15,10 +15,10 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256 as Hasher};
 
 use super::cache::hash_file;
 use super::error::Result;
+use crate::beside::DigestBeside;
 use crate::fs;
 use crate::hash::Sha256;
 
@@ -53,7 +53,7 @@ pub(super) struct Partial {
     /// What was copied from: in the way once this one is longer.
     copied: Option<PathBuf>,
     file: File,
-    hasher: Hasher,
+    hasher: DigestBeside,
     pub(super) done: u64,
     pub(super) resumed: bool,
     pub(super) origin: Option<Origin>,
@@ -71,7 +71,7 @@ impl Partial {
         }
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(fs::at("create", &path))?;
-        let (hasher, origin) = (Hasher::new(), None);
+        let (hasher, origin) = (DigestBeside::default(), None);
         Ok(Partial { path, released, copied, file, hasher, done: 0, resumed: false, origin })
     }
 
@@ -108,7 +108,7 @@ impl Partial {
 
     fn rewind(&mut self) -> Result<()> {
         self.file.seek(SeekFrom::Start(0)).map_err(fs::at("seek in", &self.path))?;
-        (self.hasher, self.done) = (Hasher::new(), 0);
+        (self.hasher, self.done) = (DigestBeside::default(), 0);
         Ok(())
     }
 
@@ -129,9 +129,9 @@ impl Partial {
         Ok(())
     }
 
-    /// What has come so far, as a whole.
-    pub(super) fn arrived(&self) -> Arrived {
-        let sha256 = Sha256::from_hasher(self.hasher.clone());
+    /// What has come, as a whole: nothing more is appended.
+    pub(super) fn arrived(&mut self) -> Arrived {
+        let sha256 = std::mem::take(&mut self.hasher).whole();
         Arrived { sha256, bytes: self.done, resumed: self.resumed }
     }
 
@@ -155,13 +155,15 @@ impl Partial {
         &self.path
     }
 
-    /// Waits for the disk.
-    pub(super) fn sync(&self) -> Result<()> {
-        Ok(self.file.sync_all().map_err(fs::at("sync", &self.path))?)
-    }
-
     /// Puts the whole, checked and synced file in its place; `sha256` is what was found of it.
     pub(super) fn publish(self, target: &Path, sha256: Sha256) -> Result<()> {
+        // What other processes left of the same file, killed one after the other.
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let key = self.released.file_stem().and_then(|k| k.to_str()).unwrap_or_default();
+        for left in abandoned(folder, key).filter(|left| *left != self.path) {
+            fs::remove_file(&left)?;
+            fs::remove_file(&beside(&left))?;
+        }
         if let Err(e) = fs::rename(&self.path, target) {
             // Another process may have held this one for dead, taken over what it had and been sooner.
             let there = e.source.kind() == ErrorKind::NotFound && target.is_file();
@@ -169,8 +171,7 @@ impl Partial {
                 return Err(e.into());
             }
         }
-        fs::remove_file(&beside(&self.path))?;
-        self.remove_copied()
+        Ok(fs::remove_file(&beside(&self.path))?)
     }
 
     /// Leaves the head for the next run.
@@ -209,27 +210,27 @@ fn move_beside(from: &Path, to: &Path) {
 /// Bytes that earlier runs left of `key`, for the next one to go on with.
 pub(super) fn left(folder: &Path, key: &str) -> u64 {
     let released = folder.join(format!("{key}.part"));
-    length(&released).max(abandoned(folder, key).as_deref().map_or(0, length))
+    abandoned(folder, key).map(|path| length(&path)).fold(length(&released), u64::max)
 }
 
 fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |m| m.len())
 }
 
-/// The longest file of `key` that is being written, or was when its writer was killed.
-fn abandoned(folder: &Path, key: &str) -> Option<PathBuf> {
-    let is_left = |path: &PathBuf| {
+/// The files of `key` that are being written, or were when their writers were killed.
+fn abandoned(folder: &Path, key: &str) -> impl Iterator<Item = PathBuf> {
+    let is_left = move |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let identity = name.strip_prefix(key).and_then(|n| n.strip_prefix('.')?.strip_suffix(".part"));
         identity.is_some_and(|i| !i.is_empty()) && beside(path).is_file()
     };
-    fs::list(folder).ok()?.into_iter().filter(is_left).max_by_key(|path| length(path))
+    fs::list(folder).unwrap_or_default().into_iter().filter(is_left)
 }
 
 /// Copies the longest file that a killed process left of `key`; says which. The writer may only have been taken for dead: it
 /// goes on with its own file, and its bytes stay where they are until the copy is whole.
 fn copy_abandoned(folder: &Path, key: &str, to: &Path) -> Result<Option<PathBuf>> {
-    let Some(longest) = abandoned(folder, key) else { return Ok(None) };
+    let Some(longest) = abandoned(folder, key).max_by_key(|path| length(path)) else { return Ok(None) };
     // It may just have gone: its writer was alive after all, and has finished.
     let (Ok(mut from), Ok(origin)) = (fs::open(&longest), fs::read(&beside(&longest), MAX_ORIGIN_LEN)) else {
         return Ok(None);
@@ -261,7 +262,7 @@ mod tests {
     fn what_was_given_up_is_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
         started(dir.path(), "a", b"abc").release().unwrap();
-        let part = started(dir.path(), "b", b"def");
+        let mut part = started(dir.path(), "b", b"def");
         assert_eq!((part.done, part.resumed, part.arrived().sha256), (6, true, Sha256::of(b"abcdef")));
         part.publish(&dir.path().join("whole"), Sha256::of(b"abcdef")).unwrap();
         assert_eq!(fs::list(dir.path()).unwrap(), [dir.path().join("whole")]);

@@ -34,7 +34,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-const EVERYBODYS: &[&str] = &["error", "fs", "hash", "Result", "Error", "Class", "Classify", "Sha256"];
+const EVERYBODYS: &[&str] =
+    &["beside", "error", "fs", "hash", "Result", "Error", "Class", "Classify", "Sha256"];
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

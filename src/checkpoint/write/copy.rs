@@ -5,17 +5,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sha2::{Digest, Sha256 as Hasher};
-
 use super::layout::Planned;
 use super::{Narrow, Options, Output, Written};
+use crate::beside::DigestBeside;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::digest::Digests;
 use crate::checkpoint::error::Error;
 use crate::checkpoint::source::read_exact_at;
 use crate::checkpoint::tensor::Tensor;
 use crate::checkpoint::values::Number;
-use crate::hash::Sha256;
 
 /// Whose fault it was.
 pub(super) enum CopyError {
@@ -53,9 +51,8 @@ impl<'a, 'o> Copier<'a, 'o> {
     pub(super) fn new(checkpoint: &'a Checkpoint, output: Output<'o>, options: &Options) -> Self {
         let sink = Sink {
             output,
-            whole: options.sha256.then(Hasher::new),
-            tensor: options.tensors_sha256.then(Hasher::new),
-            digests: Digests::default(),
+            whole: options.sha256.then(DigestBeside::default),
+            tensor: options.tensors_sha256.then(DigestBeside::default),
             pending: Vec::with_capacity(MAX_PENDING),
             buffer: Vec::new(),
             bytes: 0,
@@ -78,11 +75,18 @@ impl<'a, 'o> Copier<'a, 'o> {
         });
         copied?;
         checked?;
-        let Sink { whole, tensor, digests, bytes, .. } = self.sink;
+        let Sink { whole, tensor, bytes, .. } = self.sink;
+        let of_tensors = tensor.map(|tensor| {
+            let mut digests = Digests::default();
+            for (Planned { tensor, dtype, .. }, digest) in tensors.iter().zip(tensor.finish()) {
+                digests.add(&tensor.name, &dtype.to_string(), &tensor.shape, digest);
+            }
+            digests.finish()
+        });
         Ok(Written {
             bytes,
-            sha256: whole.map(Sha256::from_hasher),
-            tensors_sha256: tensor.map(|_| digests.finish()),
+            sha256: whole.map(DigestBeside::whole),
+            tensors_sha256: of_tensors,
             removed: Vec::new(),
             overflowed: self.overflowed,
         })
@@ -95,7 +99,7 @@ impl<'a, 'o> Copier<'a, 'o> {
                 Some((narrow, number)) => self.narrowed(planned.tensor, narrow, number)?,
                 None => self.plain(planned.tensor)?,
             }
-            self.sink.end(planned);
+            self.sink.end();
         }
         self.sink.flush().map_err(CopyError::Output)
     }
@@ -160,10 +164,9 @@ enum Side {
 struct Sink<'a> {
     output: Output<'a>,
     /// Hashes the output.
-    whole: Option<Hasher>,
-    /// Hashes the tensor being written.
-    tensor: Option<Hasher>,
-    digests: Digests,
+    whole: Option<DigestBeside>,
+    /// Hashes each tensor.
+    tensor: Option<DigestBeside>,
     /// Small pieces are gathered here.
     pending: Vec<u8>,
     /// What is read of a range.
@@ -173,9 +176,6 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn put(&mut self, piece: &[u8]) -> io::Result<()> {
-        if let Some(hasher) = &mut self.whole {
-            hasher.update(piece);
-        }
         self.bytes += piece.len() as u64;
         let large = piece.len() as u64 >= MIN_KERNEL_COPY;
         if large || self.pending.len() + piece.len() > MAX_PENDING {
@@ -198,11 +198,9 @@ impl Sink<'_> {
     }
 
     /// The tensor is complete.
-    fn end(&mut self, planned: &Planned<'_>) {
-        if let Some(hasher) = &mut self.tensor {
-            let hasher = std::mem::take(hasher);
-            let Planned { tensor, dtype, .. } = planned;
-            self.digests.add(&tensor.name, &dtype.to_string(), &tensor.shape, Sha256::from_hasher(hasher));
+    fn end(&mut self) {
+        if let Some(digests) = &mut self.tensor {
+            digests.end();
         }
     }
 
@@ -215,6 +213,9 @@ impl Sink<'_> {
     }
 
     fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        if let Some(whole) = &mut self.whole {
+            whole.update(piece);
+        }
         match &mut self.output {
             Output::File(file) => file.write_all(piece),
             Output::Stream(stream) => stream.write_all(piece),
