@@ -33,30 +33,31 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
 PY
-python3 -I "$work/serve.py" "$work/www" > "$work/served" & server=$!
+python3 -I "$work/serve.py" "$work/www" > "$work/served" 2> /dev/null & server=$!
 trap 'kill $server' EXIT
 while ! [ -s "$work/served" ]; do sleep 0.1; done
 url=http://127.0.0.1:$(head -n 1 "$work/served")/$name
 printf 'Models:\n- {Name: m, In Collection: O, Metadata: {}, Weights: "%s"}\nCollections:\n- Name: O\n' "$url" > "$work/page.yaml"
 export ZOO_HOME=$work/home
-fetch() { unshare --pid --fork --kill-child --mount-proc "$zoo" fetch m --format pth --registry "$work/page.yaml" --progress plain "$@"; }
+# Not a function: its subshell would be killed, and zoo go on.
+fetch=(unshare --pid --fork --kill-child --mount-proc "$zoo" fetch m --format pth --registry "$work/page.yaml" --progress plain)
 requests() { grep -c asked "$work/served"; }
 
-fetch > "$work/first" 2>&1 & first=$!
+"${fetch[@]}" > "$work/first" 2>&1 & first=$!
 sleep 1
-fetch --wait 60s > "$work/second" 2>&1
+"${fetch[@]}" --wait 60s > "$work/second" 2>&1
 wait $first
 grep -q "waiting for process 1 on" "$work/second" || { cat "$work/second"; echo "the second did not see the first" >&2; exit 1; }
 [ "$(requests)" = 1 ] || { echo "both fetched" >&2; exit 1; }
 echo "one fetched, the other saw it and waited"
 
 rm -rf "$ZOO_HOME"
-fetch > "$work/first" 2>&1 & first=$!
+"${fetch[@]}" > "$work/first" 2>&1 & first=$!
 sleep 2
 kill -9 $first
 wait $first 2> /dev/null || true
 start=$(date +%s)
-fetch --wait 60s > "$work/second" 2>&1
+"${fetch[@]}" --wait 60s > "$work/second" 2>&1
 took=$(($(date +%s) - start))
 last=$(grep asked "$work/served" | tail -n 1 | cut -d' ' -f3)
 [ "$last" -gt 0 ] || { cat "$work/second"; echo "the second began anew" >&2; exit 1; }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::{Fetched, PageFile, Request, Status, Store, Strength, exclusive};
-use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, write};
+use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, tensors_sha256, write};
 use crate::fs;
 use crate::hash::Sha256;
 
@@ -26,8 +26,6 @@ pub struct Weights {
     pub source: Fetched,
     /// The conversion: the file's own tensor names, contiguous and little-endian.
     pub safetensors: PathBuf,
-    /// Of the conversion's bytes.
-    pub safetensors_sha256: Sha256,
     /// Of the tensors, whatever file they are in.
     pub tensors_sha256: Sha256,
 }
@@ -39,8 +37,9 @@ struct Derived {
     source: Sha256,
     converter: u32,
     tensors_sha256: Sha256,
-    /// Of the conversion itself.
-    sha256: Sha256,
+    /// Of the conversion's bytes. Records say it no more: the tensors' digest covers all that is read of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256>,
     bytes: u64,
 }
 
@@ -121,8 +120,8 @@ impl Store {
         Ok(self.derived(sha256).is_file().then_some(found))
     }
 
-    /// The record of a conversion and the file, open, if they are of this converter's and the file's bytes are what the
-    /// record says.
+    /// The record of a conversion and the file, open, if they are of this converter's and the file's tensors, their names,
+    /// types, shapes and bytes, are what the record says.
     fn checked(&self, source: Sha256, path: &Path) -> Result<Option<(Derived, LocalFile)>> {
         let Ok(text) = fs::read(&path.with_extension("json"), MAX_RECORD) else { return Ok(None) };
         let Ok(derived) = serde_json::from_slice::<Derived>(&text) else { return Ok(None) };
@@ -130,8 +129,15 @@ impl Store {
             return Ok(None);
         }
         let file = LocalFile::open(path, true)?;
-        let is = file.file().map(|f| fs::sha256_of(f, path)).transpose()?;
-        Ok((is == Some((derived.sha256, derived.bytes))).then_some((derived, file)))
+        let is_whole = match (derived.sha256, file.file()) {
+            (Some(sha256), Some(open)) => fs::sha256_of(open, path)? == (sha256, derived.bytes),
+            (None, Some(open)) if file.len() == derived.bytes => {
+                let same = open.try_clone().map_err(fs::at("open", path))?;
+                tensors_in(same, path) == Some(derived.tensors_sha256)
+            }
+            _ => false,
+        };
+        Ok(is_whole.then_some((derived, file)))
     }
 
     /// Converts the file of that digest, which is in the cache.
@@ -165,17 +171,16 @@ impl Store {
         let checkpoint = Checkpoint::from_source(&from, Box::new(file), &Options::default());
         let checkpoint = checkpoint.map_err(unreadable)?;
         let mut file = fs::AtomicFile::create(&path)?;
-        let options = write::Options::default();
+        let options = write::Options { sha256: false, ..write::Options::default() };
         let written = write::safetensors(&checkpoint, &path, write::Output::File(file.file()), &options)
             .map_err(unreadable)?;
         let same = file.file().try_clone().map_err(fs::at("open", &path))?;
         file.commit_unsynced(true)?;
-        // Both are asked for by default.
-        let (Some(sha256), Some(tensors_sha256)) = (written.sha256, written.tensors_sha256) else {
-            return Err(Error::NotCached { wanted: name.to_owned() });
-        };
+        // It is asked for by default.
+        let lost = || Error::NotCached { wanted: name.to_owned() };
+        let tensors_sha256 = written.tensors_sha256.ok_or_else(lost)?;
         let bytes = written.bytes;
-        let derived = Derived { source, converter: CONVERTER, tensors_sha256, sha256, bytes };
+        let derived = Derived { source, converter: CONVERTER, tensors_sha256, sha256: None, bytes };
         let text = serde_json::to_vec_pretty(&derived).unwrap_or_default();
         fs::write_atomic_unsynced(&path.with_extension("json"), &text)?;
         Ok((derived, LocalFile::of(same, &path, true)?))
@@ -192,6 +197,16 @@ fn opened(
     let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
     let checkpoint = Checkpoint::from_source(&safetensors, Box::new(file), &Options::default());
     let checkpoint = checkpoint.map_err(unreadable)?;
-    let Derived { sha256: safetensors_sha256, tensors_sha256, .. } = *derived;
-    Ok((Weights { source, safetensors, safetensors_sha256, tensors_sha256 }, checkpoint))
+    let tensors_sha256 = derived.tensors_sha256;
+    Ok((Weights { source, safetensors, tensors_sha256 }, checkpoint))
+}
+
+/// The digest of the tensors in an open file, computed on all cores; nothing where it is no checkpoint.
+fn tensors_in(file: File, path: &Path) -> Option<Sha256> {
+    let file = LocalFile::of(file, path, true).ok()?;
+    let checkpoint = Checkpoint::from_source(path, Box::new(file), &Options::default()).ok()?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let digests = checkpoint.tensor_digests(threads).ok()?;
+    checkpoint.forget();
+    Some(tensors_sha256(checkpoint.tensors().iter().zip(digests)))
 }
