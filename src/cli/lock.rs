@@ -18,7 +18,7 @@ use crate::store::{
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// The lock file [default: standard output; with `--check`: zoo.lock]
+    /// The lock file [default: standard output; with `--check`: that of `--lock`, else zoo.lock]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Also fetch and pin the hub's file of the same weights, so that it may be taken where the page's cannot be had
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     match &args.output {
         Some(path) => {
             write(path, &lock, args.force)?;
-            context.note(&format!("{}: {} files pinned", path.display(), lock.pins().count()));
+            context.note(&format!("{}: {} pinned", path.display(), files(&lock)));
             if args.json {
                 context.print(safe::json(&lock.text()).as_ref())?
             } else {
@@ -108,9 +108,21 @@ fn write(path: &Path, lock: &Lock, force: bool) -> Result<()> {
     Ok(file.commit(force)?)
 }
 
+/// `1 file`, `2 files`.
+fn files(lock: &Lock) -> String {
+    match lock.pins().count() {
+        1 => "1 file".into(),
+        n => format!("{n} files"),
+    }
+}
+
 /// Whether a lock is what it would be if it were written now, as far as that is known without fetching.
 fn check(args: &Args, registry: &Registry, context: &mut Context) -> Result<Status> {
-    let path = args.output.clone().unwrap_or_else(|| PathBuf::from("zoo.lock"));
+    // A lock that is named by `--lock`, as it is everywhere else, is meant where no other is.
+    let named = args.output.as_ref().or(context.globals.lock.first());
+    let path = named.cloned().unwrap_or_else(|| PathBuf::from("zoo.lock"));
+    // What is checked is no word on what is right.
+    context.globals.lock.retain(|lock| *lock != path);
     let lock = Lock::open(&path)?;
     let named: Option<Vec<&Entry>> =
         if args.selection.is_empty() { None } else { Some(args.selection.entries(registry, context)?) };
@@ -131,7 +143,7 @@ fn check(args: &Args, registry: &Registry, context: &mut Context) -> Result<Stat
     }
     context.flush()?;
     context.note(&match problems.len() {
-        0 => format!("{}: {} files, as the registry has them", path.display(), lock.pins().count()),
+        0 => format!("{}: {}, as the registry has them", path.display(), files(&lock)),
         n => format!("{n} problems; `zoo lock NAME… -o {} --force` writes it anew", path.display()),
     });
     Ok(if problems.is_empty() { Status::Success } else { Status::No })

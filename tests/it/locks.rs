@@ -230,6 +230,9 @@ fn a_check_says_how_a_lock_differs_from_the_registry() {
         assert_eq!(ran.code, Some(i32::from(!kinds.is_empty())), "{what}");
         let text = both.run(&home, &args.iter().filter(|a| **a != "--json").copied().collect::<Vec<_>>());
         assert_eq!(text.out.lines().count(), kinds.len(), "{what}: {}", text.out);
+        let by_lock: Vec<_> = args.iter().map(|a| if *a == "-o" { "--lock" } else { *a }).collect();
+        let again = both.run(&home, &by_lock);
+        assert_eq!((again.out, again.code), (ran.out, ran.code), "{what}, by `--lock`");
         assert!(both.server.asked().is_empty(), "{what}: nobody is asked");
     }
     // Another lock's word, the user's own, counts too; a file that is none, and none at all.
