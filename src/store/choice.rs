@@ -8,9 +8,9 @@
 use super::error::{Error, Result};
 use super::expected::Expected;
 use super::location::{HubFile, Location};
-use super::lock::{Lock, Pin};
+use super::lock::Pin;
 use super::weights::Weights;
-use super::{Fetched, Request, Status, Store};
+use super::{Fetched, Request, Store};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Class, Classify};
 use crate::fs;
@@ -217,11 +217,7 @@ impl Store {
         if let (None, Some(source)) = (&expected.tensors, request.sources.first()) {
             let pin =
                 Pin { tensors_sha256: Some(found), ..Pin::new(file.sha256, file.bytes) }.named(&request.name);
-            let pinned = Lock::pin(&self.cache.user_lock(), &source.0, pin);
-            // What was here is used also where the cache cannot be written.
-            if file.status != Status::Cached {
-                pinned?;
-            }
+            self.put_on_record(&source.0, pin, file.status)?;
             for (source, pin) in self.listed(request)? {
                 if pin.tensors_sha256.is_some_and(|other| other != found) {
                     let text = format!("`{source}`, which was accepted for it before, holds other tensors");
@@ -322,10 +318,7 @@ impl Store {
             instead_of: request.sources.first().map(|s| s.0.clone()),
             ..Pin::new(file.sha256, file.bytes)
         };
-        let pinned = Lock::pin(&self.cache.user_lock(), source, pin.named(&request.name));
-        if file.status != Status::Cached {
-            pinned?;
-        }
+        self.put_on_record(source, pin.named(&request.name), file.status)?;
         let said = match file.page_file {
             PageFile::Seen => return Ok(taken),
             PageFile::OnRecord => {

@@ -28,7 +28,7 @@ impl Expected {
     ///
     /// # Errors
     /// [`Error::Disagree`], naming both.
-    pub(super) fn of(request: &Request, locks: &[Lock]) -> Result<Self> {
+    pub(super) fn of<'a>(request: &Request, locks: impl IntoIterator<Item = &'a Lock>) -> Result<Self> {
         let mut words: Vec<(Sha256, String)> = Vec::new();
         let mut tensors: Vec<(Sha256, String)> = Vec::new();
         let mut size = request.size;

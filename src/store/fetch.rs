@@ -81,9 +81,8 @@ impl Store {
     }
 
     pub(super) fn expected(&self, request: &Request) -> Result<Expected> {
-        let mut locks = self.locks.clone();
-        locks.push(Lock::open_or_empty(&self.cache.user_lock())?);
-        Expected::of(request, &locks)
+        let user = Lock::open_or_empty(&self.cache.user_lock())?;
+        Expected::of(request, self.locks.iter().chain([&user]))
     }
 
     fn cached(&self, request: &Request, expected: &Expected) -> Result<Option<Fetched>> {

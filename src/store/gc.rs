@@ -91,16 +91,8 @@ impl Store {
     }
 
     /// Bytes free where the cache is, where the system tells.
-    #[cfg(unix)]
     pub fn free_space(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(self.home()).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-
-    /// Bytes free where the cache is, where the system tells.
-    #[cfg(not(unix))]
-    pub fn free_space(&self) -> Option<u64> {
-        None
+        fs::free_space(self.home())
     }
 
     /// Whether the cache can be written, by writing to it.

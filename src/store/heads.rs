@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::error::{Error, Result};
 use super::location::Location;
-use super::transport::{Failure, client_without_redirects, shown};
+use super::transport::{Failure, MAX_REDIRECTS, client_without_redirects, header_text, shown};
 use crate::fs;
 use crate::registry::Source;
 
@@ -54,7 +54,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const MAX_HOSTS: usize = 4;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_REDIRECTS: usize = 10;
 /// Larger than the answers of ten thousand addresses.
 const MAX_KEPT_LEN: u64 = 16 << 20;
 
@@ -210,7 +209,7 @@ struct Refusal {
 }
 
 fn text(answer: &Response, name: header::HeaderName) -> Option<String> {
-    answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned)
+    header_text(answer.headers(), name).map(str::to_owned)
 }
 
 /// What the last answer says.

@@ -18,7 +18,9 @@ use super::pace::Pace;
 use super::partial::{Origin, Partial};
 use super::progress::{Event, Progress};
 use super::retry::{MAX_RETRY_AFTER, MIN_PROGRESS, RetryPolicy, Stall, is_transient, retry_after};
-use super::transport::{Chunk, Failure, client, content_range, is_web_page, shown, spawn_request};
+use super::transport::{
+    Chunk, Failure, client, content_range, header_text, is_web_page, shown, spawn_request,
+};
 
 /// However much progress each makes, a file takes no more requests than this.
 const MAX_REQUESTS: u32 = 200;
@@ -166,7 +168,7 @@ impl Download<'_> {
 
     /// Reads the answer's head: whether it continues the partial file, starts over, or refuses.
     fn accept(&self, status: StatusCode, headers: &HeaderMap, part: &mut Partial) -> Attempt<()> {
-        let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        let text = |name| header_text(headers, name);
         let length = text(header::CONTENT_LENGTH).and_then(|v| v.parse::<u64>().ok());
         match status {
             StatusCode::PARTIAL_CONTENT => {
@@ -220,7 +222,7 @@ impl Download<'_> {
 
     /// Refuses a coding that was not asked for.
     pub(super) fn decoded(&self, headers: &HeaderMap) -> Attempt<()> {
-        let coding = headers.get(header::CONTENT_ENCODING).and_then(|v| v.to_str().ok());
+        let coding = header_text(headers, header::CONTENT_ENCODING);
         match coding.filter(|e| !e.eq_ignore_ascii_case("identity")) {
             Some(coding) => {
                 Err(self.broken(format!("it sent the coding `{coding}`, which was not asked for")).into())
@@ -231,7 +233,7 @@ impl Download<'_> {
 
     /// Looks at the first bytes: a web page is told apart from a file, then a wrong size from a right one.
     fn judge(&self, headers: &HeaderMap, chunk: &[u8], part: &Partial) -> Result<()> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let kind = header_text(headers, header::CONTENT_TYPE).unwrap_or("");
         if part.done == 0 && (kind.starts_with("text/html") || is_web_page(chunk)) {
             let (name, url) = (self.expected.name.clone(), shown(self.url));
             return Err(Error::WebPage { name, url });

@@ -20,6 +20,12 @@ impl Store {
         Checkpoint::open(&file.path).and_then(|c| c.tensors_sha256()).map_err(unreadable)
     }
 
+    /// Adds a pin to the user's lock. What was here is used also where the cache cannot be written.
+    pub(super) fn put_on_record(&self, source: &str, pin: Pin, status: Status) -> Result<()> {
+        let pinned = Lock::pin(&self.cache.user_lock(), source, pin);
+        if status == Status::Cached { Ok(()) } else { pinned }
+    }
+
     /// What a project's lock says of a file that is here: its tensors are read where no lock has their digest.
     ///
     /// # Errors
@@ -35,10 +41,7 @@ impl Store {
             None => {
                 let tensors = self.tensors_in(&request.name, file)?;
                 let pin = Pin { tensors_sha256: Some(tensors), ..Pin::new(file.sha256, file.bytes) };
-                let pinned = Lock::pin(&self.cache.user_lock(), &file.source, pin.named(&request.name));
-                if file.status != Status::Cached {
-                    pinned?;
-                }
+                self.put_on_record(&file.source, pin.named(&request.name), file.status)?;
                 tensors
             }
         };

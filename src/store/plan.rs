@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::choice::alternate;
 use super::error::{Error, Result};
 use super::{Request, Store, partial};
 use crate::fs;
@@ -113,12 +114,7 @@ impl Store {
                 places.iter().map(len).max().unwrap_or(0)
             };
             let is_here = |(source, pin): &(String, super::Pin)| {
-                let of_hub = Request {
-                    sources: vec![crate::registry::Source(source.clone())],
-                    sha256: Some(pin.sha256),
-                    ..Request::default()
-                };
-                self.is_here(&of_hub).unwrap_or(false)
+                self.is_here(&alternate(request, source, pin)).unwrap_or(false)
             };
             let hub = self.listed(request)?.iter().any(is_here);
             let (here, done) = if source || hub || (derived && purpose.converted) {

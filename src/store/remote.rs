@@ -15,7 +15,7 @@ use super::error::{Error, Result};
 use super::location::Location;
 use super::progress::Progress;
 use super::retry::{MAX_RETRY_AFTER, RetryPolicy, Stall, is_transient, retry_after};
-use super::transport::{Chunk, client, content_range, is_web_page, shown, spawn_request};
+use super::transport::{Chunk, client, content_range, header_text, is_web_page, shown, spawn_request};
 use super::{Request, Store};
 use crate::checkpoint::Source;
 
@@ -51,7 +51,7 @@ struct Answer {
 
 impl Answer {
     fn text(&self, name: header::HeaderName) -> Option<&str> {
-        self.headers.get(name).and_then(|v| v.to_str().ok())
+        header_text(&self.headers, name)
     }
 }
 

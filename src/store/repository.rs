@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
 use super::location::{HubFile, HubRepo};
-use super::transport::{Failure, client};
+use super::transport::{Failure, client, header_text};
 use super::{Hub, Store};
 use crate::hash::Sha256;
 
@@ -116,7 +116,7 @@ impl Hub {
                     gone,
                 });
             }
-            let link = answer.headers().get(header::LINK).and_then(|v| v.to_str().ok());
+            let link = header_text(answer.headers(), header::LINK);
             // Only the hub itself is told the token.
             next = link.and_then(|link| next_page(&url, link)).filter(|n| n.origin() == url.origin());
             let mut text = Vec::new();

@@ -10,6 +10,8 @@ use jiff::tz::TimeZone;
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap};
 
+use super::transport::header_text;
+
 /// When a download is tried again, and when it is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
@@ -53,7 +55,7 @@ pub(super) fn is_transient(status: StatusCode) -> bool {
 /// `Retry-After`: seconds, or a date, which counts from the server's own `Date` where it says one, so that the clocks of
 /// the two need not agree. A date that has passed is no pause.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+    let text = |name| header_text(headers, name).map(str::trim);
     let after = text(header::RETRY_AFTER)?;
     if let Ok(seconds) = after.parse() {
         return Some(Duration::from_secs(seconds));

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::partial::Partial;
 use super::progress::Event;
 use super::retry::{MIN_PROGRESS, Stall};
-use super::transport::{Chunk, content_range, spawn_into};
+use super::transport::{Chunk, content_range, header_text, spawn_into};
 
 /// Bytes of a segment: a round trip costs little beside it, and what waits in memory is at most this a connection.
 const SEGMENT_LEN: u64 = 4 << 20;
@@ -58,7 +58,7 @@ impl Download<'_> {
             done: part.done,
             total: Some(total),
         });
-        // Each client has connections of its own: over HTTP/2 one would send all requests over the same.
+        // Each client has connections, and a thread that serves them, of its own.
         let idle = (0..connections).map(|_| self.client()).collect::<Result<Vec<_>>>()?;
         let (sender, said) = sync_channel(2 * connections);
         let (segments, next) = (VecDeque::new(), part.done);
@@ -179,7 +179,7 @@ fn fits(
 ) -> Attempt<()> {
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            let range = headers.get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok());
+            let range = header_text(headers, header::CONTENT_RANGE);
             match range.and_then(content_range) {
                 Some((from, all)) if from == start && all.is_none_or(|all| all == total) => {
                     download.decoded(headers)

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 use super::{Fetched, PageFile, Request, Status, Store, Strength, exclusive};
-use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, tensors_sha256, write};
+use crate::checkpoint::{Checkpoint, LocalFile, Options, Source, write};
 use crate::fs;
 use crate::hash::Sha256;
 
@@ -205,8 +205,7 @@ fn opened(
 fn tensors_in(file: File, path: &Path) -> Option<Sha256> {
     let file = LocalFile::of(file, path, true).ok()?;
     let checkpoint = Checkpoint::from_source(path, Box::new(file), &Options::default()).ok()?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let digests = checkpoint.tensor_digests(threads).ok()?;
+    let found = checkpoint.tensors_sha256().ok();
     checkpoint.forget();
-    Some(tensors_sha256(checkpoint.tensors().iter().zip(digests)))
+    found
 }
