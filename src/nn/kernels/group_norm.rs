@@ -1,9 +1,10 @@
 //! Group norm in three steps: sums for each channel, factors for each group, and the map by them.
 //!
-//! In: an NHWC map. Out: figures for each channel, then a factor and an addend for each channel, by which
+//! In: an NHWC map. Out: figures for each channel, then a centre, a factor and an addend for each channel, by which
 //! [`super::pointwise`] makes the output. Channels are summed around their first pixel's value, so that the squares lose
 //! nothing to a large mean; a row's sum first, then the sum of rows; what is made of a group's channels, in double
-//! precision. Called by `nn::plan`.
+//! precision. The mean is taken off before the factor is applied, which is up to `1 / sqrt(eps)`: `x · factor − mean ·
+//! factor` would be left with the rounding of both. Called by `nn::plan`.
 
 #![allow(unsafe_code)]
 
@@ -14,6 +15,9 @@ use super::simd::{Kernel, Simd};
 
 /// Runs of figures that [`ChannelSums`] makes, each as long as a pixel.
 pub const FIGURES: usize = 3;
+
+/// Runs of values that [`factors`] makes, each as long as a pixel.
+pub const FACTORS: usize = 3;
 
 /// Each channel's first value, and the sums over all pixels of the differences from it and of their squares.
 #[derive(Clone, Copy)]
@@ -116,8 +120,8 @@ pub struct Norm<'a> {
     pub eps: f32,
 }
 
-/// What each channel of some groups is multiplied by, and what is added to it then: two runs of `pitch` values, from the
-/// figures of [`ChannelSums`] over `pixels` pixels, which are `pitch` apart too.
+/// What is taken off each channel of some groups, what it is multiplied by, and what is added to it then: [`FACTORS`] runs
+/// of `pitch` values, from the figures of [`ChannelSums`] over `pixels` pixels, which are `pitch` apart too.
 pub fn factors(
     norm: &Norm<'_>,
     figures: Src<'_>,
@@ -139,10 +143,15 @@ pub fn factors(
         };
         let variance = channels.clone().map(squares).sum::<f64>() / count;
         let factor = 1.0 / (variance.max(0.0) + f64::from(norm.eps)).sqrt();
+        // What single precision leaves of the mean is taken off with the addend.
+        let centre = mean as f32;
+        let rest = mean - f64::from(centre);
         for c in channels {
             let scale = factor * f64::from(norm.scale.get(c));
-            output.set(c, scale as f32);
-            output.set(pitch + c, (f64::from(norm.shift.get(c)) - mean * scale) as f32);
+            let shift = f64::from(norm.shift.get(c)) - rest * scale;
+            for (which, value) in [centre, scale as f32, shift as f32].into_iter().enumerate() {
+                output.set(which * pitch + c, value);
+            }
         }
     }
 }

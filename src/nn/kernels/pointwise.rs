@@ -14,11 +14,14 @@ use super::memory::{Dst, Src};
 use super::pack::{panel, panels};
 use super::simd::{Kernel, Simd};
 
-/// `activation((map · scale_by · scale + shift + add) · mul)`, each part optional, over pixels of `vectors` vectors.
+/// `activation(((map − centre) · scale_by · scale + shift + add) · mul)`, each part optional, over pixels of `vectors`
+/// vectors.
 #[derive(Clone, Copy)]
 pub struct Pointwise<'a> {
     /// The first map.
     pub map: Src<'a>,
+    /// What is taken off first, one value a channel.
+    pub centre: Option<Src<'a>>,
     /// One factor a channel.
     pub scale_by: Option<Src<'a>>,
     /// Another factor a channel, whole vectors.
@@ -58,7 +61,7 @@ impl Kernel for PointwisePart<'_> {
         let len = self.pixels.end * channels;
         assert!(w.map.len() >= len && w.output.len() >= len);
         assert!([w.add, w.mul].iter().flatten().all(|m| m.len() >= len));
-        assert!([w.scale_by, w.scale, w.shift].iter().flatten().all(|c| c.len() >= channels));
+        assert!([w.centre, w.scale_by, w.scale, w.shift].iter().flatten().all(|c| c.len() >= channels));
         for pixel in self.pixels {
             for v in 0..w.vectors {
                 let channel = v * S::LANES;
@@ -66,6 +69,9 @@ impl Kernel for PointwisePart<'_> {
                 // SAFETY: `run` checked that every view holds all pixels up to the range's end.
                 unsafe {
                     let mut x = s.load(w.map.ptr().add(at));
+                    if let Some(centre) = w.centre {
+                        x = s.sub(x, s.load(centre.ptr().add(channel)));
+                    }
                     if let Some(scale_by) = w.scale_by {
                         x = s.mul(x, s.load(scale_by.ptr().add(channel)));
                     }

@@ -322,18 +322,19 @@ proptest! {
 
     #[test]
     fn pointwise_matches_reference(
-        size in [1usize..6, 1usize..6], channels in 1usize..40, has in [prop::bool::ANY; 5], act in activation(),
+        size in [1usize..6, 1usize..6], channels in 1usize..40, has in [prop::bool::ANY; 6], act in activation(),
         seed in 0u64..99,
     ) {
         for isa in Isa::available() {
-            let maps: Vec<Map> = (0..6).map(|i| Map::new(seed + i, size, channels, isa)).collect();
-            let [map, scale_by, scale, shift, add, mul] = [0, 1, 2, 3, 4, 5].map(|i| &maps[i]);
-            let [of_gate, of_scale, of_shift, of_plus, of_times] =
-                [(scale_by, 0), (scale, 1), (shift, 2), (add, 3), (mul, 4)]
+            let maps: Vec<Map> = (0..7).map(|i| Map::new(seed + i, size, channels, isa)).collect();
+            let [map, scale_by, scale, shift, add, mul, centre] = [0, 1, 2, 3, 4, 5, 6].map(|i| &maps[i]);
+            let [of_gate, of_scale, of_shift, of_plus, of_times, of_centre] =
+                [(scale_by, 0), (scale, 1), (shift, 2), (add, 3), (mul, 4), (centre, 5)]
                     .map(|(m, i)| has[i].then(|| Src::new(&m.values)));
             let mut out = vec![f32::NAN; map.values.len()];
             let work = Pointwise {
                 map: Src::new(&map.values),
+                centre: of_centre,
                 scale_by: of_gate,
                 scale: of_scale,
                 shift: of_shift,
@@ -350,7 +351,8 @@ proptest! {
                 let (y, x) = (pixel / size[1], pixel % size[1]);
                 for (c, found) in values.iter().take(channels).enumerate() {
                     let or = |i: usize, value: f64, neutral: f64| if has[i] { value } else { neutral };
-                    let scaled = map.at(y, x, c) * or(0, scale_by.at(0, 0, c), 1.0) * or(1, scale.at(0, 0, c), 1.0);
+                    let scaled = (map.at(y, x, c) - or(5, centre.at(0, 0, c), 0.0))
+                        * or(0, scale_by.at(0, 0, c), 1.0) * or(1, scale.at(0, 0, c), 1.0);
                     let sum = scaled + or(2, shift.at(0, 0, c), 0.0) + or(3, add.at(y, x, c), 0.0);
                     close(isa, "pointwise", *found, apply(act, sum * or(4, mul.at(y, x, c), 1.0)), 1);
                 }

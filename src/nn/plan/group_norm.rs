@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use zoo_kernels::group_norm::{self, ChannelSums, FIGURES};
+use zoo_kernels::group_norm::{self, ChannelSums, FACTORS, FIGURES};
 use zoo_kernels::pointwise::Pointwise;
 use zoo_kernels::split_even;
 
@@ -16,7 +16,7 @@ use super::context::{ExecContext, FeatureMap, Region};
 pub(super) enum Stage {
     /// Every channel's sums.
     Sums,
-    /// Every channel's factor and addend.
+    /// Every channel's centre, factor and addend.
     Factors,
     /// The map by them.
     Apply,
@@ -32,14 +32,14 @@ pub(super) struct GroupNorm {
     pub(super) eps: f32,
     /// The norm's weight and bias.
     pub(super) weights: [Region; 2],
-    /// In the arena: the sums, then factors and addends.
+    /// In the arena: the sums, then centres, factors and addends.
     pub(super) work: Region,
 }
 
 impl GroupNorm {
     /// Values of the arena that it needs while it runs.
     pub(super) fn work_values(map: &FeatureMap, lanes: usize) -> usize {
-        (FIGURES + 2) * map.pitch(lanes)
+        (FIGURES + FACTORS) * map.pitch(lanes)
     }
 
     /// Does the `part`th of `parts`.
@@ -50,7 +50,7 @@ impl GroupNorm {
         let pitch = self.input.pitch(ctx.lanes());
         let (figures, factors) = (
             Region { at: self.work.at, len: FIGURES * pitch },
-            Region { at: self.work.at + FIGURES * pitch, len: 2 * pitch },
+            Region { at: self.work.at + FIGURES * pitch, len: FACTORS * pitch },
         );
         match self.stage {
             Stage::Sums => {
@@ -79,11 +79,13 @@ impl GroupNorm {
             }
             Stage::Apply => {
                 let factors = ctx.region(factors);
+                let [centre, scale, shift] = [0, 1, 2].map(|which| Some(factors.part(which * pitch, pitch)));
                 let work = Pointwise {
                     map: ctx.map(&self.input),
+                    centre,
                     scale_by: None,
-                    scale: Some(factors.part(0, pitch)),
-                    shift: Some(factors.part(pitch, pitch)),
+                    scale,
+                    shift,
                     add: None,
                     mul: None,
                     activation: None,

@@ -213,6 +213,7 @@ impl Instr {
             Instr::Elementwise { map, scale_by, scale, shift, add, mul, activation, output } => {
                 let work = Pointwise {
                     map: ctx.map(map),
+                    centre: None,
                     scale_by: scale_by.map(|map| ctx.map(&map)),
                     scale: scale.map(|region| ctx.weight(region)),
                     shift: shift.map(|region| ctx.weight(region)),

@@ -16,8 +16,10 @@ pub fn algorithms_version(graph: &Graph) -> u32 {
 /// The version in which an operation's arithmetic last changed by itself.
 fn since(op: &Op) -> u32 {
     match op {
+        // The mean is taken off before the factor is applied.
+        Op::GroupNorm { .. } => 7,
         // By vector code in place of their definitions.
-        Op::GroupNorm { .. } | Op::Blur { .. } | Op::CondConv { .. } => 6,
+        Op::Blur { .. } | Op::CondConv { .. } => 6,
         Op::Input { .. }
         | Op::Conv { .. }
         | Op::Linear { .. }
