@@ -13,6 +13,7 @@ mod context;
 mod convert;
 mod counter;
 mod dataset;
+mod deferred;
 mod device;
 mod diff;
 mod doctor;
@@ -54,6 +55,7 @@ use clap::{Parser, Subcommand};
 pub use context::{Context, Globals, ProgressMode};
 
 use crate::error::{Error, Result};
+use deferred::Deferred;
 
 /// zoo: pretrained vision models whose metadata is checked.
 #[derive(Debug, Parser)]
@@ -70,61 +72,61 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List models as a table, JSON, CSV or Markdown
-    List(list::Args),
+    List(Deferred<list::Args>),
     /// Compare models side by side, with the differences marked
-    Compare(compare::Args),
+    Compare(Deferred<compare::Args>),
     /// Print everything known about a model
-    Show(show::Args),
+    Show(Deferred<show::Args>),
     /// Print BibTeX for the papers of models
-    Cite(cite::Args),
+    Cite(Deferred<cite::Args>),
     /// Download weights, check them, keep them
-    Fetch(Box<fetch::Args>),
+    Fetch(Deferred<fetch::Args>),
     /// Pin the weights of models in a lock file, or check one
-    Lock(lock::Args),
+    Lock(Deferred<lock::Args>),
     /// Classify images
-    Predict(predict::Args),
+    Predict(Deferred<predict::Args>),
     /// Embeddings and feature maps of images
-    Features(Box<features::Args>),
+    Features(Deferred<features::Args>),
     /// Train a new classifier on a model's features
-    Finetune(Box<finetune::Args>),
+    Finetune(Deferred<finetune::Args>),
     /// Run models over labelled images and judge their published accuracy
-    Verify(Box<verify::Args>),
+    Verify(Deferred<verify::Args>),
     /// Join the reports of shards
-    Merge(merge::Args),
+    Merge(Deferred<merge::Args>),
     /// Render a report in another format
-    Report(report::Args),
+    Report(Deferred<report::Args>),
     /// Record timm's logits, for `zoo verify --dataset golden`
-    Golden(golden::Args),
+    Golden(Deferred<golden::Args>),
     /// List, remember, check and fetch labelled images
-    Dataset(dataset::Args),
+    Dataset(Deferred<dataset::Args>),
     /// Measure how fast a model runs on this machine
-    Bench(bench::Args),
+    Bench(Deferred<bench::Args>),
     /// List, check and tidy what has been downloaded
-    Cache(cache::Args),
+    Cache(Deferred<cache::Args>),
     /// Report what this machine has and what is missing
-    Doctor(doctor::Args),
+    Doctor(Deferred<doctor::Args>),
     /// Write a checkpoint as safetensors, without running any of it
-    Convert(convert::Args),
+    Convert(Deferred<convert::Args>),
     /// List what is inside a checkpoint
-    Inspect(inspect::Args),
+    Inspect(Deferred<inspect::Args>),
     /// Compare two checkpoints, tensor by tensor
-    Diff(diff::Args),
+    Diff(Deferred<diff::Args>),
     /// Write man pages of all commands
-    Man(man::Args),
+    Man(Deferred<man::Args>),
     /// List what loading a checkpoint would import and call
-    Scan(scan::Args),
+    Scan(Deferred<scan::Args>),
     /// Print a shell's completion script
-    Completions(completions::Args),
+    Completions(Deferred<completions::Args>),
     /// Import documentation pages, YAML, JSON, Hugging Face cards, `.eval_results` and model-indexes
-    Import(import::Args),
+    Import(Deferred<import::Args>),
     /// Check pages, or the built-in registry, by rule
-    Lint(lint::Args),
+    Lint(Deferred<lint::Args>),
     /// Write a documentation page of a collection or a model
-    Page(page::Args),
+    Page(Deferred<page::Args>),
     /// Write a Hugging Face model card
-    Card(card::Args),
+    Card(Deferred<card::Args>),
     /// Help on a command; `zoo help env` lists the environment variables
-    Help(help::Args),
+    Help(Deferred<help::Args>),
 }
 
 /// How a command that could do its work ended.
@@ -175,34 +177,34 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &mut Context) -> Result<Status> {
     match command {
-        Command::Cite(args) => cite::run(&args, context),
-        Command::Help(args) => help::run(&args, context),
-        Command::Bench(args) => bench::run(&args, context),
-        Command::Compare(args) => compare::run(&args, context),
-        Command::List(args) => list::run(&args, context),
-        Command::Show(args) => show::run(&args, context),
-        Command::Fetch(args) => fetch::run(&args, context),
-        Command::Lock(args) => lock::run(&args, context),
-        Command::Predict(args) => predict::run(&args, context),
-        Command::Features(args) => features::run(&args, context),
-        Command::Finetune(args) => finetune::run(&args, context),
-        Command::Verify(args) => verify::run(&args, context),
-        Command::Merge(args) => merge::run(&args, context),
-        Command::Golden(args) => golden::run(&args, context),
-        Command::Report(args) => report::run(&args, context),
-        Command::Dataset(args) => dataset::run(&args, context),
-        Command::Cache(args) => cache::run(&args, context),
-        Command::Doctor(args) => doctor::run(&args, context),
-        Command::Convert(args) => convert::run(&args, context),
-        Command::Inspect(args) => inspect::run(&args, context),
-        Command::Diff(args) => diff::run(&args, context),
-        Command::Man(args) => man::run(&args, context),
-        Command::Scan(args) => scan::run(&args, context),
-        Command::Completions(args) => completions::run(&args, context),
-        Command::Lint(args) => lint::run(&args, context),
-        Command::Page(args) => page::run(&args, context),
-        Command::Card(args) => card::run(&args, context),
-        Command::Import(args) => import::run(&args, context),
+        Command::Cite(args) => cite::run(&args.0, context),
+        Command::Help(args) => help::run(&args.0, context),
+        Command::Bench(args) => bench::run(&args.0, context),
+        Command::Compare(args) => compare::run(&args.0, context),
+        Command::List(args) => list::run(&args.0, context),
+        Command::Show(args) => show::run(&args.0, context),
+        Command::Fetch(args) => fetch::run(&args.0, context),
+        Command::Lock(args) => lock::run(&args.0, context),
+        Command::Predict(args) => predict::run(&args.0, context),
+        Command::Features(args) => features::run(&args.0, context),
+        Command::Finetune(args) => finetune::run(&args.0, context),
+        Command::Verify(args) => verify::run(&args.0, context),
+        Command::Merge(args) => merge::run(&args.0, context),
+        Command::Golden(args) => golden::run(&args.0, context),
+        Command::Report(args) => report::run(&args.0, context),
+        Command::Dataset(args) => dataset::run(&args.0, context),
+        Command::Cache(args) => cache::run(&args.0, context),
+        Command::Doctor(args) => doctor::run(&args.0, context),
+        Command::Convert(args) => convert::run(&args.0, context),
+        Command::Inspect(args) => inspect::run(&args.0, context),
+        Command::Diff(args) => diff::run(&args.0, context),
+        Command::Man(args) => man::run(&args.0, context),
+        Command::Scan(args) => scan::run(&args.0, context),
+        Command::Completions(args) => completions::run(&args.0, context),
+        Command::Lint(args) => lint::run(&args.0, context),
+        Command::Page(args) => page::run(&args.0, context),
+        Command::Card(args) => card::run(&args.0, context),
+        Command::Import(args) => import::run(&args.0, context),
     }
 }
 
