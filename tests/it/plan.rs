@@ -161,7 +161,7 @@ fn efficientnet_l2_runs_at_800_pixels_within_six_gigabytes() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    for name in ["tf_efficientnet_b0", "resnet50"] {
+    for name in ["tf_efficientnet_b0", "resnet50", "regnety_008", "resnest14d"] {
         let graph = zoo::arch::build(name, 1000).unwrap();
         let image = seeded::input(0, [1, 3, 65, 65]);
         for isa in isas() {

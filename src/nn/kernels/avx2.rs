@@ -5,7 +5,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd, deinterleave, interleaved};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ impl Simd for Avx2 {
     // seven wide, or twice, four times …. Of two rows, with three vectors each, twenty-four sums, six weights and a value.
     const TILE_WIDTHS: [usize; 2] = [7, 4];
     const CONSTANT_STRIDES: bool = true;
+    const GROUPED_TILES: [&'static [usize]; 2] = [&[4, 7, 8, 10, 12], &[4, 5, 6]];
     type V = __m256;
 
     #[inline]
@@ -59,6 +60,58 @@ impl Simd for Avx2 {
     unsafe fn store(self, to: *mut f32, v: __m256) {
         // SAFETY: the caller vouches for the memory, `self` for the instruction.
         unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat<const WAYS: usize>(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm256_set1_ps(*from),
+                2 => _mm256_castsi256_ps(_mm256_set1_epi64x(from.cast::<i64>().read_unaligned())),
+                4 => _mm256_set_m128(_mm_loadu_ps(from), _mm_loadu_ps(from)),
+                _ => _mm256_loadu_ps(from),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_interleaved<const WAYS: usize>(self, from: *const f32, distance: usize) -> __m256 {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm256_loadu_ps(from),
+                2 => {
+                    let (a, b) = (_mm_loadu_ps(from), _mm_loadu_ps(from.add(distance)));
+                    _mm256_set_m128(_mm_unpackhi_ps(a, b), _mm_unpacklo_ps(a, b))
+                }
+                _ => interleaved::<Self, WAYS>(self, from, distance),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_interleaved<const WAYS: usize>(
+        self,
+        to: *mut f32,
+        distance: usize,
+        count: usize,
+        v: __m256,
+    ) {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm256_storeu_ps(to, v),
+                2 => {
+                    let (low, high) = (_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                    _mm_storeu_ps(to, _mm_shuffle_ps::<0b10_00_10_00>(low, high));
+                    if count > 1 {
+                        _mm_storeu_ps(to.add(distance), _mm_shuffle_ps::<0b11_01_11_01>(low, high));
+                    }
+                }
+                _ => deinterleave::<Self, WAYS>(self, to, distance, count, v),
+            }
+        }
     }
 
     #[inline(always)]

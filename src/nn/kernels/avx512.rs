@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd};
+use super::simd::{Kernel, MAX_PANEL_VECTORS, Simd, deinterleave, interleaved};
 
 /// Proof that the processor has AVX-512F.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ impl Simd for Avx512 {
     const TWO_ROWS: bool = true;
     const TILE_WIDTHS: [usize; 2] = [7, 4]; // As AVX2's.
     const CONSTANT_STRIDES: bool = true;
+    const GROUPED_TILES: [&'static [usize]; 2] = [&[4, 7, 8, 10, 12, 14]; 2];
     type V = __m512;
 
     #[inline]
@@ -58,6 +59,79 @@ impl Simd for Avx512 {
     unsafe fn store(self, to: *mut f32, v: __m512) {
         // SAFETY: the caller vouches for the memory, `self` for the instruction.
         unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn repeat<const WAYS: usize>(self, from: *const f32) -> __m512 {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm512_set1_ps(*from),
+                2 => _mm512_castsi512_ps(_mm512_set1_epi64(from.cast::<i64>().read_unaligned())),
+                4 => _mm512_broadcast_f32x4(_mm_loadu_ps(from)),
+                8 => _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(from.cast()))),
+                _ => _mm512_loadu_ps(from),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_interleaved<const WAYS: usize>(self, from: *const f32, distance: usize) -> __m512 {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm512_loadu_ps(from),
+                2 => {
+                    let half = |way: usize| _mm256_loadu_pd(from.add(way * distance).cast());
+                    let both = _mm512_insertf64x4::<1>(_mm512_castpd256_pd512(half(0)), half(1));
+                    _mm512_permutexvar_ps(transposed::<2, 8>(), _mm512_castpd_ps(both))
+                }
+                4 => {
+                    let quarter = |way: usize| _mm_loadu_ps(from.add(way * distance));
+                    let all = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(quarter(0)), quarter(1));
+                    let all = _mm512_insertf32x4::<2>(all, quarter(2));
+                    let all = _mm512_insertf32x4::<3>(all, quarter(3));
+                    _mm512_permutexvar_ps(transposed::<4, 4>(), all)
+                }
+                _ => interleaved::<Self, WAYS>(self, from, distance),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_interleaved<const WAYS: usize>(
+        self,
+        to: *mut f32,
+        distance: usize,
+        count: usize,
+        v: __m512,
+    ) {
+        // SAFETY: the caller vouches for the memory, `self` for the instructions.
+        unsafe {
+            match WAYS {
+                1 => _mm512_storeu_ps(to, v),
+                2 => {
+                    let both = _mm512_castps_pd(_mm512_permutexvar_ps(transposed::<8, 2>(), v));
+                    _mm256_storeu_pd(to.cast(), _mm512_castpd512_pd256(both));
+                    if count > 1 {
+                        _mm256_storeu_pd(to.add(distance).cast(), _mm512_extractf64x4_pd::<1>(both));
+                    }
+                }
+                4 => {
+                    let all = _mm512_permutexvar_ps(transposed::<4, 4>(), v);
+                    let quarters = [
+                        _mm512_castps512_ps128(all),
+                        _mm512_extractf32x4_ps::<1>(all),
+                        _mm512_extractf32x4_ps::<2>(all),
+                        _mm512_extractf32x4_ps::<3>(all),
+                    ];
+                    for (way, quarter) in quarters.into_iter().enumerate().take(count) {
+                        _mm_storeu_ps(to.add(way * distance), quarter);
+                    }
+                }
+                _ => deinterleave::<Self, WAYS>(self, to, distance, count, v),
+            }
+        }
     }
 
     #[inline(always)]
@@ -148,4 +222,22 @@ impl Simd for Avx512 {
         // SAFETY: a prefetch reads nothing and never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
+}
+
+/// Where each lane of a matrix of `ROWS` by `COLUMNS`, row by row, comes from when it is turned into one of `COLUMNS` by `ROWS`.
+#[inline(always)]
+fn transposed<const ROWS: usize, const COLUMNS: usize>() -> __m512i {
+    let from: [i32; 16] = const { transposed_lanes(ROWS, COLUMNS) };
+    // SAFETY: an array of sixteen integers; whoever works with vectors of them has AVX-512F.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+const fn transposed_lanes(rows: usize, columns: usize) -> [i32; 16] {
+    let mut from = [0; 16];
+    let mut lane = 0;
+    while lane < 16 {
+        from[lane] = (lane % rows * columns + lane / rows) as i32;
+        lane += 1;
+    }
+    from
 }

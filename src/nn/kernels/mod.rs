@@ -29,6 +29,8 @@ pub mod conv;
 pub mod depthwise;
 mod exp;
 pub mod group_norm;
+pub mod grouped;
+pub mod groups;
 mod math;
 pub mod memory;
 pub mod mix;
@@ -170,6 +172,11 @@ impl Isa {
         on_each!(self, simd => panel(simd))
     }
 
+    /// Outputs side by side in the tiles of a grouped convolution, one and two vectors wide.
+    fn grouped_tiles(self) -> [&'static [usize]; 2] {
+        on_each!(self, simd => grouped_tiles(simd))
+    }
+
     /// Does some work with the instructions enabled.
     pub fn run(self, work: impl Run) {
         work.run_on(self);
@@ -193,6 +200,10 @@ fn panel<S: Simd>(_: S) -> usize {
     S::PANEL
 }
 
+fn grouped_tiles<S: Simd>(_: S) -> [&'static [usize]; 2] {
+    S::GROUPED_TILES
+}
+
 /// Work that this crate has compiled for every instruction set, so that its callers need not.
 pub trait Run {
     /// Does it.
@@ -214,6 +225,8 @@ compiled_here!(
     conv::ConvPart<'_>,
     depthwise::Depthwise<'_>,
     group_norm::ChannelSumsPart<'_>,
+    grouped::FillRows<'_>,
+    grouped::Grouped<'_>,
     mix::MixWeightsPart<'_>,
     pointwise::PointwisePart<'_>,
     pointwise::ScalePart<'_>,

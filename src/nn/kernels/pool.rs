@@ -138,21 +138,43 @@ impl Kernel for GlobalAvgPoolPart<'_> {
         let pixel = m.vectors * S::LANES;
         assert!(self.vectors.end <= m.vectors && m.output.len() >= pixel);
         assert!(m.input.len() >= h * w * pixel);
-        let scale = s.splat(1.0 / (h * w).max(1) as f32);
-        for v in self.vectors {
-            let mut total = s.splat(0.0);
-            for y in 0..h {
-                let mut row = s.splat(0.0);
-                for x in 0..w {
-                    let at = ((y * w + x) * m.vectors + v) * S::LANES;
-                    // SAFETY: `run` checked that the input holds all its pixels.
-                    row = s.add(row, unsafe { s.load(m.input.ptr().add(at)) });
-                }
-                total = s.add(total, row);
-            }
-            // SAFETY: `run` checked that the output holds every vector.
-            unsafe { s.store(m.output.ptr().add(v * S::LANES), s.mul(total, scale)) }
+        let mut v = self.vectors.start;
+        while v < self.vectors.end {
+            v += match self.vectors.end - v {
+                8.. => m.means::<S, 8>(s, v),
+                4.. => m.means::<S, 4>(s, v),
+                _ => m.means::<S, 1>(s, v),
+            };
         }
+    }
+}
+
+impl GlobalAvgPool<'_> {
+    /// Of `N` vectors from the `v`th on, side by side: whole lines of a pixel, and sums that do not wait for each other.
+    /// Returns how many.
+    #[inline(always)]
+    fn means<S: Simd, const N: usize>(&self, s: S, v: usize) -> usize {
+        let [h, w] = self.size;
+        let scale = s.splat(1.0 / (h * w).max(1) as f32);
+        let mut totals = [s.splat(0.0); N];
+        for y in 0..h {
+            let mut row = [s.splat(0.0); N];
+            for x in 0..w {
+                let at = ((y * w + x) * self.vectors + v) * S::LANES;
+                for i in 0..N {
+                    // SAFETY: `run` checked that the input holds all its pixels.
+                    row[i] = s.add(row[i], unsafe { s.load(self.input.ptr().add(at + i * S::LANES)) });
+                }
+            }
+            for i in 0..N {
+                totals[i] = s.add(totals[i], row[i]);
+            }
+        }
+        for i in 0..N {
+            // SAFETY: `run` checked that the output holds every vector.
+            unsafe { s.store(self.output.ptr().add((v + i) * S::LANES), s.mul(totals[i], scale)) }
+        }
+        N
     }
 }
 

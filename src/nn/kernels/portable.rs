@@ -38,6 +38,7 @@ impl Simd for Portable {
     const TWO_ROWS: bool = true;
     const TILE_WIDTHS: [usize; 2] = [2, 2];
     const CONSTANT_STRIDES: bool = false;
+    const GROUPED_TILES: [&'static [usize]; 2] = [&[2], &[1]];
     type V = Lanes;
 
     #[inline(never)]

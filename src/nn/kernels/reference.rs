@@ -2,6 +2,8 @@
 //!
 //! The lanes beyond a map's last channel hold NaN, so that a kernel which reads them is found out.
 
+mod grouped;
+
 use proptest::prelude::*;
 
 use crate::activation::{Activation, PoolKind};

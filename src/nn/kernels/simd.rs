@@ -39,6 +39,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const TILE_WIDTHS: [usize; 2];
     /// Whether the usual strides of a depthwise convolution have code of their own.
     const CONSTANT_STRIDES: bool;
+    /// Outputs side by side in the tiles of a grouped convolution that are one and two vectors wide, ascending.
+    const GROUPED_TILES: [&'static [usize]; 2];
     /// A vector.
     type V: Copy;
 
@@ -57,6 +59,40 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `to` must be writable for that many values; any alignment.
     unsafe fn store(self, to: *mut f32, v: Self::V);
+    /// The first `WAYS` values over and over: lane `l` has `from[l % WAYS]`.
+    ///
+    /// # Safety
+    /// `from` must be readable for that many values; any alignment.
+    #[inline(always)]
+    unsafe fn repeat<const WAYS: usize>(self, from: *const f32) -> Self::V {
+        // SAFETY: as the caller vouches.
+        from_array(self, &std::array::from_fn(|l| unsafe { *from.add(l % WAYS) }))
+    }
+    /// Runs of values, `distance` from each other, interleaved: lane `l` has `from[l % WAYS * distance + l / WAYS]`.
+    ///
+    /// # Safety
+    /// `from` must be readable for a run of `LANES / WAYS` values at each distance; any alignment.
+    #[inline(always)]
+    unsafe fn load_interleaved<const WAYS: usize>(self, from: *const f32, distance: usize) -> Self::V {
+        // SAFETY: as the caller vouches.
+        unsafe { interleaved::<Self, WAYS>(self, from, distance) }
+    }
+    /// Writes the first `count` runs that [`Simd::load_interleaved`] would read.
+    ///
+    /// # Safety
+    /// `to` must be writable for a run of `LANES / WAYS` values at each of the first `count` distances (for a vector where
+    /// there is one way); any alignment.
+    #[inline(always)]
+    unsafe fn store_interleaved<const WAYS: usize>(
+        self,
+        to: *mut f32,
+        distance: usize,
+        count: usize,
+        v: Self::V,
+    ) {
+        // SAFETY: as the caller vouches.
+        unsafe { deinterleave::<Self, WAYS>(self, to, distance, count, v) }
+    }
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a - b`.
@@ -112,6 +148,44 @@ pub(crate) fn to_array<S: Simd>(s: S, v: S::V, lanes: &mut [f32; 16]) {
     const { assert!(S::LANES <= 16) };
     // SAFETY: at most 16 values are written.
     unsafe { s.store(lanes.as_mut_ptr(), v) }
+}
+
+/// [`Simd::load_interleaved`] value by value.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn interleaved<S: Simd, const WAYS: usize>(
+    s: S,
+    from: *const f32,
+    distance: usize,
+) -> S::V {
+    let mut lanes = [0f32; 16];
+    for (l, lane) in lanes.iter_mut().enumerate().take(S::LANES) {
+        // SAFETY: as the caller vouches.
+        *lane = unsafe { *from.add(l % WAYS * distance + l / WAYS) };
+    }
+    from_array(s, &lanes)
+}
+
+/// [`Simd::store_interleaved`] value by value.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn deinterleave<S: Simd, const WAYS: usize>(
+    s: S,
+    to: *mut f32,
+    distance: usize,
+    count: usize,
+    v: S::V,
+) {
+    let mut lanes = [0f32; 16];
+    to_array(s, v, &mut lanes);
+    for (l, lane) in lanes.iter().enumerate().take(S::LANES).filter(|(l, _)| l % WAYS < count) {
+        // SAFETY: as the caller vouches.
+        unsafe { *to.add(l % WAYS * distance + l / WAYS) = *lane }
+    }
 }
 
 /// The vector of an array's first lanes.

@@ -24,11 +24,11 @@ pub struct Epilogue<'a> {
     pub post_activation: Option<Activation>,
 }
 
-/// Calls a tile of as many rows as there are, 1 to 12, which become the constant `$mr`; for any other number of rows,
+/// Calls a tile of as many rows as there are, 1 to 14, which become the constant `$mr`; for any other number of rows,
 /// which no instance has a tile for, nothing.
 macro_rules! of_height {
     ($rows:expr, $mr:ident => $call:expr) => {
-        of_height!(@each $rows, $mr => $call, 1 2 3 4 5 6 7 8 9 10 11 12)
+        of_height!(@each $rows, $mr => $call, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
     };
     (@each $rows:expr, $mr:ident => $call:expr, $($height:literal)*) => {
         match $rows {

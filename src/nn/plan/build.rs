@@ -7,6 +7,7 @@
 use crate::graph::{Graph, Op, Shape, Window};
 use crate::weights::Weights;
 use zoo_kernels::conv::Taps;
+use zoo_kernels::grouped::GroupedShape;
 use zoo_kernels::memory::{Buffer, BufferWriter};
 use zoo_kernels::ring::Ring;
 use zoo_kernels::winograd::{self, MAX_MATRICES, Tile, Tiling};
@@ -16,11 +17,12 @@ use super::context::{Block, FeatureMap, Region};
 use super::dense::Dense;
 use super::depthwise::{Depthwise, Expand};
 use super::group_norm::{GroupNorm, Stage};
+use super::grouped::Grouped;
 use super::instr::{Instr, Step};
 use super::maps::{Maps, gate_on_weights, is_stem};
 use super::packer::{Mixed, Packer};
 use super::plain::Plain;
-use super::sizes::{macs, packed_values, taps, weight_values, winograd_tile};
+use super::sizes::{groups, macs, packed_values, taps, weight_values, winograd_tile};
 use super::stem::Stem;
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
@@ -235,19 +237,12 @@ impl Builder<'_> {
             } else {
                 (input, output, taps)
             };
-            let block = Block {
-                first_input: 0,
-                inputs: mixed.inputs,
-                first_output: 0,
-                vectors: output.vectors,
-                weights: extra,
-                bias,
-            };
+            let block = Block { inputs: mixed.inputs, vectors: output.vectors, weights: extra, bias };
             let dense = Dense {
                 input,
                 output,
                 taps,
-                blocks: vec![block],
+                block,
                 activation: None,
                 residual: None,
                 post_activation: None,
@@ -315,32 +310,33 @@ impl Builder<'_> {
             let taps = taps(&conv.window, input.size);
             let planes = Maps::planes(conv, input, output);
             let places = planes.places(&taps);
-            if let Some(block) = self.packer.blocks(conv, true)?.pop() {
-                let activation = conv.activation;
-                self.push(index, Instr::Planes(planes, extra));
-                let stem = Stem { planes, region: extra, places, output, taps, block, activation };
-                self.push(index, Instr::Stem(stem));
-            }
+            let (block, activation) = (self.packer.block(conv, true)?, conv.activation);
+            self.push(index, Instr::Planes(planes, extra));
+            let stem = Stem { planes, region: extra, places, output, taps, block, activation };
+            self.push(index, Instr::Stem(stem));
             return Ok(());
         }
-        if let Some(tile) = winograd_tile(conv, output.size) {
+        if let Some(tile) = winograd_tile(conv, output.size, maps.lanes) {
             return self.winograd(index, conv, [input, output], tile, maps);
         }
-        let blocks = self.packer.blocks(conv, false)?;
+        if conv.groups > 1 {
+            return self.grouped(index, conv, [input, output], maps);
+        }
+        let block = self.packer.block(conv, false)?;
         let residual = conv.residual.map(|v| maps.of(v));
-        if let ([block], true, [1, 1], [1, 1], None, None) =
-            (blocks.as_slice(), conv.point(), input.size, output.size, conv.scale_by, residual)
+        if let (true, [1, 1], [1, 1], None, None) =
+            (conv.point(), input.size, output.size, conv.scale_by, residual)
         {
-            let (block, activation) = (*block, conv.activation);
+            let activation = conv.activation;
             self.push(index, Instr::Vector { input, output, block, activation });
             return Ok(());
         }
         let mut scaled = None;
-        if let (Some(scale_by), Some(block)) = (conv.scale_by, blocks.first()) {
+        if let Some(scale_by) = conv.scale_by {
             if gate_on_weights(conv, &input) {
                 scaled = Some(extra);
                 let scale_by = maps.of(scale_by);
-                self.push(index, Instr::ScaleWeights { block: *block, scale_by, output: extra });
+                self.push(index, Instr::ScaleWeights { block, scale_by, output: extra });
             } else {
                 let work = Elementwise { scale_by: Some(scale_by), ..Elementwise::default() };
                 let scaled = FeatureMap { at: extra.at, ..input };
@@ -359,13 +355,37 @@ impl Builder<'_> {
                 input: from,
                 output: to,
                 taps,
-                blocks,
+                block,
                 activation: conv.activation,
                 residual,
                 post_activation: conv.post_activation,
                 scaled,
             }),
         );
+        Ok(())
+    }
+
+    fn grouped(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+        [input, output]: [FeatureMap; 2],
+        maps: &Maps,
+    ) -> Result<(), Error> {
+        let groups = groups(conv);
+        let [weights, bias] = self.packer.grouped(conv, &groups)?;
+        let taps = taps(&conv.window, input.size);
+        let shape = GroupedShape::new(groups, taps, input.size, output.size, self.packer.isa);
+        let activation = conv.activation;
+        self.push(index, Instr::Grouped(Grouped { input, output, shape, weights, bias, activation }));
+        if conv.residual.is_some() {
+            let work = Elementwise {
+                add: conv.residual,
+                activation: conv.post_activation,
+                ..Elementwise::default()
+            };
+            self.elementwise(index, &work, output, output, maps)?;
+        }
         Ok(())
     }
 
@@ -381,20 +401,20 @@ impl Builder<'_> {
         let Affine { scale, shift } = self.packer.folded(conv)?;
         let [top, _, left, _] = conv.window.pads(input.size);
         let tiling = Tiling { tile, input: input.size, output: output.size, pad: [top, left] };
-        let matrices = tiling.matrices();
+        let (matrices, groups) = (tiling.matrices(), groups(conv));
         let mut transformed = vec![0.0; matrices * weight.len() / 9];
         let mut all = [0.0; MAX_MATRICES];
         for (i, window) in weight.chunks_exact(9).enumerate() {
             winograd::filter(tile, window, &mut all);
-            let factor = scale.get(i / conv.inputs.max(1)).copied().unwrap_or(0.0);
+            let factor = scale.get(i / groups.inputs.max(1)).copied().unwrap_or(0.0);
             for (to, value) in transformed.iter_mut().skip(i).step_by(weight.len() / 9).zip(all) {
                 *to = (value * f64::from(factor)) as f32;
             }
         }
         let weights = self.packer.region(|to, isa| {
-            for matrix in transformed.chunks_exact(weight.len() / 9) {
-                let value = |o: usize, i: usize| matrix.get(o * conv.inputs + i).copied().unwrap_or(0.0);
-                pack::pack(conv.outputs, conv.inputs, isa, to, value);
+            for filters in transformed.chunks_exact(groups.inputs * groups.outputs) {
+                let value = |o: usize, i: usize| filters.get(o * groups.inputs + i).copied().unwrap_or(0.0);
+                pack::pack(groups.outputs, groups.inputs, isa, to, value);
             }
         });
         let bias = self.packer.vector(&shift);
@@ -404,7 +424,7 @@ impl Builder<'_> {
             tiling,
             weights,
             bias,
-            matrix: pack::packed_len(conv.outputs, conv.inputs, self.packer.isa.lanes()),
+            groups,
             activation: conv.activation,
             residual: conv.residual.map(|v| maps.of(v)),
             post_activation: conv.post_activation,
@@ -422,13 +442,10 @@ impl Builder<'_> {
         extra: Region,
     ) -> Result<(), Error> {
         let expand = match &conv.expand {
-            Some((expand, value)) => match self.packer.blocks(expand, false)?.pop() {
-                Some(block) => {
-                    let from = maps.of(*value);
-                    Some(Expand { input: from, block, activation: expand.activation })
-                }
-                None => None,
-            },
+            Some((expand, value)) => {
+                let block = self.packer.block(expand, false)?;
+                Some(Expand { input: maps.of(*value), block, activation: expand.activation })
+            }
             None => None,
         };
         let weight = self.packer.tensor(conv.weight)?;

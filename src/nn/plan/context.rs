@@ -62,12 +62,11 @@ pub(super) struct Region {
     pub(super) len: usize,
 }
 
-/// Some of a convolution's channels into some others: all of them, unless it is grouped.
+/// The filters of a convolution of one group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
-    pub(super) first_input: usize,
     pub(super) inputs: usize,
-    pub(super) first_output: usize,
+    /// Vectors of outputs.
     pub(super) vectors: usize,
     /// The packed weights, and the bias.
     pub(super) weights: Region,

@@ -1,4 +1,4 @@
-//! The instruction of a convolution that is not depthwise, as a matrix product or by direct sums.
+//! The instruction of a convolution of one group, as a matrix product or by direct sums.
 //!
 //! In: a map, packed weights. Out: a map, with activation and residual. A thread takes some pixels, or some panels of
 //! output channels where reading the weights costs more than reading the map. Made by `build`, run by [`super::instr`].
@@ -12,13 +12,13 @@ use zoo_kernels::{pack, split_even};
 
 use super::context::{Block, ExecContext, FeatureMap, Region};
 
-/// A convolution that is not depthwise.
-#[derive(Clone, Debug)]
+/// A convolution of one group.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Dense {
     pub(super) input: FeatureMap,
     pub(super) output: FeatureMap,
     pub(super) taps: Taps,
-    pub(super) blocks: Vec<Block>,
+    pub(super) block: Block,
     pub(super) activation: Option<Activation>,
     pub(super) residual: Option<FeatureMap>,
     pub(super) post_activation: Option<Activation>,
@@ -34,45 +34,43 @@ impl Dense {
     pub(super) unsafe fn run(&self, ctx: &ExecContext<'_>, part: usize, parts: usize) {
         let lanes = ctx.lanes();
         let pitch = self.output.pitch(lanes);
-        for block in &self.blocks {
+        let block = &self.block;
+        let work = conv::Conv {
+            input: ctx.map(&self.input),
+            input_pitch: self.input.pitch(lanes),
+            input_size: self.input.size,
+            channels: block.inputs,
+            cold: true,
+            taps: self.taps,
+            output_size: self.output.size,
+            weights: match self.scaled {
+                Some(region) => ctx.region(region),
+                None => ctx.weight(block.weights),
+            },
+            bias: ctx.weight(block.bias),
             // SAFETY: a part has its own pixels, or its own panels of all of them: below.
-            let output = unsafe { ctx.write(&self.output) };
-            let work = conv::Conv {
-                input: ctx.map(&self.input).from(block.first_input),
-                input_pitch: self.input.pitch(lanes),
-                input_size: self.input.size,
-                channels: block.inputs,
-                cold: true,
-                taps: self.taps,
-                output_size: self.output.size,
-                weights: match self.scaled {
-                    Some(region) => ctx.region(region),
-                    None => ctx.weight(block.weights),
-                },
-                bias: ctx.weight(block.bias),
-                output: output.from(block.first_output),
-                output_pitch: pitch,
-                output_row: self.output.size[1] * pitch,
-                vectors: block.vectors,
-                epilogue: Epilogue {
-                    activation: self.activation,
-                    residual: self.residual.map(|map| ctx.map(&map).from(block.first_output)),
-                    post_activation: self.post_activation,
-                },
-                prefetch: None,
-                zeros: ctx.zeros,
-            };
-            let panels = pack::panels(block.vectors, ctx.isa.panel());
-            let pixels = self.output.pixels();
-            // Splitting by panels halves what each core reads of the weights, by pixels that of the map.
-            let by_panels = block.vectors * lanes * self.taps.count() > pixels
-                && (panels.is_multiple_of(parts) || panels > 4 * parts);
-            let (pixels, panels) = if by_panels {
-                (0..pixels, split_even(panels, parts, part))
-            } else {
-                (split_even(pixels, parts, part), 0..panels)
-            };
-            ctx.isa.run(work.part(pixels, panels));
-        }
+            output: unsafe { ctx.write(&self.output) },
+            output_pitch: pitch,
+            output_row: self.output.size[1] * pitch,
+            vectors: block.vectors,
+            epilogue: Epilogue {
+                activation: self.activation,
+                residual: self.residual.map(|map| ctx.map(&map)),
+                post_activation: self.post_activation,
+            },
+            prefetch: None,
+            zeros: ctx.zeros,
+        };
+        let panels = pack::panels(block.vectors, ctx.isa.panel());
+        let pixels = self.output.pixels();
+        // Splitting by panels halves what each core reads of the weights, by pixels that of the map.
+        let by_panels = block.vectors * lanes * self.taps.count() > pixels
+            && (panels.is_multiple_of(parts) || panels > 4 * parts);
+        let (pixels, panels) = if by_panels {
+            (0..pixels, split_even(panels, parts, part))
+        } else {
+            (split_even(pixels, parts, part), 0..panels)
+        };
+        ctx.isa.run(work.part(pixels, panels));
     }
 }

@@ -20,6 +20,7 @@ use super::context::{Block, ExecContext, FeatureMap, Region};
 use super::dense::Dense;
 use super::depthwise::Depthwise;
 use super::group_norm::GroupNorm;
+use super::grouped::Grouped;
 use super::plain::Plain;
 use super::stem::Stem;
 use super::winograd::Winograd;
@@ -33,6 +34,7 @@ pub(super) enum Instr {
     Planes(Planes, Region),
     Stem(Stem),
     Dense(Dense),
+    Grouped(Grouped),
     Depthwise(Depthwise),
     /// The mean of a map from the sum of its upper half and, where it is halved, of its lower.
     GlobalAvgPoolFinish {
@@ -105,6 +107,7 @@ impl Instr {
         match self {
             Instr::Winograd(winograd) => winograd.scratch(isa.lanes()),
             Instr::Depthwise(d) => d.ring.len(isa.panel() * isa.lanes()),
+            Instr::Grouped(grouped) => grouped.shape.scratch(isa.lanes()),
             Instr::Image(_)
             | Instr::Planes(..)
             | Instr::Stem(_)
@@ -131,6 +134,7 @@ impl Instr {
             Instr::Image(_)
             | Instr::Planes(..)
             | Instr::Stem(_)
+            | Instr::Grouped(_)
             | Instr::GlobalAvgPoolFinish { .. }
             | Instr::Vector { .. }
             | Instr::ScaleWeights { .. }
@@ -167,6 +171,8 @@ impl Instr {
             Instr::Stem(stem) => unsafe { stem.run(ctx, part, parts) },
             // SAFETY: as the caller vouches.
             Instr::Dense(dense) => unsafe { dense.run(ctx, part, parts) },
+            // SAFETY: as the caller vouches.
+            Instr::Grouped(grouped) => unsafe { grouped.run(ctx, part, parts) },
             // SAFETY: as the caller vouches.
             Instr::Winograd(winograd) => unsafe { winograd.run(ctx, part, parts) },
             // SAFETY: as the caller vouches.

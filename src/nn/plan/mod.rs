@@ -17,6 +17,7 @@ mod context;
 mod dense;
 mod depthwise;
 mod group_norm;
+mod grouped;
 mod instr;
 mod maps;
 mod packer;

@@ -7,12 +7,12 @@ use crate::fold::{Affine, Tensors};
 use crate::graph::{Graph, Op, ValueError, WeightId};
 use crate::lower::{Conv, Norm};
 use crate::weights::Weights;
+use zoo_kernels::groups::Groups;
 use zoo_kernels::memory::BufferWriter;
 use zoo_kernels::{Isa, pack};
 
 use super::Error;
 use super::context::{Block, Region};
-use super::sizes::joined;
 
 /// A convolution whose filters are mixed out of several experts'.
 pub(super) struct Mixed {
@@ -148,43 +148,49 @@ impl<'a> Packer<'a> {
         }))
     }
 
-    /// Packs a convolution: taps, then channels, with groups joined until their outputs fill whole
-    /// vectors (what a group does not read is multiplied by zero).
-    pub(super) fn blocks(&mut self, conv: &Conv, torch_order: bool) -> Result<Vec<Block>, Error> {
+    /// Packs a convolution of one group: taps, then channels; or, for one that reads the image's planes, in torch's order.
+    pub(super) fn block(&mut self, conv: &Conv, torch_order: bool) -> Result<Block, Error> {
         let weight = self.tensor(conv.weight)?;
         let Affine { scale, shift } = self.folded(conv)?;
-        let [kh, kw] = conv.window.kernel;
-        let taps = kh * kw;
-        let (gi, go) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
-        let (joined, _) = joined(conv, self.isa.lanes());
-        let mut blocks = Vec::new();
-        for first in (0..conv.groups).step_by(joined) {
-            let groups = joined.min(conv.groups - first);
-            let (inputs, outputs) = (groups * gi, groups * go);
-            let value = |o: usize, tap: usize, i: usize| {
-                let output = first * go + o;
-                let own = o / go.max(1) == i / gi.max(1);
-                let at = (output * gi + i % gi.max(1)) * taps + tap;
-                match (own, weight.get(at), scale.get(output)) {
-                    (true, Some(w), Some(s)) => w * s,
-                    _ => 0.0,
-                }
-            };
-            let depth = inputs * taps;
-            let packed = |o: usize, d: usize| {
-                if torch_order { value(o, d % taps, d / taps) } else { value(o, d / inputs, d % inputs) }
-            };
-            let weights = self.region(|to, isa| pack::pack(outputs, depth, isa, to, packed));
-            let bias = self.vector(shift.get(first * go..first * go + outputs).unwrap_or_default());
-            blocks.push(Block {
-                first_input: first * gi,
-                inputs: if torch_order { depth } else { inputs },
-                first_output: first * go,
-                vectors: pack::vectors(outputs, self.isa.lanes()),
-                weights,
-                bias,
-            });
-        }
-        Ok(blocks)
+        let taps = conv.window.kernel.iter().product::<usize>();
+        let depth = conv.inputs * taps;
+        let packed = |o: usize, d: usize| {
+            let (tap, i) =
+                if torch_order { (d % taps, d / taps) } else { (d / conv.inputs, d % conv.inputs) };
+            match (weight.get((o * conv.inputs + i) * taps + tap), scale.get(o)) {
+                (Some(w), Some(s)) => w * s,
+                _ => 0.0,
+            }
+        };
+        let weights = self.region(|to, isa| pack::pack(conv.outputs, depth, isa, to, packed));
+        Ok(Block {
+            inputs: if torch_order { depth } else { conv.inputs },
+            vectors: pack::vectors(conv.outputs, self.isa.lanes()),
+            weights,
+            bias: self.vector(&shift),
+        })
+    }
+
+    /// Packs a convolution of several groups, bundle after bundle: its filters, and its bias.
+    pub(super) fn grouped(&mut self, conv: &Conv, groups: &Groups) -> Result<[Region; 2], Error> {
+        let weight = self.tensor(conv.weight)?;
+        let Affine { scale, shift } = self.folded(conv)?;
+        let kernel = conv.window.kernel;
+        let value = |output: usize, input: usize, [row, column]: [usize; 2]| {
+            let at = ((output * groups.inputs + input) * kernel[0] + row) * kernel[1] + column;
+            match (weight.get(at), scale.get(output)) {
+                (Some(w), Some(s)) => w * s,
+                _ => 0.0,
+            }
+        };
+        let bundles = |isa: Isa| (0..groups.bundles(isa.lanes())).map(move |i| groups.bundle(i, isa.lanes()));
+        let weights = self.region(|to, isa| {
+            bundles(isa).for_each(|bundle| groups.pack(&bundle, kernel, isa, to, value));
+        });
+        let bias = self.region(|to, isa| {
+            let value = |output: usize| shift.get(output).copied().unwrap_or(0.0);
+            bundles(isa).for_each(|bundle| groups.pack_bias(&bundle, isa, to, value));
+        });
+        Ok([weights, bias])
     }
 }

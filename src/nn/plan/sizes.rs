@@ -4,6 +4,7 @@
 
 use crate::graph::{Graph, Op, Shape, WeightId, Window};
 use zoo_kernels::conv::Taps;
+use zoo_kernels::groups::Groups;
 use zoo_kernels::memory::LINE;
 use zoo_kernels::pack;
 use zoo_kernels::winograd::Tile;
@@ -12,11 +13,12 @@ use super::maps::Maps;
 use super::packer::Mixed;
 use crate::lower::{Conv, Elementwise, Kind, Layer};
 
-/// Winograd's tiles where a convolution is to be computed by them.
-pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2]) -> Option<Tile> {
-    let w = &conv.window;
-    let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2] && conv.groups == 1;
-    Tile::of(conv.inputs, conv.outputs, output).filter(|_| fits && conv.scale_by.is_none())
+/// Winograd's tiles where a convolution is to be computed by them; a group's outputs must be whole vectors then.
+pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2], lanes: usize) -> Option<Tile> {
+    let (w, groups) = (&conv.window, groups(conv));
+    let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2];
+    let whole = groups.count == 1 || groups.outputs.is_multiple_of(lanes);
+    Tile::of(groups.inputs, groups.outputs, output).filter(|_| fits && whole && conv.scale_by.is_none())
 }
 
 /// Multiply-adds of a layer's convolutions.
@@ -50,14 +52,17 @@ pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize 
     let lanes = maps.lanes;
     let of = |conv: &Conv, output: [usize; 2]| {
         let [kh, kw] = conv.window.kernel;
-        let taps = winograd_tile(conv, output).map_or(kh * kw, Tile::matrices);
+        let winograd = winograd_tile(conv, output, lanes);
+        let taps = winograd.map_or(kh * kw, Tile::matrices);
         let outside = pack::packed_len(conv.outputs, 1, lanes) + 2 * LINE;
         if conv.depthwise() {
             return pack::packed_len(conv.outputs, taps, lanes) + outside;
         }
-        let (joined, blocks) = joined(conv, lanes);
-        let (inputs, outputs) = (conv.inputs / conv.groups * joined, conv.outputs / conv.groups * joined);
-        blocks * (pack::packed_len(outputs, inputs * taps, lanes) + outside)
+        let groups = groups(conv);
+        if groups.count > 1 && winograd.is_none() {
+            return groups.packed_len(taps, lanes).iter().sum::<usize>() + 2 * LINE;
+        }
+        groups.count * pack::packed_len(groups.outputs, groups.inputs * taps, lanes) + outside
     };
     match &layer.kind {
         Kind::Conv(conv) => {
@@ -87,11 +92,10 @@ pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize 
     }
 }
 
-/// How many groups of a convolution are joined, until their outputs fill whole vectors, and how often.
-pub(super) fn joined(conv: &Conv, lanes: usize) -> (usize, usize) {
-    let outputs = conv.outputs / conv.groups;
-    let joined = (lcm(outputs, lanes) / outputs.max(1)).min(conv.groups).max(1);
-    (joined, conv.groups.div_ceil(joined))
+/// The groups of a convolution.
+pub(super) fn groups(conv: &Conv) -> Groups {
+    let count = conv.groups.max(1);
+    Groups { count, inputs: conv.inputs / count, outputs: conv.outputs / count }
 }
 
 /// Values of a layer's filters.
@@ -121,12 +125,4 @@ fn elements(graph: &Graph, id: WeightId) -> usize {
 pub(super) fn taps(window: &Window, input: [usize; 2]) -> Taps {
     let [top, _, left, _] = window.pads(input);
     Taps { kernel: window.kernel, stride: window.stride, dilation: window.dilation, pad: [top, left] }
-}
-
-pub(super) fn lcm(a: usize, b: usize) -> usize {
-    let (mut x, mut y) = (a.max(1), b.max(1));
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a.max(1) / x * b.max(1)
 }

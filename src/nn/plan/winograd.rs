@@ -8,6 +8,7 @@
 
 use crate::graph::Activation;
 use zoo_kernels::conv::{Conv, Taps};
+use zoo_kernels::groups::Groups;
 use zoo_kernels::pack;
 use zoo_kernels::split_even;
 use zoo_kernels::tile::Epilogue;
@@ -21,9 +22,9 @@ pub(super) struct Winograd {
     pub(super) input: FeatureMap,
     pub(super) output: FeatureMap,
     pub(super) tiling: Tiling,
-    /// The matrices of filters, and the values of one.
+    pub(super) groups: Groups,
+    /// The matrices of filters, each group's after another's.
     pub(super) weights: Region,
-    pub(super) matrix: usize,
     pub(super) bias: Region,
     pub(super) activation: Option<Activation>,
     pub(super) residual: Option<FeatureMap>,
@@ -62,6 +63,9 @@ impl Winograd {
     pub(super) unsafe fn run(&self, ctx: &ExecContext<'_>, part: usize, parts: usize) {
         let lanes = ctx.isa.lanes();
         let ([from, to], matrices) = (self.pitches(lanes), self.tiling.matrices());
+        let groups = &self.groups;
+        let filters = pack::packed_len(groups.outputs, groups.inputs, lanes);
+        let vectors = pack::vectors(groups.outputs, lanes);
         let own = split_even(self.tiling.tiles(), parts, part);
         let blocks = own.len().div_ceil(self.block(lanes));
         for block in 0..blocks {
@@ -77,26 +81,34 @@ impl Winograd {
                 output: scattered,
                 zeros: ctx.zeros,
             });
-            for matrix in 0..matrices {
+            for (matrix, group) in
+                (0..matrices).flat_map(|matrix| (0..groups.count).map(move |group| (matrix, group)))
+            {
+                let (first_input, first_output) = (group * groups.inputs, group * groups.outputs);
                 let product = Conv {
-                    input: scattered.read().part(matrix * batch_stride(count, from), count * from),
+                    input: scattered
+                        .read()
+                        .part(matrix * batch_stride(count, from), count * from)
+                        .from(first_input),
                     input_pitch: from,
                     input_size: [1, count],
-                    channels: self.input.channels,
+                    channels: groups.inputs,
                     cold: false,
                     taps: Taps::POINT,
                     output_size: [1, count],
-                    weights: ctx.weight(self.weights).part(matrix * self.matrix, self.matrix),
+                    weights: ctx
+                        .weight(self.weights)
+                        .part((matrix * groups.count + group) * filters, filters),
                     bias: ctx.zeros,
-                    output: product.part(matrix * batch_stride(count, to), count * to),
+                    output: product.part(matrix * batch_stride(count, to), count * to).from(first_output),
                     output_pitch: to,
                     output_row: count * to,
-                    vectors: self.output.vectors,
+                    vectors,
                     epilogue: Epilogue { activation: None, residual: None, post_activation: None },
                     prefetch: None,
                     zeros: ctx.zeros,
                 };
-                ctx.isa.run(product.part(0..count, 0..pack::panels(self.output.vectors, ctx.isa.panel())));
+                ctx.isa.run(product.part(0..count, 0..pack::panels(vectors, ctx.isa.panel())));
             }
             ctx.isa.run(Gather {
                 tiling: self.tiling,
@@ -139,8 +151,18 @@ mod tests {
     }
 
     /// The step on random values, its transforms prepared as `build` prepares them; its result and the truth.
-    fn run(isa: Isa, tile: Tile, [h, w, inputs, outputs, pad, parts]: [usize; 6], residual: bool) -> f64 {
+    fn run(
+        isa: Isa,
+        tile: Tile,
+        count: usize,
+        [h, w, inputs, outputs, pad, parts]: [usize; 6],
+        residual: bool,
+    ) -> f64 {
         let lanes = isa.lanes();
+        // Channels of a group, and of all.
+        let groups = Groups { count, inputs, outputs };
+        let (gi, go) = (inputs, outputs);
+        let (inputs, outputs) = (count * inputs, count * outputs);
         let map = |at, size, channels| FeatureMap { at, ..FeatureMap::new(size, channels, lanes) };
         let input = map(0, [h, w], inputs);
         let size = [h + 2 * pad - 2, w + 2 * pad - 2];
@@ -148,13 +170,13 @@ mod tests {
         let add = map(output.at + output.len(lanes), size, outputs);
         let mut arena = numbers(7, add.at + add.len(lanes));
         let before = arena.clone();
-        let (filters, bias) = (numbers(8, outputs * inputs * 9), numbers(9, outputs));
+        let (filters, bias) = (numbers(8, outputs * gi * 9), numbers(9, outputs));
         let tiling = Tiling { tile, input: input.size, output: size, pad: [pad; 2] };
         let mut weights = Vec::new();
-        for matrix in 0..tiling.matrices() {
-            pack::pack(outputs, inputs, isa, &mut weights, |o, i| {
+        for (matrix, group) in (0..tiling.matrices()).flat_map(|m| (0..count).map(move |group| (m, group))) {
+            pack::pack(go, gi, isa, &mut weights, |o, i| {
                 let mut all = [0.0; MAX_MATRICES];
-                filter(tile, &filters[(o * inputs + i) * 9..][..9], &mut all);
+                filter(tile, &filters[((group * go + o) * gi + i) * 9..][..9], &mut all);
                 all[matrix] as f32
             });
         }
@@ -166,7 +188,7 @@ mod tests {
             tiling,
             weights: Region { at: 0, len: at },
             bias: Region { at, len: weights.len() - at },
-            matrix: pack::packed_len(outputs, inputs, lanes),
+            groups,
             activation: residual.then_some(Activation::Silu),
             residual: residual.then_some(add),
             post_activation: Some(Activation::Relu),
@@ -192,9 +214,9 @@ mod tests {
                 let mut sum = f64::from(bias[o]);
                 for (ky, kx) in (0..3).flat_map(|a| (0..3).map(move |b| (a, b))) {
                     let (iy, ix) = ((y + ky).wrapping_sub(pad), (x + kx).wrapping_sub(pad));
-                    for i in 0..if iy < h && ix < w { inputs } else { 0 } {
-                        let value = before[(iy * w + ix) * input.vectors * lanes + i];
-                        sum += f64::from(value) * f64::from(filters[(o * inputs + i) * 9 + ky * 3 + kx]);
+                    for i in 0..if iy < h && ix < w { gi } else { 0 } {
+                        let value = before[(iy * w + ix) * input.vectors * lanes + o / go * gi + i];
+                        sum += f64::from(value) * f64::from(filters[(o * gi + i) * 9 + ky * 3 + kx]);
                     }
                 }
                 let place = (y * size[1] + x) * output.vectors * lanes + o;
@@ -213,12 +235,14 @@ mod tests {
         #[test]
         fn winograd_matches_reference(
             four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20, outputs in 1usize..20,
-            pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY,
+            pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY, groups in 1usize..4,
         ) {
+            // The outputs of a group are whole vectors.
+            let outputs = if groups > 1 { outputs.next_multiple_of(16) } else { outputs };
             prop_assume!(h + 2 * pad > 2 && w + 2 * pad > 2);
             let tile = if four { Tile::Four } else { Tile::Two };
             for isa in Isa::available() {
-                let max_abs_diff = run(isa, tile, [h, w, inputs, outputs, pad, parts], residual);
+                let max_abs_diff = run(isa, tile, groups, [h, w, inputs, outputs, pad, parts], residual);
                 // Sums of up to 180 products of numbers below 1; F(4×4) multiplies roundings by some ten.
                 prop_assert!(max_abs_diff <= if four { 1e-4 } else { 2e-5 }, "{tile:?} on {isa}: {max_abs_diff:e}");
             }
