@@ -9,7 +9,7 @@ use serde_json::json;
 use super::chosen::Chosen;
 use super::compute::Compute;
 use super::counter::Counter;
-use super::existing::refuse_existing;
+use super::existing::{refuse_existing, refuse_unwritable};
 use super::{Context, Status, interrupt};
 use crate::error::{Error, Result};
 use crate::finetune::{
@@ -225,12 +225,16 @@ fn outputs(args: &Args) -> Result<Outputs<'_>> {
     }
     let outputs =
         Outputs { weights: &args.output, register: args.register.as_deref(), overwrite: args.force };
-    refuse_existing(outputs.weights, args.force)?;
-    refuse_existing(&outputs.sidecar(), args.force)?;
-    outputs.entry().iter().chain(&args.curve).try_for_each(|path| refuse_existing(path, args.force))?;
-    let folder = args.output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let own = [outputs.weights.to_owned(), outputs.sidecar()];
+    let entry = outputs.entry();
+    for path in own.iter().chain(&entry).chain(&args.curve) {
+        refuse_existing(path, args.force)?;
+    }
     // After an hour of training it is late to find out.
-    fs::metadata(folder.unwrap_or(Path::new(".")))?;
+    for path in own.iter().chain(&args.curve) {
+        refuse_unwritable(path, false)?;
+    }
+    entry.iter().try_for_each(|path| refuse_unwritable(path, true))?;
     Ok(outputs)
 }
 

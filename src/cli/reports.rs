@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::existing::refuse_existing;
+use super::existing::{refuse_existing, refuse_unwritable};
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -91,6 +91,7 @@ impl Outputs {
                 ))
             })?;
             refuse_existing(path, force)?;
+            refuse_unwritable(path, false)?;
             outputs.push((path.clone(), kind));
         }
         Ok(Outputs(outputs))

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::existing::refuse_existing;
+use super::existing::{refuse_existing, refuse_unwritable};
 use super::subject::{Subject, at_address, source};
 use super::{Context, Status};
 use crate::checkpoint::scan::{self, Answer, Scan};
@@ -275,6 +275,7 @@ fn reports(args: &Args) -> Result<Vec<(&Path, Form)>> {
             }
         };
         refuse_existing(path, args.force)?;
+        refuse_unwritable(path, false)?;
         reports.push((path.as_path(), form));
     }
     Ok(reports)

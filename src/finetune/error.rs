@@ -48,8 +48,8 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The loss has grown beyond all numbers.
-    #[error("the loss is {loss} after {steps} steps")]
+    /// The loss has grown beyond all numbers, or beyond that of guessing.
+    #[error("the loss is {loss:.3e} after {steps} steps")]
     Diverged {
         /// What it is.
         loss: f64,
@@ -67,12 +67,6 @@ pub enum Error {
     /// The user stopped it, and all features are on record.
     #[error("stopped while training; the features are on record, and the same command begins there")]
     Stopped,
-    /// A network in which no map parts the last stage from the rest.
-    #[error("`{arch}` has no single map before its last stage: `--unfreeze last` cannot part it")]
-    NoCut {
-        /// The architecture.
-        arch: String,
-    },
     /// A tensor that the classifier should have and the network has not.
     #[error("`{arch}` has no classifier `{name}` of {classes} classes over {features} features")]
     NoClassifier {
@@ -142,7 +136,6 @@ impl Classify for Error {
             | Error::Diverged { .. }
             | Error::NoClassifier { .. }
             | Error::Tensor { .. } => Class::BadInput,
-            Error::NoCut { .. } => Class::Usage,
             Error::Interrupted { .. } | Error::Stopped => Class::Interrupted,
             Error::Write { .. } => Class::World,
             Error::Dataset(e) => e.class(),
@@ -165,7 +158,6 @@ impl Classify for Error {
             Error::OtherClass { .. }
             | Error::Interrupted { .. }
             | Error::Stopped
-            | Error::NoCut { .. }
             | Error::NoClassifier { .. }
             | Error::Tensor { .. }
             | Error::Write { .. } => None,

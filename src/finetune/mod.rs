@@ -174,11 +174,7 @@ pub fn run<'a>(
         cached += maps.cached;
         computed += maps.computed;
         let begun = Instant::now();
-        let [channels, height, width] = cut.shape[..] else {
-            return Err(Error::NoCut { arch: graph.name.clone() });
-        };
-        let shape = [channels, height, width];
-        let stage = Stage { model, graph: &graph, cut: cut.node, shape, how, seed: recipe.seed };
+        let stage = Stage { model, graph: &graph, cut: cut.node, shape: &cut.shape, how, seed: recipe.seed };
         let shaped = |(name, values): (&String, &Vec<f32>)| {
             let shape = graph.weights.iter().find(|weight| weight.name == *name).map(|w| w.shape.clone());
             (name.clone(), (shape.unwrap_or_default(), values.clone()))
@@ -207,12 +203,13 @@ pub fn run<'a>(
     })
 }
 
-/// The map before the last stage.
+/// The map that the last stage begins with.
 fn cut(model: &Prepared) -> Result<FeatureInfo> {
-    let image = model.spec().image_shape();
-    let none = || Error::NoCut { arch: model.spec().arch.clone() };
-    let found = feature_info(model.graph(), &FeatureLevel::LastStageInput, image).map_err(|_| none())?;
-    found.into_iter().next().ok_or_else(none)
+    let level = FeatureLevel::LastStageInput;
+    let found = feature_info(model.graph(), &level, model.spec().image_shape())?.into_iter().next();
+    let none =
+        || crate::model::Error::NoLevel { arch: model.spec().arch.clone(), level: "last stage's input" };
+    Ok(found.ok_or_else(none)?)
 }
 
 /// The features of a level, and how wide they are.

@@ -31,6 +31,9 @@ const LIMITS: Limits = Limits { steps: 1000, gradient: 1e-5 };
 /// The same while the weight decay is chosen: decays are told apart long before the minimum.
 const CHOOSING: Limits = Limits { steps: 200, gradient: 1e-3 };
 
+/// How many times the loss of a guess a classifier may have: one that has more has learnt nothing.
+const HOPELESS: f64 = 2.0;
+
 /// Every so many steps the accuracy is measured, for the curve.
 const MEASURED: usize = 5;
 
@@ -190,6 +193,11 @@ pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<T
         return Err(Error::Stopped);
     }
     let (step, loss) = last.get();
+    // Descent in steps that are too long ends far above where it began: at a guess, the logarithm of the number of classes.
+    let reached = objective.value(&parameters, &mut vec![0.0; parameters.len()]);
+    if !reached.is_finite() || reached > HOPELESS * (classes as f64).ln() {
+        return Err(Error::Diverged { loss: reached, steps: step });
+    }
     if !loss.is_finite() || parameters.iter().any(|p| !p.is_finite()) {
         return Err(Error::Diverged { loss, steps: step });
     }

@@ -1,6 +1,10 @@
 //! Training the last stage too, by candle's autograd on the reference engine. Slow: a plain convolution forwards and
 //! backwards for every image and epoch, on one kind of kernel.
 //!
+//! The last stage is what comes after the last level but one of timm's `features_only`: `layer4` of a ResNet, `blocks.5`,
+//! `blocks.6` and `conv_head` of an EfficientNet, `s4` of a RegNet, `features.transition3` and `features.denseblock4` of a
+//! DenseNet, `stages.3` of a BiT. It must read nothing but that level.
+//!
 //! In: the maps before the last stage (from the fast engine, on record), a classifier that was trained on the frozen
 //! network. Out: the tensors of the last stage and the classifier after the best epoch. Norms stay as they are. Called by
 //! `run`.
@@ -45,7 +49,7 @@ pub(super) struct Stage<'a> {
     /// The map that it begins with.
     pub(super) cut: NodeId,
     /// `[channels, height, width]` of that map.
-    pub(super) shape: [usize; 3],
+    pub(super) shape: &'a [usize],
     pub(super) how: Unfreeze,
     pub(super) seed: u64,
 }
@@ -86,19 +90,13 @@ impl crate::nn::weights::Weights for WithClassifier<'_> {
     }
 }
 
-/// Convolutions and linear layers after `cut`: what is trained. Nothing where an operation mixes filters for each image,
-/// which runs one image at a time.
-fn trainable(graph: &Graph, cut: NodeId) -> Option<Vec<String>> {
+/// The tensors of the convolutions and linear layers after `cut`: what is trained.
+fn trainable(graph: &Graph, cut: NodeId) -> Vec<String> {
     let mut names = Vec::new();
     for node in graph.nodes.iter().skip(cut.0 + 1) {
-        match &node.op {
-            Op::CondConv { .. } => return None,
-            Op::Conv { weight, bias, .. } | Op::Linear { weight, bias, .. } => {
-                for id in std::iter::once(weight).chain(bias) {
-                    let weight = graph.weight(*id).filter(|weight| weight.transform == Transform::None);
-                    names.extend(weight.map(|weight| weight.name.clone()));
-                }
-            }
+        let (weight, bias) = match &node.op {
+            Op::Conv { weight, bias, .. } | Op::Linear { weight, bias, .. } => (weight, bias.as_ref()),
+            Op::CondConv { weight, .. } | Op::ChannelConv { weight, .. } => (weight, None),
             Op::Input { .. }
             | Op::BatchNorm { .. }
             | Op::GroupNorm { .. }
@@ -115,11 +113,16 @@ fn trainable(graph: &Graph, cut: NodeId) -> Option<Vec<String>> {
             | Op::Pad { .. }
             | Op::Crop { .. }
             | Op::Blur { .. }
-            | Op::SpaceToDepth { .. }
-            | Op::ChannelConv { .. } => {}
-        }
+            | Op::SpaceToDepth { .. } => continue,
+        };
+        let gain = match graph.weight(*weight).map(|weight| weight.transform) {
+            Some(Transform::Scaled { gain, .. }) => Some(gain),
+            Some(Transform::None | Transform::Standardise { .. }) | None => None,
+        };
+        let ids = [Some(*weight), gain, bias.copied()];
+        names.extend(ids.into_iter().flatten().filter_map(|id| Some(graph.weight(id)?.name.clone())));
     }
-    Some(names)
+    names
 }
 
 impl Stage<'_> {
@@ -132,12 +135,10 @@ impl Stage<'_> {
         inner: &dyn Fn(usize) -> bool,
         progress: &dyn Progress,
     ) -> Result<Stepped> {
-        let names =
-            trainable(self.graph, self.cut).ok_or_else(|| Error::NoCut { arch: self.graph.name.clone() })?;
+        let names = trainable(self.graph, self.cut);
         let weights = WithClassifier { model: self.model, classifier };
-        let reference =
-            Reference::new(self.graph, &weights, &Device::Cpu).map_err(crate::model::Error::from)?;
-        let (reference, vars) = reference.trainable(&names).map_err(crate::model::Error::from)?;
+        let trainable = Reference::trainable(self.graph, &weights, &names);
+        let (reference, vars) = trainable.map_err(crate::model::Error::from)?;
         let mut velocity: Vec<Tensor> =
             vars.iter().map(|(_, var)| var.zeros_like()).collect::<candle_core::Result<_>>()?;
         let held = train.filtered(inner);
@@ -196,11 +197,11 @@ impl Stage<'_> {
 
     /// Some maps as a tensor, and their classes.
     fn batch(&self, features: &Features, rows: &[usize]) -> Result<(Tensor, Tensor)> {
-        let [channels, height, width] = self.shape;
         let values: Vec<f32> = rows.iter().flat_map(|&at| features.row(at)).copied().collect();
         let classes: Vec<u32> =
             rows.iter().filter_map(|&at| u32::try_from(*features.classes.get(at)?).ok()).collect();
-        let images = Tensor::from_vec(values, (rows.len(), channels, height, width), &Device::Cpu)?;
+        let shape: Vec<usize> = [rows.len()].into_iter().chain(self.shape.iter().copied()).collect();
+        let images = Tensor::from_vec(values, shape, &Device::Cpu)?;
         Ok((images, Tensor::new(classes, &Device::Cpu)?))
     }
 
@@ -250,3 +251,6 @@ fn cross_entropy(logits: &Tensor, classes: &Tensor) -> candle_core::Result<Tenso
     let own = shifted.broadcast_sub(&normaliser)?.gather(&classes.unsqueeze(1)?, 1)?;
     own.mean_all()?.neg()
 }
+
+#[cfg(test)]
+mod tests;

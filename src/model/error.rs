@@ -83,6 +83,18 @@ pub enum Error {
         /// What was asked for.
         level: &'static str,
     },
+    /// A network whose last stage does not begin with one map.
+    #[error(
+        "the last stage of `{arch}` reads {} maps (`{}`), not one: it cannot be trained apart from the rest",
+        .reads.len(),
+        .reads.join("`, `")
+    )]
+    SeveralInputs {
+        /// The architecture.
+        arch: String,
+        /// The layers that those maps are the results of.
+        reads: Vec<String>,
+    },
     /// A folder or glob that means no picture.
     #[error("`{}`: {what}", path.display())]
     NoPictures {
@@ -161,7 +173,7 @@ impl Classify for Error {
             | Error::NoLevel { .. }
             | Error::NoPictures { .. }
             | Error::NotFinite { .. } => Class::BadInput,
-            Error::OutIndex { .. } => Class::Usage,
+            Error::OutIndex { .. } | Error::SeveralInputs { .. } => Class::Usage,
             // Tensors are checked before they are run: what is left is memory.
             Error::Candle(_) => Class::World,
             Error::Architecture { source, .. } => source.class(),
@@ -191,6 +203,7 @@ impl Classify for Error {
                     .into(),
             ),
             Error::OutIndex { .. } => Some("without `--out-indices` all levels are given".into()),
+            Error::SeveralInputs { .. } => Some("without `--unfreeze last` the classifier alone is trained".into()),
             Error::Labels { .. }
             | Error::NoLevel { .. }
             | Error::NoPictures { .. }

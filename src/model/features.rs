@@ -3,6 +3,8 @@
 //! In: a graph, and which level is wanted ([`FeatureLevel`]). Out: [`FeatureInfo`], a line for each tensor: its node,
 //! channels, reduction and shape. Read by [`super::Network::features_only`], `zoo features` and `finetune`.
 
+use std::collections::BTreeSet;
+
 use super::Error;
 use crate::nn::graph::{Graph, NodeId};
 
@@ -19,7 +21,8 @@ pub enum FeatureLevel {
     /// The last map of each resolution: timm's `features_only`. With timm's `out_indices`, where they are given: the
     /// positions of those that are wanted, negative ones from the end.
     Pyramid(Option<Vec<isize>>),
-    /// The map that the last stage begins with, where nothing else of what is before it is read after it.
+    /// The map that the last stage begins with: the last level of the pyramid but one, or where that lies inside a block
+    /// the block's input.
     LastStageInput,
 }
 
@@ -85,10 +88,10 @@ pub fn feature_info(
     let map = find("map")?;
     match level {
         FeatureLevel::LastStageInput => {
-            let nodes = pyramid(graph, nominal);
-            let before = nodes.iter().rev().nth(1).filter(|node| is_cut(graph, **node));
             let none = || Error::NoLevel { arch: graph.name.clone(), level: "last stage's input" };
-            let node = *before.ok_or_else(none)?;
+            let level = *pyramid(graph, nominal).iter().rev().nth(1).ok_or_else(none)?;
+            let node = single_input(graph, nominal, level)
+                .map_err(|reads| Error::SeveralInputs { arch: graph.name.clone(), reads })?;
             Ok(vec![info("last_stage_input".into(), node, node)])
         }
         FeatureLevel::Pool => Ok(vec![info("pool".into(), find("pool")?, map)]),
@@ -111,9 +114,22 @@ fn pyramid(graph: &Graph, shapes: &[[usize; 4]]) -> Vec<NodeId> {
     stem.into_iter().chain(stages).collect()
 }
 
-/// Whether everything after a node reads only what is from that node on.
-fn is_cut(graph: &Graph, cut: NodeId) -> bool {
-    graph.nodes.iter().skip(cut.0 + 1).all(|node| node.inputs.iter().all(|input| *input >= cut))
+/// The last node up to `level`, of the same resolution, of which alone all later ones are made: `level` itself, or what the
+/// block that it lies in begins with. Without any, the layers that what comes after `level` reads.
+fn single_input(graph: &Graph, shapes: &[[usize; 4]], level: NodeId) -> Result<NodeId, Vec<String>> {
+    let size = |node: NodeId| shapes.get(node.0).map(|[.., h, w]| [*h, *w]);
+    let of_level = size(level);
+    let reads = |last: NodeId| -> BTreeSet<NodeId> {
+        let later = graph.nodes.iter().skip(last.0 + 1);
+        later.flat_map(|node| &node.inputs).copied().filter(|input| *input <= last).collect()
+    };
+    // Back to where maps are finer.
+    let stage = (0..=level.0).rev().map(NodeId).take_while(|node| size(*node) <= of_level);
+    let name = |node: &NodeId| graph.nodes.get(node.0).map(|node| node.name.clone());
+    stage
+        .filter(|node| size(*node) == of_level)
+        .find(|node| reads(*node).iter().eq([node]))
+        .ok_or_else(|| reads(level).iter().filter_map(name).collect())
 }
 
 /// The positions that are meant, ascending, each once.
@@ -162,6 +178,7 @@ mod tests {
         );
         // Its cells read the two before them.
         let nasnet = arch::build("nasnetalarge", 10).unwrap();
-        assert!(feature_info(&nasnet, &FeatureLevel::LastStageInput, [3, 331, 331]).is_err());
+        let refused = feature_info(&nasnet, &FeatureLevel::LastStageInput, [3, 331, 331]).unwrap_err();
+        assert!(refused.to_string().contains("reads 3 maps (`"), "{refused}");
     }
 }

@@ -2,17 +2,18 @@
 //! plan is tested against.
 //!
 //! In: a graph, its weights, a candle device. Out: logits and tapped features. Called by tests, `zoo
-//! verify --engine reference` and fine-tuning (every operation here has a gradient in candle, except
-//! where candle's own has none). Images run one at a time: candle's matrix product gives a row other bits
-//! inside a batch.
+//! verify --engine reference` and fine-tuning ([`Reference::trainable`]: every operation has the gradient that torch has).
+//! Images run one at a time: candle's matrix product gives a row other bits inside a batch.
+
+mod gradient;
+mod operations;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::graph::{
-    Activation, Graph, Node, NodeId, Op, PadMode, PoolKind, Shape, ShapeError, ValueError, WeightId, Window,
-};
+use super::graph::{Graph, Node, NodeId, Op, PadMode, Shape, ShapeError, Transform, ValueError, WeightId};
 use super::load;
 use super::weights::Weights;
+use operations::{Mode, activate, pad, reflect};
 use zoo_common::error::{Class, Classify};
 
 /// Why a network could not be run.
@@ -80,6 +81,8 @@ pub struct Reference {
     weights: Vec<Option<Tensor>>,
     /// By [`NodeId`]: the last node that reads it.
     last_use: Vec<usize>,
+    /// Whether a gradient will be asked for.
+    mode: Mode,
 }
 
 /// An error of candle's in a layer.
@@ -112,24 +115,34 @@ impl Reference {
                 }
             }
         }
-        Ok(Reference { graph: graph.clone(), device: device.clone(), weights: tensors, last_use })
+        let mode = Mode::Inference;
+        Ok(Reference { graph: graph.clone(), device: device.clone(), weights: tensors, last_use, mode })
     }
 
-    /// The same network with the tensors of these names as variables, which candle's autograd tells gradients of and which
-    /// change the network when they are set.
+    /// A network to be trained on a processor: the tensors of these names are variables, which candle's autograd tells
+    /// gradients of and which change the network when they are set. They are as the state dict has them; what their
+    /// [`Transform`] makes of them is worked out in every pass.
     ///
     /// # Errors
-    /// What candle says.
-    pub fn trainable(mut self, names: &[String]) -> Result<(Self, Vec<(String, Var)>), Error> {
+    /// As [`Self::new`].
+    pub fn trainable(
+        graph: &Graph,
+        weights: &dyn Weights,
+        names: &[String],
+    ) -> Result<(Self, Vec<(String, Var)>), Error> {
+        let mut reference = Self::new(graph, weights, &Device::Cpu)?;
+        reference.mode = Mode::Training;
         let mut vars = Vec::with_capacity(names.len());
-        for (weight, slot) in self.graph.weights.iter().zip(&mut self.weights) {
-            let Some(tensor) = slot.as_mut().filter(|_| names.contains(&weight.name)) else { continue };
-            let layer = weight.name.clone();
-            let var = Var::from_tensor(tensor).map_err(|source| Error::Candle { layer, source })?;
-            *tensor = var.as_tensor().clone();
+        for (at, weight) in graph.weights.iter().enumerate().filter(|(_, w)| names.contains(&w.name)) {
+            let values = graph.stored(WeightId(at), weights)?;
+            let var = Var::from_slice(&values, weight.shape.as_slice(), &Device::Cpu);
+            let var = var.map_err(failed(&weight.name))?;
+            if let Some(slot) = reference.weights.get_mut(at) {
+                *slot = Some(var.as_tensor().clone());
+            }
             vars.push((weight.name.clone(), var));
         }
-        Ok((self, vars))
+        Ok((reference, vars))
     }
 
     /// The network's result for a batch of values of node `start`, of images of `[height, width]`, where nothing after
@@ -267,9 +280,28 @@ impl Reference {
             .map_err(|source| Error::Candle { layer: layer.to_owned(), source })
     }
 
+    /// A weight as its operation reads it.
     fn weight(&self, id: WeightId) -> CandleResult {
         let tensor = self.weights.get(id.0).cloned().flatten();
-        tensor.ok_or_else(|| candle_core::Error::Msg(format!("weight {} is not loaded", id.0)))
+        let none = || candle_core::Error::Msg(format!("weight {} is not loaded", id.0));
+        let tensor = tensor.ok_or_else(none)?;
+        let transform = self.graph.weight(id).map_or(Transform::None, |weight| weight.transform);
+        let (eps, scaled) = match transform {
+            // What is no variable was transformed when it was loaded.
+            _ if !tensor.is_variable() => return Ok(tensor),
+            Transform::None => return Ok(tensor),
+            Transform::Standardise { eps } => (eps, None),
+            Transform::Scaled { gain, gamma, eps } => (eps, Some((gain, gamma))),
+        };
+        let filters = tensor.flatten_from(1)?;
+        let centred = filters.broadcast_sub(&filters.mean_keepdim(1)?)?;
+        let deviation = (centred.sqr()?.mean_keepdim(1)? + f64::from(eps))?.sqrt()?;
+        let mut filters = centred.broadcast_div(&deviation)?;
+        if let Some((gain, gamma)) = scaled {
+            let factor = f64::from(gamma) / (filters.dim(1)? as f64).sqrt();
+            filters = filters.broadcast_mul(&(self.weight(gain)?.reshape(((), 1))? * factor)?)?;
+        }
+        filters.reshape(tensor.shape())
     }
 
     /// A vector weight, shaped to broadcast over a map.
@@ -283,7 +315,7 @@ impl Reference {
         match &node.op {
             Op::Input { .. } => Ok(x.clone()),
             Op::Conv { weight, bias, groups, window, .. } => {
-                let y = convolve(x, &self.weight(*weight)?, *groups, window)?;
+                let y = self.mode.convolve(x, &self.weight(*weight)?, *groups, window)?;
                 match bias {
                     Some(bias) => y.broadcast_add(&self.vector(*bias)?),
                     None => Ok(y),
@@ -296,12 +328,12 @@ impl Reference {
                 let x = x.broadcast_sub(&self.vector(*mean)?)?;
                 x.broadcast_mul(&scale)?.broadcast_add(&self.vector(*bias)?)
             }
-            Op::Activation(kind) => activate(x, *kind),
+            Op::Activation(kind) => activate(x, *kind, self.mode),
             Op::Add => inputs.iter().skip(1).try_fold(x.clone(), |sum, y| sum + y),
             Op::Mul => x.broadcast_mul(inputs.get(1).ok_or_else(missing)?),
             Op::Concat => Tensor::cat(inputs, 1),
             Op::Slice { start, len } => x.narrow(1, *start, *len),
-            Op::Pool(kind, window) => pool(x, *kind, window, output),
+            Op::Pool(kind, window) => self.mode.pool(x, *kind, window, output),
             Op::GlobalAveragePool => x.mean_keepdim((2, 3)),
             Op::GroupNorm { weight, bias, groups, eps } => {
                 let (n, c, h, w) = x.dims4()?;
@@ -314,13 +346,13 @@ impl Reference {
             Op::Scale(factor) => x * f64::from(*factor),
             Op::Upsample { .. } => {
                 let [_, _, h, w] = output;
-                x.upsample_nearest2d(h, w)
+                self.mode.upsample(x, [h, w])
             }
             Op::Softmax { parts, groups } => {
                 let (n, c, ..) = x.dims4()?;
                 let y =
                     x.reshape((n, *groups, *parts, c / (groups * parts)))?.transpose(1, 2)?.contiguous()?;
-                let y = y.broadcast_sub(&y.max_keepdim(1)?)?.exp()?;
+                let y = y.broadcast_sub(&y.max_keepdim(1)?.detach())?.exp()?;
                 y.broadcast_div(&y.sum_keepdim(1)?)?.reshape((n, c, 1, 1))
             }
             Op::Pad { pads, mode: PadMode::Zero } => pad(x, *pads, 0.0),
@@ -338,7 +370,7 @@ impl Reference {
                 let sum: f64 = row.iter().sum();
                 let filter = row.iter().flat_map(|a| row.iter().map(move |b| (a * b / (sum * sum)) as f32));
                 let filter = Tensor::from_vec(filter.collect::<Vec<_>>(), (1, 1, *size, *size), x.device())?;
-                x.conv2d(&filter.repeat((c, 1, 1, 1))?, 0, *stride, 1, c)
+                self.mode.conv2d(x, &filter.repeat((c, 1, 1, 1))?, *stride, 1, c)
             }
             Op::SpaceToDepth { block } => {
                 let ((n, c, ..), [_, channels, h, w]) = (x.dims4()?, output);
@@ -351,11 +383,14 @@ impl Reference {
                 y.reshape((n, c, 1, 1))
             }
             Op::CondConv { weight, experts, out, groups, window } => {
-                // Images run one at a time: these are this one's filters.
-                let shares = inputs.get(1).ok_or_else(missing)?.reshape((1, *experts))?;
-                let [kh, kw] = window.kernel;
-                let filter = shares.matmul(&self.weight(*weight)?)?.reshape((*out, (), kh, kw))?;
-                convolve(x, &filter, *groups, window)
+                // Each image has filters of its own: a batch is one image with as many groups more.
+                let ((n, c, h, w), [kh, kw]) = (x.dims4()?, window.kernel);
+                let shares = inputs.get(1).ok_or_else(missing)?.reshape((n, *experts))?;
+                let filters = shares.matmul(&self.weight(*weight)?)?;
+                let filters = filters.reshape((n * out, c / (*groups).max(1), kh, kw))?;
+                let y = self.mode.convolve(&x.reshape((1, n * c, h, w))?, &filters, n * groups, window)?;
+                let (_, _, h, w) = y.dims4()?;
+                y.reshape((n, *out, h, w))
             }
             Op::Linear { weight, bias, out } => {
                 let (n, c, ..) = x.dims4()?;
@@ -367,116 +402,6 @@ impl Reference {
                 y.reshape((n, *out, 1, 1))
             }
         }
-    }
-}
-
-fn unsupported<T>(what: &str) -> candle_core::Result<T> {
-    Err(candle_core::Error::Msg(format!("{what} is not supported")))
-}
-
-/// `[top, bottom, left, right]` pixels of `value` around a map.
-fn pad(x: &Tensor, pads: [usize; 4], value: f32) -> CandleResult {
-    let mut x = x.clone();
-    for (dim, before, after) in [(2, pads[0], pads[1]), (3, pads[2], pads[3])] {
-        let fill = |len: usize| {
-            let mut dims = x.dims().to_vec();
-            if let Some(d) = dims.get_mut(dim) {
-                *d = len;
-            }
-            Tensor::full(value, dims, x.device())
-        };
-        let parts =
-            [(before > 0).then(|| fill(before)), Some(Ok(x.clone())), (after > 0).then(|| fill(after))];
-        let parts = parts.into_iter().flatten().collect::<candle_core::Result<Vec<_>>>()?;
-        if parts.len() > 1 {
-            x = Tensor::cat(&parts, dim)?;
-        }
-    }
-    Ok(x)
-}
-
-/// `[top, bottom, left, right]` pixels around a map, mirrored at its border.
-fn reflect(x: &Tensor, pads: [usize; 4]) -> CandleResult {
-    let mut x = x.clone();
-    for (dim, before, after) in [(2, pads[0], pads[1]), (3, pads[2], pads[3])] {
-        let size = x.dim(dim)?;
-        let below = (size.saturating_sub(after + 1)..size.saturating_sub(1)).rev();
-        let index: Vec<u32> = (1..=before).rev().chain(0..size).chain(below).map(|i| i as u32).collect();
-        x = x.index_select(&Tensor::new(index.as_slice(), x.device())?, dim)?;
-    }
-    Ok(x)
-}
-
-fn convolve(x: &Tensor, weight: &Tensor, groups: usize, window: &Window) -> CandleResult {
-    let (n, c, h, w) = x.dims4()?;
-    let ([sv, sh], [dv, dh]) = (window.stride, window.dilation);
-    let pads = window.pads([h, w]);
-    if window.kernel == [1, 1] && (sv, sh, groups) == (1, 1, 1) && pads == [0; 4] {
-        // The same sum as a matrix product, without candle's copy of the map.
-        let out = weight.dim(0)?;
-        let weight = weight.reshape((1, out, c))?.broadcast_as((n, out, c))?;
-        return weight.matmul(&x.reshape((n, c, h * w))?)?.reshape((n, out, h, w));
-    }
-    if sv != sh || dv != dh {
-        return unsupported("a convolution whose stride or dilation differs by direction");
-    }
-    pad(x, pads, 0.0)?.conv2d(weight, 0, sv, dv, groups)
-}
-
-fn activate(x: &Tensor, kind: Activation) -> CandleResult {
-    let sigmoid = |x: &Tensor| (x.neg()?.exp()? + 1.0)?.recip();
-    let hard_sigmoid = |x: &Tensor| (x + 3.0)?.clamp(0f32, 6f32)? / 6.0;
-    match kind {
-        Activation::Relu => x.relu(),
-        Activation::Relu6 => x.clamp(0f32, 6f32),
-        Activation::Silu => x * sigmoid(x)?,
-        Activation::Sigmoid => sigmoid(x),
-        Activation::HardSigmoid => hard_sigmoid(x),
-        Activation::HardSwish => x * hard_sigmoid(x)?,
-        Activation::LeakyRelu(slope) => x.relu()? - (x.neg()?.relu()? * f64::from(slope))?,
-        Activation::Gelu => x.gelu_erf(),
-        // softplus(x) = max(x, 0) + ln(1 + exp(-|x|)), which cannot overflow.
-        Activation::Mish => x * (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?.tanh()?,
-    }
-}
-
-fn pool(x: &Tensor, kind: PoolKind, window: &Window, output: Shape) -> CandleResult {
-    let (_, _, h, w) = x.dims4()?;
-    let ([kh, kw], [sv, sh]) = (window.kernel, window.stride);
-    if window.dilation != [1, 1] {
-        return unsupported("a dilated pool");
-    }
-    let [top, bottom, left, right] = window.pads([h, w]);
-    let [_, _, oh, ow] = output;
-    // Windows that `ceil` adds hang over the border: as much more padding as the last one needs.
-    let over = |out: usize, stride: usize, kernel: usize, size: usize| {
-        (out.saturating_sub(1) * stride + kernel).saturating_sub(size)
-    };
-    let more_v = over(oh, sv, kh, h + top + bottom);
-    let more_h = over(ow, sh, kw, w + left + right);
-    let value = if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 };
-    let padded = pad(x, [top, bottom + more_v, left, right + more_h], value)?;
-    let PoolKind::Average { count_padding } = kind else {
-        return padded.max_pool2d_with_stride((kh, kw), (sv, sh));
-    };
-    let mean = padded.avg_pool2d_with_stride((kh, kw), (sv, sh))?;
-    // Each window's mean is over kh·kw; torch divides by the part inside the border, or inside the image.
-    let inside = |i: usize, stride: usize, kernel: usize, before: usize, size: usize, after: usize| {
-        let (low, high) = if count_padding { (0, before + size + after) } else { (before, before + size) };
-        (i * stride + kernel).min(high).saturating_sub((i * stride).max(low))
-    };
-    let mut factors = Vec::with_capacity(oh * ow);
-    for i in 0..oh {
-        let rows = inside(i, sv, kh, top, h, bottom);
-        factors.extend((0..ow).map(|j| {
-            let count = rows * inside(j, sh, kw, left, w, right);
-            (kh * kw) as f32 / count.max(1) as f32
-        }));
-    }
-    if factors.iter().all(|&f| f == 1.0) {
-        Ok(mean)
-    } else {
-        mean.broadcast_mul(&Tensor::from_vec(factors, (1, 1, oh, ow), x.device())?)
     }
 }
 

@@ -108,6 +108,22 @@ fn every_level_of_every_family_is_timms() {
 }
 
 #[test]
+fn every_collection_of_the_index_has_a_model_on_record() {
+    let golden = golden();
+    let on_record: Vec<&str> =
+        golden["rows"].as_array().unwrap().iter().map(|row| row["arch"].as_str().unwrap()).collect();
+    let registry = zoo::registry::Registry::builtin().unwrap();
+    let mut collections: BTreeMap<&str, bool> = BTreeMap::new();
+    for entry in registry.models() {
+        let is_on_record = entry.zoo.arch.as_deref().is_some_and(|arch| on_record.contains(&arch));
+        *collections.entry(entry.collection.as_deref().unwrap_or_default()).or_default() |= is_on_record;
+    }
+    assert!(collections.len() > 60);
+    let without: Vec<_> = collections.iter().filter(|(_, has)| !**has).map(|(name, _)| name).collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
+#[test]
 fn a_record_notices_a_value_that_is_another() {
     let golden = golden();
     let row = golden["rows"].as_array().unwrap().iter().find(|r| r["arch"] == "resnet18").unwrap();

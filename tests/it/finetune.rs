@@ -218,6 +218,22 @@ fn the_last_stage_is_trained_too() {
 }
 
 #[test]
+fn a_last_stage_that_reads_several_maps_is_refused_before_any_work() {
+    let home = home(2);
+    let graph = zoo::arch::build("hrnet_w18_small", 4).unwrap();
+    home.write("net.safetensors", crate::lite0::weights(&graph, |_, _| {}));
+    let sidecar = String::from_utf8(read(&home, "net.json")).unwrap();
+    home.write("net.json", sidecar.replace("resnet18", "hrnet_w18_small").replace("40", "64"));
+    let ran = finetune(&home, &["-o", "x.safetensors", "--unfreeze", "last"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.err.contains("the last stage of `hrnet_w18_small` reads") && ran.err.contains("maps (`"),
+        "{ran:?}"
+    );
+    assert!(!home.path("x.safetensors").exists());
+}
+
+#[test]
 fn what_cannot_be_trained_is_said_and_nothing_is_lost() {
     let home = home(4);
     let run = |rest: &[&str]| home.run(&[&["finetune", "net.safetensors"], rest].concat());
@@ -235,6 +251,7 @@ fn what_cannot_be_trained_is_said_and_nothing_is_lost() {
     home.write("old.safetensors", "mine");
     home.write("side.json", "mine");
     home.write("mine/reg.yaml", "Models: []\n");
+    home.write("folder.safetensors/notes.txt", "mine");
     for (rest, code, said) in [
         (&["--data", "one", "-o", "x.safetensors"][..], 3, "one class, `a`"),
         (&["--data", "gap", "-o", "x.safetensors"], 3, "class `b`"),
@@ -255,6 +272,15 @@ fn what_cannot_be_trained_is_said_and_nothing_is_lost() {
         (&["--data", "data", "-o", "x.safetensors", "--weight-decay", "nan"], 2, "--weight-decay"),
         (&["--data", "data", "-o", "x.safetensors", "--curve", "x.png"], 2, ".svg"),
         (&["--data", "data", "-o", "x.safetensors", "--solver", "sgd", "--lr", "1e300"], 3, "loss is"),
+        (&["--data", "data", "-o", "x.safetensors", "--solver", "sgd", "--lr", "1e30"], 3, "loss is"),
+        (&["--data", "data", "-o", "x.safetensors", "--unfreeze", "last", "--lr", "1e30"], 3, "loss is"),
+        (&["--data", "data", "-o", "folder.safetensors", "--force"], 2, "is a folder"),
+        (&["--data", "data", "-o", "x.safetensors", "--curve", "none/x.svg"], 3, "none"),
+        (
+            &["--data", "data", "-o", "x.safetensors", "--register", "old.safetensors/in"],
+            4,
+            "old.safetensors",
+        ),
     ] {
         let ran = run(rest);
         assert!(ran.code == Some(code) && ran.err.contains(said), "{rest:?}: {ran:?}");

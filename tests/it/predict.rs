@@ -89,9 +89,10 @@ fn mistakes_are_told_before_anything_is_downloaded() {
     let home = Home::new();
     let picture = golden("420.jpg");
     let picture = picture.to_str().unwrap();
-    let cases: [(&[&str], i32, &[&str]); 4] = [
+    let cases: [(&[&str], i32, &[&str]); 5] = [
         (&["predict", "efficientnet_lite0_pipy", picture], 3, &["efficientnet_lite0_pypi"]),
         (&["predict", MODEL, "no-such.jpg"], 3, &["no-such.jpg"]),
+        (&["predict", MODEL, "no-such.jpg", "--logits", "no-folder/x.npy"], 3, &["`no-folder`"]),
         (&["predict", MODEL, "-", "-"], 2, &["standard input"]),
         (&["predict", MODEL], 2, &["<IMAGE>"]),
     ];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::existing::refuse_existing;
+use super::super::existing::{refuse_existing, refuse_unwritable};
 use super::super::reports::Outputs;
 use crate::cli::Context;
 use crate::cli::device::DeviceArgs;
@@ -211,7 +211,10 @@ impl Args {
     /// Class `Usage`: what cannot be asked, an output that exists.
     pub(super) fn resolve(&self) -> Result<Invocation> {
         let outputs = Outputs::new(&self.report, self.force)?;
-        self.predictions.iter().try_for_each(|path| refuse_existing(path, self.force))?;
+        if let Some(path) = &self.predictions {
+            refuse_existing(path, self.force)?;
+            refuse_unwritable(path, false)?;
+        }
         self.check()?;
         let query = self.query.as_deref().map(str::parse).transpose()?;
         let models = if !self.names.is_empty() {

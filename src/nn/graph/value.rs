@@ -34,8 +34,8 @@ impl Graph {
     /// # Errors
     /// A tensor that is not there or has another shape.
     pub fn value<'a>(&self, id: WeightId, weights: &'a dyn Weights) -> Result<Cow<'a, [f32]>, ValueError> {
-        let weight = self.weight(id).ok_or_else(|| ValueError::Missing(format!("weight {}", id.0)))?;
-        let values = stored(weight, weights)?;
+        let values = self.stored(id, weights)?;
+        let Some(weight) = self.weight(id) else { return Ok(values) };
         let gain = match weight.transform {
             Transform::None => return Ok(values),
             Transform::Standardise { .. } => None,
@@ -45,6 +45,15 @@ impl Graph {
         let outputs = weight.shape.first().copied().unwrap_or(0);
         weight.transform.apply(&mut values, outputs, gain.as_deref());
         Ok(Cow::Owned(values))
+    }
+
+    /// The values of a weight as the state dict has them, before anything is done to them.
+    ///
+    /// # Errors
+    /// A tensor that is not there or has another shape.
+    pub fn stored<'a>(&self, id: WeightId, weights: &'a dyn Weights) -> Result<Cow<'a, [f32]>, ValueError> {
+        let weight = self.weight(id).ok_or_else(|| ValueError::Missing(format!("weight {}", id.0)))?;
+        stored(weight, weights)
     }
 }
 

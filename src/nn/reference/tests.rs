@@ -1,7 +1,7 @@
 //! The reference against direct loops: padding, pools, grouped convolutions, activations.
 
 use super::*;
-use crate::graph::{Builder, ConvSpec, Padding};
+use crate::graph::{Activation, Builder, ConvSpec, Padding, PoolKind, Window};
 use crate::seeded::{self, Seeded};
 
 /// A convolution as its definition says, one output at a time.
@@ -130,10 +130,15 @@ fn activations_equal_their_definition() {
             Activation::Gelu => unreachable!(),
         };
         let tensor = Tensor::from_slice(&x, x.len(), &Device::Cpu).unwrap();
-        let got: Vec<f32> = activate(&tensor, kind).unwrap().to_vec1().unwrap();
-        for (&x, got) in x.iter().zip(got) {
-            let want = define(f64::from(x)) as f32;
-            assert!((got - want).abs() <= 2e-6 * want.abs().max(1.0), "{kind} {x}: {got} {want}");
+        for mode in [Mode::Inference, Mode::Training] {
+            let got: Vec<f32> = activate(&tensor, kind, mode).unwrap().to_vec1().unwrap();
+            for (&x, got) in x.iter().zip(got) {
+                let want = define(f64::from(x)) as f32;
+                assert!(
+                    (got - want).abs() <= 2e-6 * want.abs().max(1.0),
+                    "{kind} {x}, {mode:?}: {got} {want}"
+                );
+            }
         }
     }
 }
