@@ -19,6 +19,9 @@ cargo build --release
 echo "== every float32 as float16 and bfloat16: the nearest, ties to even"
 cargo test --release -p zoo-formats --lib every_float32_is_rounded_to_the_nearest -- --ignored | grep "test result"
 
+echo "== timm's logits of every architecture, on every instruction set"
+cargo test --release --test it golden_table::every_record -- --ignored | grep "test result"
+
 echo "== zoo verify --all --dataset golden: none off, none left out"
 /usr/bin/time -f '%e s, %M kB' "$zoo" verify --all --dataset golden --offline --progress none --json > "$work/golden.json" \
     || { echo "exit $?" >&2; exit 1; }
@@ -128,6 +131,19 @@ fi
 echo "== two machines and one cache: processes in namespaces of their own"
 if unshare --pid --fork --mount-proc true 2> /dev/null; then
     bash tests/namespaces.sh "$zoo" "$work/namespaces"
+    if command -v bindfs fusermount > /dev/null && [ -w /dev/fuse ]; then
+        echo "-- the same through two mounts of one folder (FUSE), and twenty kills on one of them"
+        mkdir -p "$work/fuse"/{under,one,two}
+        unmount() { fusermount -u "$work/fuse/one"; fusermount -u "$work/fuse/two"; }
+        bindfs "$work/fuse/under" "$work/fuse/one" && bindfs "$work/fuse/under" "$work/fuse/two"
+        trap unmount EXIT
+        bash tests/namespaces.sh "$zoo" "$work/namespaces" "$work/fuse/one" "$work/fuse/two"
+        python3 -I tests/kill_fetch.py "$zoo" "$work/fuse/one/kills" --kills 20
+        trap - EXIT
+        unmount
+    else
+        echo "not run here: bindfs, fusermount, a writable /dev/fuse"
+    fi
 else
     echo "not run here: unshare, as root"
 fi

@@ -23,6 +23,7 @@ mod foreign_pages;
 mod forms;
 mod fuzz;
 mod fuzz_pages;
+mod golden_table;
 mod goldens;
 mod hostile;
 mod hostile_pages;
