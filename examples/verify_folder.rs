@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use zoo::dataset::{self, Classes, Places};
+use zoo::dataset::{self, Classes, SearchLocations};
 use zoo::model::{EngineKind, Labels, ModelSpec};
 use zoo::registry::Registry;
 use zoo::store::{Options, Store};
@@ -25,7 +25,7 @@ pub fn verify(store: &Store, name: &str, folder: &Path, weights: Option<&Path>) 
         spec = spec.with_weights(path);
     }
     let paths = dataset::DatasetPaths::open(store.home())?;
-    let places = Places { given: Some(folder), paths: &paths, store };
+    let places = SearchLocations { given: Some(folder), paths: &paths, store };
     let images = dataset::open(registry.dataset("folder")?, &places, &Classes::imagenet())?;
     let options = SessionOptions {
         run: RunOptions {

@@ -4,7 +4,7 @@
 //! In: [`Block`]s and a [`BlockCfg`]. Out: nodes in a [`Builder`] under timm's names. Called by the
 //! efficientnet and mobilenetv3 files. Source: `timm/models/_efficientnet_blocks.py`.
 
-use super::efficientnet_builder::{Block, Kind, make_divisible, round_channels};
+use super::efficientnet_builder::{Block, BlockType, make_divisible, round_channels};
 use crate::nn::graph::{Activation, Builder, ConvSpec, NodeId, Padding, Window};
 
 /// What the blocks of one network have in common.
@@ -141,7 +141,7 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
     let out = round_channels(block.out, cfg.width);
     let fits = block.stride == 1 && input == out;
     // `cn` blocks have a shortcut only where their string asks for one; the others unless it forbids it.
-    let skip = fits && block.skip.unwrap_or(block.kind != Kind::ConvNormAct);
+    let skip = fits && block.skip.unwrap_or(block.kind != BlockType::ConvNormAct);
     let path = |layer: &str| format!("{name}.{layer}");
     let from = b.weights();
     let routing = (block.experts > 0).then(|| {
@@ -170,13 +170,13 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
     let expand = ConvNorm { kernels: &block.expand_kernels, ..base };
     let project = ConvNorm { kernels: &block.project_kernels, act: None, zero_init_last: skip, ..base };
     let y = match block.kind {
-        Kind::DepthwiseSeparable => {
+        BlockType::DepthwiseSeparable => {
             let depthwise = ConvNorm { stride: block.stride, out: input, depthwise: true, ..base };
             let y = add(b, x, "conv_dw", "bn1", depthwise);
             let y = se(b, y);
             add(b, y, "conv_pw", "bn2", project)
         }
-        Kind::InvertedResidual => {
+        BlockType::InvertedResidual => {
             let mid = make_divisible(input as f64 * block.expand, 8);
             let y = add(b, x, "conv_pw", "bn1", ConvNorm { out: mid, ..expand });
             let depthwise = ConvNorm { stride: block.stride, out: mid, depthwise: true, ..base };
@@ -184,7 +184,7 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
             let y = se(b, y);
             add(b, y, "conv_pwl", "bn3", project)
         }
-        Kind::EdgeResidual => {
+        BlockType::EdgeResidual => {
             let from = match block.force_in {
                 0 => input,
                 forced => round_channels(forced, cfg.width),
@@ -194,7 +194,7 @@ pub(super) fn block(b: &mut Builder, x: NodeId, cfg: &BlockCfg, name: &str, bloc
             let y = se(b, y);
             add(b, y, "conv_pwl", "bn2", project)
         }
-        Kind::ConvNormAct => {
+        BlockType::ConvNormAct => {
             let layer = ConvNorm { stride: block.stride, zero_init_last: skip, ..base };
             add(b, x, "conv", "bn1", layer)
         }

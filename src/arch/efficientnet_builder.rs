@@ -10,7 +10,7 @@ use crate::nn::graph::Activation;
 
 /// What a block is built as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BlockType {
     /// `ir`: expand, depthwise, project (MobileNet-V2's inverted residual).
     InvertedResidual,
     /// `ds`: depthwise, project.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 /// One block, as its string says. Channels are before rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Block {
-    pub(super) kind: Kind,
+    pub(super) kind: BlockType,
     /// `k`: kernel sizes of the main convolution; several are mixed over groups of channels.
     pub(super) kernels: Vec<usize>,
     /// `a`: kernel sizes of the expansion.
@@ -77,10 +77,10 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
     let wrong = |part: &str| Error::Block { arch: arch.into(), block: text.into(), part: part.into() };
     let mut parts = text.split('_');
     let kind = match parts.next() {
-        Some("ir") => Kind::InvertedResidual,
-        Some("ds") => Kind::DepthwiseSeparable,
-        Some("er") => Kind::EdgeResidual,
-        Some("cn") => Kind::ConvNormAct,
+        Some("ir") => BlockType::InvertedResidual,
+        Some("ds") => BlockType::DepthwiseSeparable,
+        Some("er") => BlockType::EdgeResidual,
+        Some("cn") => BlockType::ConvNormAct,
         other => return Err(wrong(other.unwrap_or_default())),
     };
     let mut block = Block {
@@ -125,7 +125,7 @@ fn decode(arch: &str, text: &str) -> Result<(Block, usize), Error> {
                     "se" => block.se = ratio()?,
                     "fc" => block.force_in = count()?,
                     // Inverted residuals alone have experts.
-                    "cc" if kind == Kind::InvertedResidual => block.experts = count()?,
+                    "cc" if kind == BlockType::InvertedResidual => block.experts = count()?,
                     _ => return Err(wrong(part)),
                 }
             }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn strings_are_read_as_timm_reads_them() {
         let (b, r) = decode("x", "ir_r4_k3.5.7_a1.1_s2_e2.5_c200_se0.25_nsw_noskip").unwrap();
-        assert_eq!((r, b.kind, b.stride, b.expand, b.out), (4, Kind::InvertedResidual, 2, 2.5, 200));
+        assert_eq!((r, b.kind, b.stride, b.expand, b.out), (4, BlockType::InvertedResidual, 2, 2.5, 200));
         assert_eq!((b.kernels, b.expand_kernels), (vec![3, 5, 7], vec![1, 1]));
         assert_eq!((b.se, b.skip, b.act), (0.25, Some(false), Some(Activation::Silu)));
         // Only inverted residuals have experts.

@@ -7,7 +7,7 @@
 use safetensors::Dtype as Safe;
 
 use super::tensor::{At, Storage, contiguous_strides};
-use super::{Checkpoint, Dtype, Fault, Place, Result};
+use super::{Checkpoint, Dtype, FilePosition, FormatError, Result};
 
 impl Checkpoint {
     /// Gives every tensor another name: pairs of old and new, each old name once.
@@ -25,9 +25,11 @@ impl Checkpoint {
             .collect();
         for (tensor, name) in self.tensors.iter().zip(&names) {
             if !seen.insert(name.as_str()) {
-                let place = Place::tensor(&tensor.name);
-                let fault =
-                    Fault::ambiguous(place, format!("would be renamed to `{name}`, which another tensor is"));
+                let place = FilePosition::tensor(&tensor.name);
+                let fault = FormatError::ambiguous(
+                    place,
+                    format!("would be renamed to `{name}`, which another tensor is"),
+                );
                 return Err(self.fault(fault));
             }
         }

@@ -8,7 +8,7 @@ use crate::error::{Class, Classify};
 
 /// Where in a file something is: a member of an archive, a byte, a tensor; whatever of it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct FilePosition {
     /// The archive member; none where the file is no archive.
     pub member: Option<String>,
     /// Byte of the member, or of the file.
@@ -17,25 +17,25 @@ pub struct Place {
     pub tensor: Option<String>,
 }
 
-impl Place {
+impl FilePosition {
     /// Nowhere in particular.
     pub fn whole() -> Self {
-        Place::default()
+        FilePosition::default()
     }
 
     /// A byte of the file.
     pub fn byte(offset: u64) -> Self {
-        Place { offset: Some(offset), ..Place::default() }
+        FilePosition { offset: Some(offset), ..FilePosition::default() }
     }
 
     /// An archive's member.
     pub fn member(name: impl Into<String>) -> Self {
-        Place { member: Some(name.into()), ..Place::default() }
+        FilePosition { member: Some(name.into()), ..FilePosition::default() }
     }
 
     /// A tensor.
     pub fn tensor(name: impl Into<String>) -> Self {
-        Place { tensor: Some(name.into()), ..Place::default() }
+        FilePosition { tensor: Some(name.into()), ..FilePosition::default() }
     }
 
     /// The same place, known to be inside a member.
@@ -45,7 +45,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(tensor) = &self.tensor {
             write!(f, ", tensor `{}`", shortened(tensor))?;
@@ -70,7 +70,7 @@ pub(super) fn shortened(text: &str) -> String {
 
 /// The ways in which bytes are not a checkpoint that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FormatErrorKind {
     /// It breaks its format's rules, or ends early.
     Malformed,
     /// Two readers could see two different things in it.
@@ -87,39 +87,43 @@ pub enum Kind {
 
 /// What a reader found, before the file's name is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FormatError {
     /// Which way it is wrong.
-    pub kind: Kind,
+    pub kind: FormatErrorKind,
     /// Where.
-    pub place: Place,
+    pub place: FilePosition,
     /// What: expected and found.
     pub problem: String,
 }
 
-impl Fault {
+impl FormatError {
     /// Breaks the format's rules.
-    pub fn malformed(place: Place, problem: impl Into<String>) -> Self {
-        Fault { kind: Kind::Malformed, place, problem: problem.into() }
+    pub fn malformed(place: FilePosition, problem: impl Into<String>) -> Self {
+        FormatError { kind: FormatErrorKind::Malformed, place, problem: problem.into() }
     }
 
     /// Could be read in two ways.
-    pub fn ambiguous(place: Place, problem: impl Into<String>) -> Self {
-        Fault { kind: Kind::Ambiguous, place, problem: problem.into() }
+    pub fn ambiguous(place: FilePosition, problem: impl Into<String>) -> Self {
+        FormatError { kind: FormatErrorKind::Ambiguous, place, problem: problem.into() }
     }
 
     /// Asks for too much.
-    pub fn excessive(place: Place, problem: impl Into<String>) -> Self {
-        Fault { kind: Kind::Excessive, place, problem: problem.into() }
+    pub fn excessive(place: FilePosition, problem: impl Into<String>) -> Self {
+        FormatError { kind: FormatErrorKind::Excessive, place, problem: problem.into() }
     }
 
     /// Understood, but not convertible.
-    pub fn unsupported(place: Place, problem: impl Into<String>) -> Self {
-        Fault { kind: Kind::Unsupported, place, problem: problem.into() }
+    pub fn unsupported(place: FilePosition, problem: impl Into<String>) -> Self {
+        FormatError { kind: FormatErrorKind::Unsupported, place, problem: problem.into() }
     }
 
     /// Well formed, without a state dict.
     pub fn no_tensors(problem: impl Into<String>) -> Self {
-        Fault { kind: Kind::NoTensors, place: Place::whole(), problem: problem.into() }
+        FormatError {
+            kind: FormatErrorKind::NoTensors,
+            place: FilePosition::whole(),
+            problem: problem.into(),
+        }
     }
 
     /// The same fault, known to be inside a member.
@@ -141,7 +145,7 @@ pub(super) enum ReadError {
     /// The file system said no.
     Io(std::io::Error),
     /// Broken, ambiguous, excessive or unsupported.
-    Fault(Fault),
+    Format(FormatError),
     /// Code is named: the first few imports.
     Code(String),
     /// Parts were not looked into: the first few.
@@ -158,9 +162,9 @@ impl From<std::io::Error> for ReadError {
     }
 }
 
-impl From<Fault> for ReadError {
-    fn from(fault: Fault) -> Self {
-        ReadError::Fault(fault)
+impl From<FormatError> for ReadError {
+    fn from(fault: FormatError) -> Self {
+        ReadError::Format(fault)
     }
 }
 
@@ -170,7 +174,7 @@ impl ReadError {
         let path = path.to_owned();
         match self {
             ReadError::Io(source) => Error::File(crate::fs::Error { action: "read", path, source }),
-            ReadError::Fault(fault) => Error::Fault { path, fault },
+            ReadError::Format(fault) => Error::Format { path, fault },
             ReadError::Code(imports) => Error::Code { path, imports },
             ReadError::Unscanned(parts) => Error::Unscanned { path, parts },
             ReadError::NotACheckpoint(what, hint) => Error::NotACheckpoint { path, what, hint },
@@ -197,11 +201,11 @@ pub enum Error {
     },
     /// Broken, ambiguous, excessive or unsupported.
     #[error("`{}`{}: {}", path.display(), fault.place, fault.problem)]
-    Fault {
+    Format {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and where.
-        fault: Fault,
+        fault: FormatError,
     },
     /// Its pickle names code that zoo does not know to be inert.
     #[error("`{}` names code that loading it would run or import: {imports}", path.display())]
@@ -248,10 +252,10 @@ impl Classify for Error {
                  nothing of it is ever run"
                     .into(),
             ),
-            Error::Fault { fault, .. } if fault.kind == Kind::Unsupported => {
+            Error::Format { fault, .. } if fault.kind == FormatErrorKind::Unsupported => {
                 Some("`--allow-opaque` drops what cannot be written".into())
             }
-            Error::Fault { .. } | Error::NoSuchKey { .. } => None,
+            Error::Format { .. } | Error::NoSuchKey { .. } => None,
         }
     }
 }

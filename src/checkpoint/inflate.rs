@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Mutex;
 
-use super::error::{Fault, Place};
+use super::error::{FilePosition, FormatError};
 use super::source::{Source, read_exact_at};
 
 /// An inflated storage.
@@ -61,7 +61,7 @@ pub(super) struct Deflated<'a> {
 
 impl Deflated<'_> {
     /// All of it in memory; the caller has bounded its length.
-    pub(super) fn bytes(&self) -> io::Result<Result<Vec<u8>, Fault>> {
+    pub(super) fn bytes(&self) -> io::Result<Result<Vec<u8>, FormatError>> {
         let mut bytes = Vec::new();
         let sound = self.each(&mut |chunk| {
             bytes.extend_from_slice(chunk);
@@ -71,7 +71,7 @@ impl Deflated<'_> {
     }
 
     /// In memory where it is small, else in the spill.
-    pub(super) fn storage(&self, spill: &Spill) -> io::Result<Result<Inflated, Fault>> {
+    pub(super) fn storage(&self, spill: &Spill) -> io::Result<Result<Inflated, FormatError>> {
         if self.len <= IN_MEMORY {
             return Ok(self.bytes()?.map(Inflated::Memory));
         }
@@ -86,8 +86,9 @@ impl Deflated<'_> {
     }
 
     /// Hands on what it inflates to; checks length and checksum.
-    fn each(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Result<(), Fault>> {
-        let bad = |problem: String| Ok(Err(Fault::malformed(Place::member(self.member), problem)));
+    fn each(&self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Result<(), FormatError>> {
+        let bad =
+            |problem: String| Ok(Err(FormatError::malformed(FilePosition::member(self.member), problem)));
         let window = Window { source: self.source, at: self.start, left: self.compressed };
         let mut decoder = flate2::read::DeflateDecoder::new(window);
         let mut hasher = flate2::Crc::new();

@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 pub use diff::{Diff, Difference, What, diff, diff_headers};
 pub use digest::tensors_sha256;
 pub use dtype::Dtype;
-pub use error::{Error, Fault, Kind, Place, Result};
+pub use error::{Error, FilePosition, FormatError, FormatErrorKind, Result};
 pub use format::Format;
 pub use open::Options;
 pub use source::{LocalFile, Source};
@@ -148,8 +148,8 @@ impl Checkpoint {
         &self.details
     }
 
-    fn fault(&self, fault: Fault) -> Error {
-        Error::Fault { path: self.path.clone(), fault }
+    fn fault(&self, fault: FormatError) -> Error {
+        Error::Format { path: self.path.clone(), fault }
     }
 
     fn unreadable(&self, source: std::io::Error) -> Error {

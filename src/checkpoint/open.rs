@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use super::archive::{self, Archive};
-use super::error::{Error, Fault, Kind, Place, ReadError, Result};
+use super::error::{Error, FilePosition, FormatError, FormatErrorKind, ReadError, Result};
 use super::format::Format;
 use super::inflate::Spill;
-use super::pickle::{Arena, Import, Known, Limits, Machine, Ref, Verdict};
+use super::pickle::{Arena, Import, ImportClass, Known, Limits, Machine, Ref};
 use super::scan::judge;
 use super::sniff::{self, Content};
 use super::source::{LocalFile, Source};
@@ -67,8 +67,8 @@ pub(super) fn source(path: &Path, source: Box<dyn Source>, options: &Options) ->
     let mut checkpoint = match (unjudged(path, source, options), &judged) {
         (Ok(checkpoint), _) => checkpoint,
         // What it names is said before what it does not hold.
-        (Err(Error::Fault { fault, .. }), Err(ReadError::Code(imports)))
-            if matches!(fault.kind, Kind::Unsupported | Kind::NoTensors) =>
+        (Err(Error::Format { fault, .. }), Err(ReadError::Code(imports)))
+            if matches!(fault.kind, FormatErrorKind::Unsupported | FormatErrorKind::NoTensors) =>
         {
             return Err(ReadError::Code(imports.clone()).at(path));
         }
@@ -98,11 +98,13 @@ pub(super) fn unjudged(path: &Path, source: Box<dyn Source>, options: &Options) 
     }
     let opened = match read(source.as_ref(), &content, options) {
         // What is no pickle may be something else that has no magic of its own.
-        Err(ReadError::Fault(fault)) if content == Content::Pickle && fault.kind == Kind::Malformed => {
+        Err(ReadError::Format(fault))
+            if content == Content::Pickle && fault.kind == FormatErrorKind::Malformed =>
+        {
             return Err(no_pickle(path, source.as_ref(), fault));
         }
         // One tensor has no name there, and of several archives in a row no reader of one takes the first.
-        Err(ReadError::Fault(_) | ReadError::Code(_)) if sniff::distributed(path).is_some() => {
+        Err(ReadError::Format(_) | ReadError::Code(_)) if sniff::distributed(path).is_some() => {
             return Err(one_of_many(path));
         }
         other => other.map_err(|t| t.at(path))?,
@@ -117,12 +119,12 @@ fn one_of_many(path: &Path) -> Error {
     ReadError::NotACheckpoint(what.to_owned(), hint.map(str::to_owned)).at(path)
 }
 
-/// A file that begins with no pickle: what it is instead, if that can be told.
-fn no_pickle(path: &Path, source: &dyn Source, fault: Fault) -> Error {
+/// A file that begins with no pickle: what it is instead, if that can be recognised.
+fn no_pickle(path: &Path, source: &dyn Source, fault: FormatError) -> Error {
     let named = match sniff::guess(source, path) {
         Ok(Some(named)) if !judge::names_anything(source) => named,
         Err(e) => return ReadError::Io(e).at(path),
-        _ => return ReadError::Fault(fault).at(path),
+        _ => return ReadError::Format(fault).at(path),
     };
     ReadError::NotACheckpoint(named.what.to_owned(), named.hint.map(str::to_owned)).at(path)
 }
@@ -152,13 +154,15 @@ fn finish(
         spill: Spill::default(),
     };
     if let (Some((name, kind)), false) = (checkpoint.details.refused.first(), options.allow_opaque) {
-        let fault =
-            Fault::unsupported(Place::tensor(name), format!("{kind} cannot be written as safetensors"));
+        let fault = FormatError::unsupported(
+            FilePosition::tensor(name),
+            format!("{kind} cannot be written as safetensors"),
+        );
         return Err(checkpoint.fault(fault));
     }
     let mut names = std::collections::HashSet::with_capacity(checkpoint.tensors.len());
     if let Some(twice) = checkpoint.tensors.iter().find(|t| !names.insert(t.name.as_str())) {
-        let fault = Fault::ambiguous(Place::tensor(&twice.name), "two tensors of this name");
+        let fault = FormatError::ambiguous(FilePosition::tensor(&twice.name), "two tensors of this name");
         return Err(checkpoint.fault(fault));
     }
     drop(names);
@@ -167,11 +171,13 @@ fn finish(
     if asked > held.saturating_mul(MAX_EXPANSION).saturating_add(FREE_BYTES) {
         let problem =
             format!("tensors of {asked} bytes in a file of {held}: views that repeat their storage");
-        return Err(checkpoint.fault(Fault::excessive(Place::whole(), problem)));
+        return Err(checkpoint.fault(FormatError::excessive(FilePosition::whole(), problem)));
     }
     if let Some(tensor) = checkpoint.tensors.iter().find(|t| t.neg && t.dtype.word() < 2) {
-        let fault =
-            Fault::unsupported(Place::tensor(&tensor.name), format!("a lazily negated {}", tensor.dtype));
+        let fault = FormatError::unsupported(
+            FilePosition::tensor(&tensor.name),
+            format!("a lazily negated {}", tensor.dtype),
+        );
         return Err(checkpoint.fault(fault));
     }
     Ok(checkpoint)
@@ -211,9 +217,11 @@ fn safetensors(source: &dyn Source) -> std::result::Result<Opened, ReadError> {
     let most = if source.is_remote() { MAX_PICKLE_TRIED_REMOTELY } else { MAX_PICKLE_TRIED };
     let front = source.bytes(0, source.len().min(most) as usize)?;
     if Machine::new(&front, 0, Limits { opcodes: 1 << 16, ..Limits::default() }).run().is_ok() {
-        return Err(
-            Fault::ambiguous(Place::byte(0), "is also a pickle, which other readers would run").into()
-        );
+        return Err(FormatError::ambiguous(
+            FilePosition::byte(0),
+            "is also a pickle, which other readers would run",
+        )
+        .into());
     }
     Ok(Opened {
         format: Format::Safetensors,
@@ -240,7 +248,7 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
     // The other members are pickles too, and may name what the last one does not.
     let mut strange = Vec::new();
     tar::read(source, &tar, &mut storages, &mut |machine, _, _| {
-        let unknown = machine.arena().imports().iter().filter(|i| i.verdict != Verdict::Known);
+        let unknown = machine.arena().imports().iter().filter(|i| i.verdict != ImportClass::Known);
         strange.extend(unknown.take(MAX_STRANGE_IMPORTS.saturating_sub(strange.len())).cloned());
     })??;
     let mut elsewhere = refuse_imports(strange.iter().collect(), options)?;
@@ -258,12 +266,12 @@ fn tar(source: &dyn Source, options: &Options) -> std::result::Result<Opened, Re
 const MAX_STRANGE_IMPORTS: usize = 100;
 
 /// A member that is one pickle and nothing else.
-fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'a>, Ref), Fault> {
+fn one_pickle<'a>(bytes: &'a [u8], member: &str) -> std::result::Result<(Arena<'a>, Ref), FormatError> {
     let mut machine = Machine::new(bytes, 0, Limits::default());
     let root = machine.run().map_err(|f| f.within(member))?;
     if machine.position() != bytes.len() {
-        let place = Place::byte(machine.position() as u64).within(member);
-        return Err(Fault::ambiguous(
+        let place = FilePosition::byte(machine.position() as u64).within(member);
+        return Err(FormatError::ambiguous(
             place,
             "bytes after the pickle, which another reader may take for something else",
         ));
@@ -351,7 +359,7 @@ fn scripted(
     collected.path = path;
     if constants > 0 {
         if collected.tensors.is_empty() && collected.refused.is_empty() {
-            return Err(Fault::no_tensors(format!(
+            return Err(FormatError::no_tensors(format!(
                 "is frozen: its {} are constants of its code, without names; save it as it was before \
                  `torch.jit.freeze`, or take them with `--key {}`, named c0, c1, … as in its code",
                 tensors(constants),
@@ -399,7 +407,7 @@ fn pickled(source: &dyn Source, options: &Options) -> std::result::Result<Opened
             Ok(opened)
         }
         (None, Some(trouble)) => Err(trouble),
-        (None, None) => Err(Fault::malformed(Place::whole(), "no pickle").into()),
+        (None, None) => Err(FormatError::malformed(FilePosition::whole(), "no pickle").into()),
     }
 }
 
@@ -446,7 +454,7 @@ fn check_imports(
         .iter()
         // What is loaded from bytes inside of the pickle is for the survey to judge, which looks into them.
         .filter(|i| source.is_remote() || i.known != Some(Known::LoadFromBytes))
-        .filter(|i| i.verdict != Verdict::Known && !(jit && jit::is_own_class(&i.module)))
+        .filter(|i| i.verdict != ImportClass::Known && !(jit && jit::is_own_class(&i.module)))
         .collect();
     refuse_imports(strange, options)
 }
@@ -481,6 +489,7 @@ fn no_archive_at_the_end(source: &dyn Source) -> std::result::Result<(), ReadErr
     if source.is_remote() || !archive::has_end_record(source)? {
         return Ok(());
     }
-    let place = Place::byte(source.len().saturating_sub(22));
-    Err(Fault::ambiguous(place, "ends in a zip end record: zip readers would take it for an archive").into())
+    let place = FilePosition::byte(source.len().saturating_sub(22));
+    Err(FormatError::ambiguous(place, "ends in a zip end record: zip readers would take it for an archive")
+        .into())
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Checkpoint;
-use super::error::{Fault, Place, Result};
+use super::error::{FilePosition, FormatError, Result};
 use super::inflate::{Deflated, Inflated, Spill};
 use super::source::{Source, read_exact_at};
 use super::tensor::{At, Storage, Tensor, runs};
@@ -79,7 +79,7 @@ impl Checkpoint {
             }
             if done == storage.len && sum.sum() != claimed {
                 let problem = format!("its CRC-32 is {:08x}, not the {claimed:08x} it claims", sum.sum());
-                return Err(self.fault(Fault::malformed(Place::byte(*start), problem)));
+                return Err(self.fault(FormatError::malformed(FilePosition::byte(*start), problem)));
             }
         }
         Ok(())
@@ -109,9 +109,9 @@ impl Checkpoint {
         &self,
         tensor: &Tensor,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<std::result::Result<(), Fault>> {
+    ) -> io::Result<std::result::Result<(), FormatError>> {
         let Some(storage) = self.storages.get(tensor.storage) else {
-            return Ok(Err(Fault::malformed(Place::whole(), "a tensor without a storage")));
+            return Ok(Err(FormatError::malformed(FilePosition::whole(), "a tensor without a storage")));
         };
         let storage = match Window::open(self, storage)? {
             Ok(window) => window,
@@ -200,7 +200,7 @@ impl<'a> Window<'a> {
     fn open(
         checkpoint: &'a Checkpoint,
         storage: &'a Storage,
-    ) -> io::Result<std::result::Result<Self, Fault>> {
+    ) -> io::Result<std::result::Result<Self, FormatError>> {
         let source = |file: usize| {
             let source = checkpoint.sources.get(file).map(AsRef::as_ref);
             source.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
@@ -208,7 +208,9 @@ impl<'a> Window<'a> {
         let place = match &storage.at {
             At::File { file, start } => Ready::Source(source(*file)?, *start),
             At::Memory(bytes) => Ready::Memory(bytes),
-            At::Pending => return Ok(Err(Fault::malformed(Place::whole(), "a storage without bytes"))),
+            At::Pending => {
+                return Ok(Err(FormatError::malformed(FilePosition::whole(), "a storage without bytes")));
+            }
             At::Deflated { file, start, compressed, crc, member, inflated } => {
                 let ready = match inflated.get() {
                     Some(ready) => ready,

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::archive::sound;
 use super::dtype::Dtype;
-use super::error::{Fault, Place};
+use super::error::{FilePosition, FormatError};
 use super::source::Source;
 use super::tensor::{At, MAX_TENSORS, Storage, Tensor};
 use super::torch::rebuild;
@@ -33,9 +33,9 @@ pub(super) fn looks_like(head: &[u8], total: u64) -> bool {
 }
 
 /// Reads a header; every tensor becomes a storage of its own in file `file` of the checkpoint.
-pub(super) fn read(source: &dyn Source, file: usize) -> io::Result<Result<Contents, Fault>> {
+pub(super) fn read(source: &dyn Source, file: usize) -> io::Result<Result<Contents, FormatError>> {
     let total = source.len();
-    let bad = |at: u64, problem: String| Ok(Err(Fault::malformed(Place::byte(at), problem)));
+    let bad = |at: u64, problem: String| Ok(Err(FormatError::malformed(FilePosition::byte(at), problem)));
     if total < 8 {
         return bad(total, format!("{total} bytes, where a safetensors file has at least 8"));
     }
@@ -65,17 +65,17 @@ pub(super) fn read(source: &dyn Source, file: usize) -> io::Result<Result<Conten
     Ok(Ok(contents))
 }
 
-fn contents(header: Header, start: u64, data: u64, file: usize) -> Result<Contents, Fault> {
+fn contents(header: Header, start: u64, data: u64, file: usize) -> Result<Contents, FormatError> {
     let mut entries = header.tensors;
     entries.sort_by_key(|(_, info)| info.data_offsets);
     let mut tensors = Vec::with_capacity(entries.len());
     let mut storages = Vec::with_capacity(entries.len());
     let mut at = 0u64;
     for (name, info) in entries {
-        let bad = |problem: String| Fault::malformed(Place::tensor(&name), problem);
+        let bad = |problem: String| FormatError::malformed(FilePosition::tensor(&name), problem);
         let Some(dtype) = Dtype::from_safetensors(&info.dtype) else {
-            return Err(Fault::unsupported(
-                Place::tensor(&name),
+            return Err(FormatError::unsupported(
+                FilePosition::tensor(&name),
                 format!("type `{}`", super::error::shortened(&info.dtype)),
             ));
         };
@@ -113,8 +113,8 @@ fn contents(header: Header, start: u64, data: u64, file: usize) -> Result<Conten
         at = end;
     }
     if at != data {
-        return Err(Fault::ambiguous(
-            Place::byte(start + at),
+        return Err(FormatError::ambiguous(
+            FilePosition::byte(start + at),
             format!("{} bytes that belong to no tensor", data - at),
         ));
     }

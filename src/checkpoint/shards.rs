@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::error::{Error, Fault, Place, ReadError, Result, shortened};
+use super::error::{Error, FilePosition, FormatError, ReadError, Result, shortened};
 use super::format::Format;
 use super::open::{self, Opened, Options};
 use super::source::{LocalFile, Source};
@@ -29,8 +29,8 @@ pub(super) fn open(
     source: &dyn Source,
     options: &Options,
 ) -> Result<(Vec<Box<dyn Source>>, Opened)> {
-    let fault = |fault: Fault| Error::Fault { path: path.to_owned(), fault };
-    let malformed = |problem: String| fault(Fault::malformed(Place::whole(), problem));
+    let fault = |fault: FormatError| Error::Format { path: path.to_owned(), fault };
+    let malformed = |problem: String| fault(FormatError::malformed(FilePosition::whole(), problem));
     if source.len() > MAX_INDEX {
         let problem = format!("an index of {} bytes, where at most {MAX_INDEX} are read", source.len());
         return Err(malformed(problem));
@@ -60,7 +60,7 @@ pub(super) fn open(
         let is_torch = [".bin", ".pth", ".pt"].iter().any(|ending| file.ends_with(ending));
         if !plain || !(is_torch || file.ends_with(".safetensors")) {
             let problem = "a file name that is not one of a shard beside the index";
-            return Err(fault(Fault::malformed(Place::member(file), problem)));
+            return Err(fault(FormatError::malformed(FilePosition::member(file), problem)));
         }
         let shard = folder.join(file);
         let opened: crate::fs::Result<Box<dyn Source>> = match source.sibling(file) {
@@ -68,9 +68,10 @@ pub(super) fn open(
             None => LocalFile::open(&shard, options.mmap).map(|file| -> Box<dyn Source> { Box::new(file) }),
         };
         let source = opened.map_err(|e| match e.source.kind() {
-            std::io::ErrorKind::NotFound => {
-                fault(Fault::malformed(Place::member(file), "a file of the index that is not beside it"))
-            }
+            std::io::ErrorKind::NotFound => fault(FormatError::malformed(
+                FilePosition::member(file),
+                "a file of the index that is not beside it",
+            )),
             _ => e.into(),
         })?;
         let opened = if is_torch {
@@ -79,15 +80,15 @@ pub(super) fn open(
         } else {
             let contents = safe::read(source.as_ref(), sources.len())
                 .map_err(|e| ReadError::Io(e).at(&shard))?
-                .map_err(|fault| Error::Fault { path: shard.clone(), fault })?;
+                .map_err(|fault| Error::Format { path: shard.clone(), fault })?;
             Opened { tensors: contents.tensors, storages: contents.storages, ..Opened::default() }
         };
         let base = all.storages.len();
         for mut tensor in opened.tensors {
             if map.get(&tensor.name).map(String::as_str) != Some(file) {
                 let problem = "a tensor that the index does not place in this file";
-                let fault = Fault::ambiguous(Place::tensor(&tensor.name), problem);
-                return Err(Error::Fault { path: shard, fault });
+                let fault = FormatError::ambiguous(FilePosition::tensor(&tensor.name), problem);
+                return Err(Error::Format { path: shard, fault });
             }
             seen.insert(tensor.name.clone());
             tensor.storage += base;
@@ -102,8 +103,8 @@ pub(super) fn open(
         sources.push(source);
     }
     if let Some((name, file)) = map.iter().find(|(name, _)| !seen.contains(name.as_str())) {
-        return Err(fault(Fault::malformed(
-            Place::tensor(name),
+        return Err(fault(FormatError::malformed(
+            FilePosition::tensor(name),
             format!("is not in `{file}`, where the index places it"),
         )));
     }
@@ -123,8 +124,8 @@ fn torch(source: &dyn Source, number: usize, options: &Options) -> std::result::
         }
     }
     if let Some(prefix) = opened.details.stripped.take() {
-        return Err(Fault::ambiguous(
-            Place::whole(),
+        return Err(FormatError::ambiguous(
+            FilePosition::whole(),
             format!("every name begins with `{prefix}`, which a shard listed in an index must not have"),
         )
         .into());

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::error::{Fault, Place};
+use super::error::{FilePosition, FormatError};
 use super::pickle::Ref;
 use super::tensor::{At, MAX_TENSORS, Storage, Tensor};
 
@@ -43,17 +43,17 @@ impl Storages {
     ///
     /// # Errors
     /// One too many.
-    pub(super) fn add(&mut self, storage: Storage) -> Result<usize, Fault> {
+    pub(super) fn add(&mut self, storage: Storage) -> Result<usize, FormatError> {
         if self.list.len() >= MAX_TENSORS {
             let problem = format!("more than {MAX_TENSORS} storages");
-            return Err(Fault::excessive(Place::whole(), problem));
+            return Err(FormatError::excessive(FilePosition::whole(), problem));
         }
         self.list.push(storage);
         Ok(self.list.len() - 1)
     }
 
     /// Adds bytes that are part of the pickle, or were decoded from it.
-    pub(super) fn add_inline(&mut self, bytes: Inline<'_>) -> Result<usize, Fault> {
+    pub(super) fn add_inline(&mut self, bytes: Inline<'_>) -> Result<usize, FormatError> {
         let (len, at) = match (bytes, self.pickle_at) {
             (Inline::Input(range, _), Some((file, base))) => {
                 (range.end - range.start, At::File { file, start: base + range.start })
@@ -65,7 +65,7 @@ impl Storages {
     }
 
     /// An inline storage as one of numbers of `swap` big-endian bytes.
-    pub(super) fn turned(&mut self, storage: usize, swap: Option<usize>) -> Result<usize, Fault> {
+    pub(super) fn turned(&mut self, storage: usize, swap: Option<usize>) -> Result<usize, FormatError> {
         let Some(width) = swap else { return Ok(storage) };
         if let Some(&known) = self.turned.get(&(storage, width)) {
             return Ok(known);

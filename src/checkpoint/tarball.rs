@@ -12,14 +12,14 @@ const MAX_MEMBERS: usize = 100_000;
 /// The members of a tar archive, as far as they could be read.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    pub(super) members: Vec<Entry>,
+    pub(super) members: Vec<TarMember>,
     /// Why the listing ends before the archive does, and at which byte.
     pub(super) stopped: Option<(u64, &'static str)>,
 }
 
 /// A member with bytes.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct TarMember {
     pub(super) name: String,
     pub(super) start: u64,
     pub(super) len: u64,
@@ -61,7 +61,7 @@ pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
                     (None, Some(prefix)) => format!("{prefix}/{name}"),
                     (None, None) => name,
                 };
-                listing.members.push(Entry { name, start, len });
+                listing.members.push(TarMember { name, start, len });
             }
             b'1'..=b'6' => long_name = None,
             // GNU's long names, and POSIX's extended headers, of which only the path is needed.

@@ -8,7 +8,7 @@ use super::progress::bytes;
 use super::{Context, Status, quantity};
 use crate::error::Result;
 use crate::render::safe;
-use crate::store::{Item, Kind, Repaired, Store, Tidy};
+use crate::store::{Item, ItemKind, Repaired, Store, Tidy};
 
 /// Arguments of `zoo cache`.
 #[derive(Debug, clap::Args)]
@@ -151,10 +151,11 @@ fn ago(seconds: Option<u64>) -> String {
 fn usage(context: &mut Context, store: &Store, json: bool) -> Result<Status> {
     let (models, items, others, free) =
         (store.usage()?, store.inventory()?, store.others()?, store.free_space());
-    let kinds = [Kind::File, Kind::Set, Kind::Derived, Kind::Partial, Kind::Scratch].map(|of| {
-        let sizes = items.iter().filter(|i| i.kind == of).map(|i| i.bytes);
-        (kind(of), sizes.clone().count(), sizes.sum::<u64>())
-    });
+    let kinds =
+        [ItemKind::File, ItemKind::Set, ItemKind::Derived, ItemKind::Partial, ItemKind::Scratch].map(|of| {
+            let sizes = items.iter().filter(|i| i.kind == of).map(|i| i.bytes);
+            (kind(of), sizes.clone().count(), sizes.sum::<u64>())
+        });
     let total: u64 = kinds.iter().map(|k| k.2).sum();
     if json {
         let kinds: Vec<_> = kinds
@@ -210,13 +211,13 @@ fn usage(context: &mut Context, store: &Store, json: bool) -> Result<Status> {
     Ok(Status::Success)
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: ItemKind) -> &'static str {
     match kind {
-        Kind::File => "file",
-        Kind::Set => "set",
-        Kind::Derived => "derived",
-        Kind::Partial => "partial",
-        Kind::Scratch => "scratch",
+        ItemKind::File => "file",
+        ItemKind::Set => "set",
+        ItemKind::Derived => "derived",
+        ItemKind::Partial => "partial",
+        ItemKind::Scratch => "scratch",
     }
 }
 

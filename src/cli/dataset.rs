@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Status};
-use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places, check};
+use crate::dataset::{self, Classes, Dataset, DatasetPaths, SearchLocations, check};
 use crate::error::Result;
 use crate::registry::{DatasetEntry, Registry};
 use crate::render::safe;
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 }
 
 fn open(entry: &DatasetEntry, given: Option<&Path>, paths: &DatasetPaths, store: &Store) -> Result<Dataset> {
-    Ok(dataset::open(entry, &Places { given, paths, store }, &Classes::imagenet())?)
+    Ok(dataset::open(entry, &SearchLocations { given, paths, store }, &Classes::imagenet())?)
 }
 
 fn list(registry: &Registry, json: bool, context: &mut Context) -> Result<Status> {

@@ -1,4 +1,4 @@
-//! A verb's arguments, which clap is told of when that verb is asked for: there are thirty verbs with some three hundred
+//! A verb's arguments, which clap learns when that verb is asked for: there are thirty verbs with some three hundred
 //! arguments, and a command line is of one.
 
 use clap::error::Error;

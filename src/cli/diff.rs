@@ -2,7 +2,7 @@
 //! are read, and no values.
 
 use super::convert::Reading;
-use super::subject::Subject;
+use super::input_source::InputSource;
 use super::{Context, Status};
 use crate::checkpoint::rename::{efficientnet_pytorch, is_efficientnet_pytorch};
 use crate::checkpoint::{Checkpoint, Diff, What, diff, diff_headers};
@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 /// Compares; exit 1 when they differ, 5 when values would have to be compared that are not here.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let open = |what: &str| Subject::of(what, context)?.checkpoint(context, &args.reading.options());
+    let open = |what: &str| InputSource::of(what, context)?.checkpoint(context, &args.reading.options());
     let (mut a, mut b) = (open(&args.a)?, open(&args.b)?);
     if rename(&mut a, &b)? || rename(&mut b, &a)? {
         context.note("note: names of `efficientnet_pytorch` compared as timm's");

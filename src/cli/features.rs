@@ -28,8 +28,8 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Which features: timm's `num_classes=0`, `forward_features` or `features_only`
-    #[arg(long, value_enum, default_value_t = Level::Pool)]
-    level: Level,
+    #[arg(long, value_enum, default_value_t = LevelArg::Pool)]
+    level: LevelArg,
     /// Only these levels of the pyramid, by position, from the end when negative: `0,2` or `-1`
     #[arg(long, value_name = "I,J", value_delimiter = ',', allow_hyphen_values = true)]
     out_indices: Option<Vec<isize>>,
@@ -54,7 +54,7 @@ pub(super) struct Args {
 
 /// A level on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Level {
+enum LevelArg {
     /// One vector an image
     Pool,
     /// The last feature map
@@ -110,10 +110,10 @@ impl Classify for Unreadable {
 /// Extracts and writes.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let level = match (args.level, &args.out_indices) {
-        (Level::Pool, None) => FeatureLevel::Pool,
-        (Level::Map, None) => FeatureLevel::Map,
-        (Level::Pyramid, wanted) => FeatureLevel::Pyramid(wanted.clone()),
-        (Level::Pool | Level::Map, Some(_)) => {
+        (LevelArg::Pool, None) => FeatureLevel::Pool,
+        (LevelArg::Map, None) => FeatureLevel::Map,
+        (LevelArg::Pyramid, wanted) => FeatureLevel::Pyramid(wanted.clone()),
+        (LevelArg::Pool | LevelArg::Map, Some(_)) => {
             return Err(Error::usage("`--out-indices` chooses levels of `--level pyramid`"));
         }
     };

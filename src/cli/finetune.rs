@@ -13,7 +13,7 @@ use super::existing::{refuse_existing, refuse_unwritable};
 use super::{Context, Status, interrupt};
 use crate::error::{Error, Result};
 use crate::finetune::{
-    Data, FineTuned, Holdout, OnBadImage, Options, Outputs, Point, Progress, Recipe, Solver, Unfreeze,
+    Data, FineTuned, Holdout, OnBadImage, Options, Outputs, Point, Recipe, Solver, TrainingProgress, Unfreeze,
 };
 use crate::fs;
 use crate::model::Loader;
@@ -313,7 +313,7 @@ struct Shown<'a> {
 }
 
 /// Most steps that a bar is made for.
-const STEPS: usize = 1000;
+const BAR_STEPS: usize = 1000;
 
 impl Shown<'_> {
     fn begin(&self, label: &str, done: usize, total: usize) {
@@ -329,7 +329,7 @@ impl Shown<'_> {
     }
 }
 
-impl Progress for Shown<'_> {
+impl TrainingProgress for Shown<'_> {
     fn extracting(&self, done: usize, total: usize) {
         self.begin("features", done, total);
     }
@@ -347,7 +347,7 @@ impl Progress for Shown<'_> {
 
     fn trained(&self, point: &Point) {
         if point.step == 1 {
-            self.begin("training", 0, STEPS);
+            self.begin("training", 0, BAR_STEPS);
         }
         let val = point.val_top1.map(|val| format!(", {val:.2} % held out")).unwrap_or_default();
         self.advance(point.step, &format!("loss {:.4}, {:.2} % right{val}", point.loss, point.train_top1));

@@ -12,7 +12,7 @@ use crate::render::golden_script::script;
 use crate::render::safe;
 use crate::render::table::{Column, Table};
 use crate::store::{Request, Store};
-use crate::verify::golden::{Checked, GoldenLevel, GoldenRecord, SCHEMA, Subject, check};
+use crate::verify::golden::{Checked, GoldenLevel, GoldenModel, GoldenRecord, SCHEMA, check};
 
 /// Arguments of `zoo golden`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,7 @@ pub(super) fn verify(
             results.push(known);
             continue;
         }
-        results.push(check(&Subject { name: model.name(), arch, spec }, &loader, store.home())?);
+        results.push(check(&GoldenModel { name: model.name(), arch, spec }, &loader, store.home())?);
     }
     if json {
         context.print_json(&serde_json::json!({"schema": SCHEMA, "results": results}))?;

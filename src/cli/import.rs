@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if problems.has_errors() {
         return Err(Malformed { problems }.into());
     }
-    // Values that are not of their key's type are taken as they are, and told.
+    // Values that are not of their key's type are taken as they are, and reported.
     for page in &pages {
         let models = page.models.iter().enumerate();
         models.for_each(|(at, model)| problems.extend(crate::registry::entry(page, model, at).1));

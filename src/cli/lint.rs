@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Context, Status};
 use crate::error::{Class, Classify, Error, Result};
-use crate::lint::{self, AddressState, Addresses, Allowed, Finding, Page, RULES, Severity, Subject};
+use crate::lint::{self, AddressState, Addresses, Allowed, Finding, LintContext, Page, RULES, Severity};
 use crate::registry::format::Index;
 use crate::registry::pages;
 use crate::render::lint::{explanation, github, summary, text, to_json};
@@ -32,7 +32,7 @@ pub(super) struct Args {
     json: bool,
     /// Lowest severity to print [default: warning for text, else info]
     #[arg(long, value_enum, value_name = "LEVEL")]
-    severity: Option<Level>,
+    severity: Option<SeverityArg>,
     /// Suppress a rule for this run, with the reason: Z025='our mirror has no TLS'; repeatable
     #[arg(long, value_name = "RULE=REASON")]
     allow: Vec<String>,
@@ -63,7 +63,7 @@ enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Level {
+enum SeverityArg {
     /// Everything
     Info,
     /// Warnings and errors
@@ -72,12 +72,12 @@ enum Level {
     Error,
 }
 
-impl From<Level> for Severity {
-    fn from(level: Level) -> Self {
+impl From<SeverityArg> for Severity {
+    fn from(level: SeverityArg) -> Self {
         match level {
-            Level::Info => Severity::Info,
-            Level::Warning => Severity::Warning,
-            Level::Error => Severity::Error,
+            SeverityArg::Info => Severity::Info,
+            SeverityArg::Warning => Severity::Warning,
+            SeverityArg::Error => Severity::Error,
         }
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let allowed = allowed.collect::<Result<Vec<_>>>()?;
     let known = lint::known()?;
     let (index, prose) = subject(args, context)?;
-    let mut subject = Subject::new(&index, &prose, &known);
+    let mut subject = LintContext::new(&index, &prose, &known);
     let mut unasked = None;
     if args.online {
         let (addresses, unknown) = ask(&subject, context)?;
@@ -153,8 +153,8 @@ impl Classify for NobodyAnswers {
     }
 }
 
-/// What the addresses answer; those that could not be asked are told, and where that is all of them it is an error.
-fn ask(subject: &Subject<'_>, context: &Context) -> Result<(Addresses, Option<NobodyAnswers>)> {
+/// What the addresses answer; those that could not be asked are named, and where that is all of them it is an error.
+fn ask(subject: &LintContext<'_>, context: &Context) -> Result<(Addresses, Option<NobodyAnswers>)> {
     let (mut known, mut unknown) = (Addresses::new(), Vec::new());
     for (address, head) in context.store()?.heads(&lint::addresses(subject))? {
         match head {

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     // Never freed, nor is the document below: the process ends with them, and freeing some ten thousand texts first takes a twentieth of the time.
     let registry = ManuallyDrop::new(Registry::open(&context.globals.registry)?);
     context.warn(registry.warnings());
-    // A plot that could not be written is told before anything is computed.
+    // A plot that could not be written is refused before anything is computed.
     if let Some(file) = &args.plot {
         refuse_existing(file, args.force)?;
     }

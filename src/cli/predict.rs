@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if args.images.iter().filter(|p| is_stdin(p)).count() > 1 {
         return Err(Error::usage("standard input (`-`) can be read once"));
     }
-    // What can be told from the command line is told before anything is downloaded.
+    // What the command line alone shows to be wrong is an error before anything is downloaded.
     for path in args.images.iter().filter(|p| !is_stdin(p)) {
         fs::metadata(path)?;
     }

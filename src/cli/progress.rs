@@ -12,10 +12,10 @@ use super::context::{Globals, ProgressMode};
 use super::interrupt;
 use super::totals::Totals;
 use crate::render::safe;
-use crate::store::{Event, NullProgress, Progress};
+use crate::store::{Event, FetchProgress, NullProgress};
 
 /// The sink that the options ask for.
-pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
+pub(super) fn sink(globals: &Globals) -> Arc<dyn FetchProgress> {
     interrupt::watch();
     match globals.shown_progress() {
         ProgressMode::None => Arc::new(Hidden),
@@ -28,7 +28,7 @@ pub(super) fn sink(globals: &Globals) -> Arc<dyn Progress> {
 /// Shows nothing and still listens for Ctrl-C.
 struct Hidden;
 
-impl Progress for Hidden {
+impl FetchProgress for Hidden {
     fn event(&self, event: Event<'_>) {
         NullProgress.event(event);
     }
@@ -72,7 +72,7 @@ impl Json {
     }
 }
 
-impl Progress for Json {
+impl FetchProgress for Json {
     fn event(&self, event: Event<'_>) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.count(&event);
@@ -114,7 +114,7 @@ struct Plain {
 /// Between two lines about the same file.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-impl Progress for Plain {
+impl FetchProgress for Plain {
     fn event(&self, event: Event<'_>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +194,7 @@ impl Bars {
     }
 }
 
-impl Progress for Bars {
+impl FetchProgress for Bars {
     fn event(&self, event: Event<'_>) {
         self.count(&event);
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

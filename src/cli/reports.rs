@@ -55,7 +55,7 @@ pub(super) fn print(report: &Report, json: bool, context: &mut Context) -> Resul
 
 /// A kind of report file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ReportFormat {
     Json,
     JsonGz,
     Html,
@@ -65,18 +65,18 @@ enum Kind {
 }
 
 /// Extensions and what they ask for; a longer one comes before one that it ends in.
-const KINDS: [(&str, Kind); 6] = [
-    (".json.gz", Kind::JsonGz),
-    (".json", Kind::Json),
-    (".html", Kind::Html),
-    (".md", Kind::Markdown),
-    (".xml", Kind::Junit),
-    (".sarif", Kind::Sarif),
+const FORMATS: [(&str, ReportFormat); 6] = [
+    (".json.gz", ReportFormat::JsonGz),
+    (".json", ReportFormat::Json),
+    (".html", ReportFormat::Html),
+    (".md", ReportFormat::Markdown),
+    (".xml", ReportFormat::Junit),
+    (".sarif", ReportFormat::Sarif),
 ];
 
 /// Report files that were asked for, known to be writable in kind before anything is run.
 #[derive(Debug, Default)]
-pub(super) struct Outputs(Vec<(PathBuf, Kind)>);
+pub(super) struct Outputs(Vec<(PathBuf, ReportFormat)>);
 
 impl Outputs {
     /// Looks at the names: an extension that means nothing, or a file that exists, is refused.
@@ -84,7 +84,7 @@ impl Outputs {
         let mut outputs = Vec::new();
         for path in paths {
             let kind = kind(path).ok_or_else(|| {
-                let known = KINDS.map(|(end, _)| end).join(", ");
+                let known = FORMATS.map(|(end, _)| end).join(", ");
                 Error::usage(format!(
                     "`{}`: the extension says the kind of report; known are {known}",
                     path.display()
@@ -99,24 +99,24 @@ impl Outputs {
 
     /// Whether one of them shows pictures.
     pub(super) fn has_pictures(&self) -> bool {
-        self.0.iter().any(|(_, kind)| *kind == Kind::Html)
+        self.0.iter().any(|(_, kind)| *kind == ReportFormat::Html)
     }
 
     /// Writes them all, with small pictures where there are some.
     pub(super) fn write(&self, report: &Report, thumbnails: &Thumbnails) -> Result<()> {
         for (path, kind) in &self.0 {
             let bytes = match kind {
-                Kind::Json => report.to_json().into_bytes(),
-                Kind::JsonGz => {
+                ReportFormat::Json => report.to_json().into_bytes(),
+                ReportFormat::JsonGz => {
                     let mut packed =
                         flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                     packed.write_all(report.to_json().as_bytes()).map_err(fs::at("compress", path))?;
                     packed.finish().map_err(fs::at("compress", path))?
                 }
-                Kind::Html => verdict_html::html(report, thumbnails)?.into_bytes(),
-                Kind::Markdown => verdict::markdown(report).into_bytes(),
-                Kind::Junit => verdict_ci::junit(report).into_bytes(),
-                Kind::Sarif => verdict_ci::sarif(report).into_bytes(),
+                ReportFormat::Html => verdict_html::html(report, thumbnails)?.into_bytes(),
+                ReportFormat::Markdown => verdict::markdown(report).into_bytes(),
+                ReportFormat::Junit => verdict_ci::junit(report).into_bytes(),
+                ReportFormat::Sarif => verdict_ci::sarif(report).into_bytes(),
             };
             fs::write_atomic(path, &bytes)?;
         }
@@ -124,9 +124,9 @@ impl Outputs {
     }
 }
 
-fn kind(path: &Path) -> Option<Kind> {
+fn kind(path: &Path) -> Option<ReportFormat> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    KINDS.into_iter().find(|(end, _)| name.ends_with(end) && name.len() > end.len()).map(|(_, kind)| kind)
+    FORMATS.into_iter().find(|(end, _)| name.ends_with(end) && name.len() > end.len()).map(|(_, kind)| kind)
 }
 
 /// What the results amount to: a contradiction or a failed gate is no; under `strict` what is undecided is so.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::existing::{refuse_existing, refuse_unwritable};
-use super::subject::{Subject, at_address, source};
+use super::input_source::{InputSource, at_address, source};
 use super::{Context, Status};
 use crate::checkpoint::scan::{self, Answer, Scan};
 use crate::checkpoint::{LocalFile, Source};
@@ -57,7 +57,7 @@ impl Classify for Empty {
 }
 
 /// A file to scan, or the reason why it is not.
-type Found = (Subject, Option<String>);
+type Found = (InputSource, Option<String>);
 
 /// The form of a report, by its ending.
 #[derive(Clone, Copy)]
@@ -73,26 +73,26 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
         && !Path::new(what).is_dir()
         && HubRepo::parse(what).is_none()
     {
-        return one(&Subject::of(what, context)?, args.json, context);
+        return one(&InputSource::of(what, context)?, args.json, context);
     }
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for what in &args.what {
         let is_dir = Path::new(what).is_dir();
-        let found = match Subject::of(what, context)? {
-            Subject::Local(path) if is_dir => below(&path)?,
-            Subject::Repository(repo) => in_repository(&repo, context)?,
+        let found = match InputSource::of(what, context)? {
+            InputSource::Local(path) if is_dir => below(&path)?,
+            InputSource::Repository(repo) => in_repository(&repo, context)?,
             one => vec![(one, None)],
         };
         if found.is_empty() {
             errors.push(Empty(what.clone()).into());
         }
-        for (subject, skipped) in found {
+        for (input, skipped) in found {
             let in_folder = is_dir || HubRepo::parse(what).is_some();
             let outcome = match skipped {
                 Some(why) => Outcome::Scanned(left_out(why)),
-                None => outcome(&subject, in_folder, context, &mut errors),
+                None => outcome(&input, in_folder, context, &mut errors),
             };
-            let file = File { path: subject.to_string(), outcome };
+            let file = File { path: input.to_string(), outcome };
             if !args.json {
                 print(&file, context)?;
             }
@@ -132,8 +132,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
 }
 
 /// A single file: all its imports, and its error as every verb gives it.
-fn one(subject: &Subject, json: bool, context: &mut Context) -> Result<Status> {
-    let (path, source) = opened(subject, context)?;
+fn one(input: &InputSource, json: bool, context: &mut Context) -> Result<Status> {
+    let (path, source) = opened(input, context)?;
     let scan = scan::scan_source(&path, source)?;
     if json {
         context.print_json(&to_json(&scan))?;
@@ -156,8 +156,8 @@ fn malformed(path: &Path, scan: &Scan) -> Option<Error> {
 }
 
 /// Scans one of several. In a folder, what is no checkpoint and holds nothing that runs is no error.
-fn outcome(subject: &Subject, in_folder: bool, context: &Context, errors: &mut Vec<Error>) -> Outcome {
-    let (path, source) = match opened(subject, context) {
+fn outcome(input: &InputSource, in_folder: bool, context: &Context, errors: &mut Vec<Error>) -> Outcome {
+    let (path, source) = match opened(input, context) {
         Ok(opened) => opened,
         Err(e) => {
             let text = e.to_string();
@@ -185,11 +185,11 @@ fn outcome(subject: &Subject, in_folder: bool, context: &Context, errors: &mut V
 }
 
 /// The bytes of one file.
-fn opened(subject: &Subject, context: &Context) -> Result<(PathBuf, Box<dyn Source>)> {
-    match subject {
-        Subject::Local(path) => Ok((path.clone(), Box::new(LocalFile::open(path, true)?))),
-        Subject::Remote(request) => source(&context.store()?, request, true),
-        Subject::Repository(repo) => {
+fn opened(input: &InputSource, context: &Context) -> Result<(PathBuf, Box<dyn Source>)> {
+    match input {
+        InputSource::Local(path) => Ok((path.clone(), Box::new(LocalFile::open(path, true)?))),
+        InputSource::Remote(request) => source(&context.store()?, request, true),
+        InputSource::Repository(repo) => {
             let repository = context.store()?.repository(repo)?;
             let request = at_address(&repository.source(repository.checkpoint()?));
             source(&context.store()?, &request, true)
@@ -200,7 +200,7 @@ fn opened(subject: &Subject, context: &Context) -> Result<(PathBuf, Box<dyn Sour
 /// Every file of a repository.
 fn in_repository(repo: &HubRepo, context: &Context) -> Result<Vec<Found>> {
     let repository = context.store()?.repository(repo)?;
-    let file = |file| (Subject::Remote(Box::new(at_address(&repository.source(file)))), None);
+    let file = |file| (InputSource::Remote(Box::new(at_address(&repository.source(file)))), None);
     Ok(repository.files.iter().map(file).collect())
 }
 
@@ -260,7 +260,7 @@ fn below(folder: &Path) -> Result<Vec<Found>> {
         }
     }
     files.sort();
-    Ok(files.into_iter().map(|(path, why)| (Subject::Local(path), why)).collect())
+    Ok(files.into_iter().map(|(path, why)| (InputSource::Local(path), why)).collect())
 }
 
 fn reports(args: &Args) -> Result<Vec<(&Path, Form)>> {

@@ -153,15 +153,15 @@ fn lines(entry: &Entry, record: Option<&Record>) -> Vec<(String, String)> {
 fn beside(record: &Record) -> Vec<(String, String)> {
     let full = record.full();
     let training = Training::of(&full).lines();
-    let told = |key: &str| {
+    let is_shown = |key: &str| {
         let of_training = training.iter().map(|(name, _)| *name);
         fields::TYPED.iter().copied().chain(of_training).any(|name| same_field(name, key))
     };
     let metadata = full.field("Metadata");
-    let others = metadata.iter().flat_map(|m| m.entries()).filter(|(key, _)| !told(key.text()));
+    let others = metadata.iter().flat_map(|m| m.entries()).filter(|(key, _)| !is_shown(key.text()));
     let other = |(key, value): (&crate::registry::tree::Key, crate::registry::tree::View<'_>)| {
         let texts = texts(value.node());
-        // The architecture by its name is told above; the page's list is of its parts.
+        // The architecture by its name is shown above; the page's list is of its parts.
         let key = if same_field(key.text(), "Architecture") { "built of" } else { key.text() };
         (!texts.is_empty()).then(|| (key.to_owned(), texts.join(", ")))
     };

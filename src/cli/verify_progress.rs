@@ -11,7 +11,7 @@ use super::context::{Globals, ProgressMode};
 use super::counter::{JSON_INTERVAL, PLAIN_INTERVAL, bar_of};
 use super::interrupt;
 use crate::render::safe;
-use crate::verify::Progress;
+use crate::verify::RunProgress;
 use crate::verify::judge::Counts;
 use crate::verify::stats::{Interval, Percent};
 
@@ -71,7 +71,7 @@ fn standing(counts: Counts, interval: Interval) -> String {
     format!("{right:.2} % right, {:.2} to {:.2}", interval.low, interval.high)
 }
 
-impl Progress for Shown {
+impl RunProgress for Shown {
     fn started(&self, model: &str, done: usize, total: usize) {
         *self.model.borrow_mut() = model.to_owned();
         self.total.set(total);

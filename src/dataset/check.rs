@@ -70,7 +70,7 @@ pub struct Check {
     pub relation: Relation,
     /// Of ids and labels.
     pub labels_sha256: Sha256,
-    /// Whether ids are numbers of the population at all: files under other names cannot be told.
+    /// Whether ids are numbers of the population at all: files under other names cannot be checked.
     pub numbered: bool,
     /// Numbers of the population that are not there.
     pub missing: Listed,

@@ -14,7 +14,7 @@ use crate::registry::labels;
 /// Names that a message lists of those that a label could mean.
 const MAX_NEAR: usize = 3;
 
-/// How alike two names must be for one to be told as near the other (Jaro–Winkler).
+/// How alike two names must be for one to be suggested for the other (Jaro–Winkler).
 const MIN_LIKENESS: f64 = 0.85;
 
 /// The classes that a dataset's labels may mean, by index.

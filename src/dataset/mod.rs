@@ -13,7 +13,7 @@
 //! | `id` | ids, their order, the digest of labels |
 //! | `check` | whether what is there is the dataset |
 //! | `subset` | the first N of the order, or the ids of a file |
-//! | `paths` | the folders that the user told us of |
+//! | `paths` | the folders that the user has named |
 
 pub mod check;
 mod classes;
@@ -30,7 +30,7 @@ pub use error::{Error, Result};
 pub use id::{digest_of_labels, order};
 pub use label::{NameList, RawLabel};
 pub(crate) use layout::is_system;
-pub use open::{Places, open};
+pub use open::{SearchLocations, open};
 pub use paths::DatasetPaths;
 pub use subset::Subset;
 

@@ -12,7 +12,7 @@ use crate::registry::{DatasetEntry, LabelRule};
 use crate::store::{Request, Store};
 
 /// Where to look for a dataset, in this order.
-pub struct Places<'a> {
+pub struct SearchLocations<'a> {
     /// `--data-dir`.
     pub given: Option<&'a Path>,
     /// What was remembered.
@@ -25,7 +25,7 @@ pub struct Places<'a> {
 ///
 /// # Errors
 /// [`Error::NotConfigured`] when nobody knows where it is; what is wrong with it otherwise.
-pub fn open(entry: &DatasetEntry, places: &Places<'_>, classes: &Classes) -> Result<Dataset> {
+pub fn open(entry: &DatasetEntry, places: &SearchLocations<'_>, classes: &Classes) -> Result<Dataset> {
     let listing = match places.given.or_else(|| places.paths.get(&entry.name)) {
         Some(place) => layout::list(place, entry)?,
         None if !entry.sources.is_empty() => fetch(entry, places.store)?,

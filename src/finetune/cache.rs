@@ -16,7 +16,7 @@ use crate::image::Preprocess;
 use crate::model::EngineInfo;
 
 /// Bytes of a digest, and of the digits that a row ends with.
-const DIGEST: usize = 32;
+const DIGEST_LEN: usize = 32;
 const CHECK: usize = 8;
 
 /// Between two hand-overs to the system.
@@ -75,7 +75,7 @@ impl Cache {
         let file = match file.try_lock() {
             Ok(()) | Err(TryLockError::Error(_)) => {
                 // A row that was cut off would push the next one out of step.
-                let row = (DIGEST + 4 * width + CHECK) as u64;
+                let row = (DIGEST_LEN + 4 * width + CHECK) as u64;
                 let len = file.metadata().map_err(fs::at("look at", &path))?.len();
                 if len % row != 0 {
                     file.set_len(len - len % row).map_err(fs::at("write", &path))?;
@@ -97,11 +97,11 @@ impl Cache {
             return Ok(());
         }
         let mut reader = BufReader::new(fs::open(&self.path)?);
-        let mut row = vec![0; DIGEST + 4 * self.width + CHECK];
+        let mut row = vec![0; DIGEST_LEN + 4 * self.width + CHECK];
         while reader.read_exact(&mut row).is_ok() {
             let (body, check) = row.split_at(row.len() - CHECK);
-            let (digest, values) = body.split_at(DIGEST);
-            let Ok(digest) = <[u8; DIGEST]>::try_from(digest) else { continue };
+            let (digest, values) = body.split_at(DIGEST_LEN);
+            let Ok(digest) = <[u8; DIGEST_LEN]>::try_from(digest) else { continue };
             let Some(places) = wanted.get(&Sha256(digest)) else { continue };
             if Sha256::of(body).0.get(..CHECK) == Some(check) {
                 let (values, _) = values.as_chunks::<4>();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(read(&Key { seed: 1, ..key.clone() }), [None, None, None]);
         // One value changed, the second row cut off: neither is taken, and what comes next is in step.
         let mut bytes = fs::read(&path, 1 << 20).unwrap();
-        bytes[DIGEST] ^= 1;
+        bytes[DIGEST_LEN] ^= 1;
         bytes.pop();
         fs::write_atomic(&path, &bytes).unwrap();
         let mut cache = Cache::open(Some(home.path()), &key).unwrap();

@@ -17,7 +17,7 @@ const TRAIN: [&str; 2] = ["train", "training"];
 const VAL: [&str; 4] = ["val", "validation", "valid", "test"];
 
 /// Classes that a message lists.
-const LISTED: usize = 12;
+const MAX_LISTED: usize = 12;
 
 /// Which images are measured with.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,14 +36,14 @@ pub struct Data {
     /// The images, one or two sets of them.
     pub sets: Vec<Dataset>,
     /// Those to train on.
-    pub train: Vec<Place>,
+    pub train: Vec<ImageIndex>,
     /// Those to measure with; none of them is trained on.
-    pub val: Vec<Place>,
+    pub val: Vec<ImageIndex>,
 }
 
 /// An image: its set, and its place in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct ImageIndex {
     /// In [`Data::sets`].
     pub set: usize,
     /// In the set's items.
@@ -71,8 +71,8 @@ impl Data {
             _ => {}
         }
         let train = labelled(listing, &classes, entry)?;
-        let all = |set: usize, images: &Dataset| -> Vec<Place> {
-            (0..images.items.len()).map(|item| Place { set, item }).collect()
+        let all = |set: usize, images: &Dataset| -> Vec<ImageIndex> {
+            (0..images.items.len()).map(|item| ImageIndex { set, item }).collect()
         };
         match holdout {
             Holdout::Folder(folder) => {
@@ -91,15 +91,20 @@ impl Data {
 
     /// Parts some images: the first `fraction` of each class in the order of the seed are the second part. A class keeps
     /// an image in the first.
-    pub(super) fn split(&self, places: &[Place], fraction: f64, seed: u64) -> (Vec<Place>, Vec<Place>) {
-        let key = |place: &Place| {
+    pub(super) fn split(
+        &self,
+        places: &[ImageIndex],
+        fraction: f64,
+        seed: u64,
+    ) -> (Vec<ImageIndex>, Vec<ImageIndex>) {
+        let key = |place: &ImageIndex| {
             let set = self.sets.get(place.set)?;
             let item = set.items.get(place.item)?;
             Some((dataset::order(seed, &set.name, &item.id), item.id.clone()))
         };
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for class in 0..self.classes.len() {
-            let mut own: Vec<Place> =
+            let mut own: Vec<ImageIndex> =
                 places.iter().copied().filter(|place| self.class(*place) == Some(class)).collect();
             own.sort_by_cached_key(key);
             let held = ((own.len() as f64 * fraction).round() as usize).min(own.len().saturating_sub(1));
@@ -112,12 +117,12 @@ impl Data {
     }
 
     /// An image's class.
-    pub(super) fn class(&self, place: Place) -> Option<usize> {
+    pub(super) fn class(&self, place: ImageIndex) -> Option<usize> {
         self.sets.get(place.set)?.items.get(place.item)?.labels.first().copied()
     }
 
     /// Where an image is, for messages.
-    pub(super) fn path(&self, place: Place) -> String {
+    pub(super) fn path(&self, place: ImageIndex) -> String {
         let item = self.sets.get(place.set).and_then(|set| set.items.get(place.item));
         item.map_or_else(String::new, |item| item.path.clone())
     }
@@ -179,9 +184,9 @@ fn labelled(mut listing: Listing, classes: &[String], entry: &DatasetEntry) -> R
     for image in &mut listing.found {
         let Some(name) = name_of(&image.label) else { continue };
         let Some(index) = classes.iter().position(|class| *class == name) else {
-            let mut known = classes.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
-            if classes.len() > LISTED {
-                known.push_str(&format!(" and {} more", classes.len() - LISTED));
+            let mut known = classes.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+            if classes.len() > MAX_LISTED {
+                known.push_str(&format!(" and {} more", classes.len() - MAX_LISTED));
             }
             return Err(Error::OtherClass { path: image.path.clone(), class: name, known });
         };
@@ -224,7 +229,7 @@ mod tests {
             assert_eq!(data.val.iter().filter(|p| data.class(**p) == Some(class)).count(), 2);
         }
         assert!(data.val.iter().all(|place| !data.train.contains(place)));
-        let of = |place: &Place| {
+        let of = |place: &ImageIndex| {
             data.path(*place).contains(&format!("/{}/", data.classes[data.class(*place).unwrap()]))
         };
         assert!(data.train.iter().chain(&data.val).all(of));

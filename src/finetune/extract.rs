@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::augment::{Random, RandomCrop, for_crops};
 use super::cache::{Cache, Key, row_id};
-use super::data::{Data, Place};
+use super::data::{Data, ImageIndex};
 use super::matrix::Features;
-use super::{Error, OnBadImage, Progress, Result};
+use super::{Error, OnBadImage, Result, TrainingProgress};
 use crate::hash::Sha256;
 use crate::image::{self, Preparer, Preprocess};
 use crate::model::{Job, Network, Share, finite, run_images};
@@ -48,7 +48,7 @@ pub(super) struct Extracted {
 /// A row that is wanted: a view of an image.
 #[derive(Clone, Copy, Debug)]
 struct View {
-    place: Place,
+    place: ImageIndex,
     /// The image's number among those of its part.
     image: usize,
     view: u64,
@@ -60,10 +60,10 @@ pub(super) fn extract(
     extraction: &Extraction<'_>,
     key: &Key<'_>,
     home: Option<&std::path::Path>,
-    progress: &dyn Progress,
+    progress: &dyn TrainingProgress,
 ) -> Result<Extracted> {
     let data = extraction.data;
-    let images: Vec<(Place, bool)> =
+    let images: Vec<(ImageIndex, bool)> =
         data.train.iter().map(|p| (*p, true)).chain(data.val.iter().map(|p| (*p, false))).collect();
     let mut extracted = Extracted::default();
     let digests = digests(extraction, &images)?;
@@ -182,7 +182,12 @@ pub(super) fn extract(
 }
 
 /// An image that cannot be read: the end, or left out.
-fn refuse(extraction: &Extraction<'_>, place: Place, reason: &str, extracted: &mut Extracted) -> Result<()> {
+fn refuse(
+    extraction: &Extraction<'_>,
+    place: ImageIndex,
+    reason: &str,
+    extracted: &mut Extracted,
+) -> Result<()> {
     let path = extraction.data.path(place);
     match extraction.on_bad_image {
         OnBadImage::Fail => Err(Error::BadImage { path, reason: reason.to_owned() }),
@@ -196,7 +201,7 @@ fn refuse(extraction: &Extraction<'_>, place: Place, reason: &str, extracted: &m
 /// The digest of each image's bytes, or why there are none.
 fn digests(
     extraction: &Extraction<'_>,
-    images: &[(Place, bool)],
+    images: &[(ImageIndex, bool)],
 ) -> Result<Vec<std::result::Result<Sha256, String>>> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(usize, std::result::Result<Sha256, String>)>> {
@@ -223,7 +228,7 @@ fn digests(
     Ok(all)
 }
 
-fn bytes(data: &Data, place: Place) -> Result<std::result::Result<Vec<u8>, String>> {
+fn bytes(data: &Data, place: ImageIndex) -> Result<std::result::Result<Vec<u8>, String>> {
     let Some(set) = data.sets.get(place.set) else { return Ok(Err("no such image".into())) };
     let Some(item) = set.items.get(place.item) else { return Ok(Err("no such image".into())) };
     Ok(set.bytes_or_defect(item)?)

@@ -25,7 +25,7 @@ pub(super) struct Limits {
     pub(super) gradient: f64,
 }
 
-/// Minimises `function`, which fills the gradient and returns the value, from `x` on. `step` is told of each step: its
+/// Minimises `function`, which fills the gradient and returns the value, from `x` on. `step` is called after each step: its
 /// number and the value. Leaves the best point in `x`; returns its value.
 pub(super) fn minimise(
     x: &mut Vec<f64>,

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-pub use data::{Data, Holdout, Place};
+pub use data::{Data, Holdout, ImageIndex};
 pub use error::{Error, Result};
 pub use matrix::Features;
 pub use output::{Outputs, registry_entry};
@@ -48,10 +48,11 @@ use unfreeze::{Stage, Stepped};
 
 use crate::model::{EngineKind, FeatureInfo, FeatureLevel, Prepared, feature_info};
 use crate::nn::graph::Graph;
-use crate::verify::stats::{Level, Percent, Relation, interval};
+pub use crate::verify::NullProgress;
+use crate::verify::stats::{ConfidenceLevel, Percent, Relation, interval};
 
 /// The part of the images to train on by which the weight decay is chosen.
-const INNER: f64 = 0.2;
+const INNER_FRACTION: f64 = 0.2;
 
 /// What becomes of images that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +78,8 @@ pub struct Options<'a> {
     pub on_bad_image: OnBadImage,
 }
 
-/// Who is told of it.
-pub trait Progress {
+/// Follows a training while it runs.
+pub trait TrainingProgress {
     /// Features begin: `done` of `total` views are on record.
     fn extracting(&self, done: usize, total: usize);
     /// So many are done.
@@ -93,11 +94,7 @@ pub trait Progress {
     }
 }
 
-/// Tells nobody.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NullProgress;
-
-impl Progress for NullProgress {
+impl TrainingProgress for NullProgress {
     fn extracting(&self, _: usize, _: usize) {}
     fn extracted(&self, _: usize) {}
     fn choosing(&self, _: usize, _: usize, _: f64, _: f64) {}
@@ -132,13 +129,13 @@ pub struct FineTuned<'a> {
 /// Extracts features and trains a classifier on them.
 ///
 /// # Errors
-/// Images that cannot be read, classes that cannot be told apart, a loss that is not a number, an interruption.
+/// Images that cannot be read, fewer than two classes, a loss that is not a number, an interruption.
 pub fn run<'a>(
     model: &'a Prepared,
     data: &Data,
     recipe: &Recipe,
     options: Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn TrainingProgress,
 ) -> Result<FineTuned<'a>> {
     let begun = Instant::now();
     let graph = crate::arch::build(&model.spec().arch, data.classes.len());
@@ -152,8 +149,8 @@ pub fn run<'a>(
     let (mut extracting, begun) = (begun.elapsed(), Instant::now());
 
     // Another seed than that of the images that are measured with: the two choices have nothing to do with each other.
-    let (_, held) = data.split(&data.train, INNER, recipe.seed.wrapping_add(1));
-    let held: HashSet<Place> = held.into_iter().collect();
+    let (_, held) = data.split(&data.train, INNER_FRACTION, recipe.seed.wrapping_add(1));
+    let held: HashSet<ImageIndex> = held.into_iter().collect();
     let inner = |image: usize| data.train.get(image).is_some_and(|place| held.contains(place));
     let training = Training {
         train: &train,
@@ -219,7 +216,7 @@ fn features(
     recipe: &Recipe,
     options: Options<'_>,
     level: &FeatureLevel,
-    progress: &dyn Progress,
+    progress: &dyn TrainingProgress,
 ) -> Result<(Extracted, usize)> {
     let network = model.features_only(options.engine, level)?;
     let width = network.feature_info().iter().map(FeatureInfo::values).sum();
@@ -336,7 +333,7 @@ impl FineTuned<'_> {
 /// Answers as JSON: percent, with the interval of Clopper and Pearson at 95 %.
 fn measured(answers: &Answers, images: usize) -> Value {
     let n = images as u64;
-    let bounds = interval(Relation::Given, answers.top1, n, n, Level::P95);
+    let bounds = interval(Relation::Given, answers.top1, n, n, ConfidenceLevel::P95);
     let six = |x: f64| (x * 1e6).round() / 1e6;
     json!({
         "images": images,

@@ -26,7 +26,7 @@ pub(super) struct Schedule {
     pub(super) seed: u64,
 }
 
-/// Descends from zero; `epoch` is told of every pass: its number, the mean loss over it, the parameters.
+/// Descends from zero; `epoch` is called after every pass: its number, the mean loss over it, the parameters.
 pub(super) fn descend(
     objective: &Objective<'_>,
     schedule: Schedule,

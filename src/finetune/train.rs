@@ -11,13 +11,13 @@ use super::logistic::{Answers, Objective, answers};
 use super::matrix::{Features, Scaling};
 use super::sgd::{Schedule, descend};
 use super::unfreeze::Unfreeze;
-use super::{Error, Progress, Result};
+use super::{Error, Result, TrainingProgress};
 
 /// Weight decays that are tried, strong ones first: each begins where the one before ended.
 const DECAYS: [f64; 13] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5];
 
 /// Decays in a row that hold out worse than the best before no more are tried.
-const WORSE: usize = 3;
+const MAX_WORSE_DECAYS: usize = 3;
 
 /// The decay where there are too few images to hold any out.
 const DEFAULT_DECAY: f64 = 0.1;
@@ -28,14 +28,14 @@ const PATIENCE: usize = 10;
 /// When L-BFGS is done: scikit-learn's bound for the fit is ten times this.
 const LIMITS: Limits = Limits { steps: 1000, gradient: 1e-5 };
 
-/// The same while the weight decay is chosen: decays are told apart long before the minimum.
-const CHOOSING: Limits = Limits { steps: 200, gradient: 1e-3 };
+/// The same while the weight decay is chosen: decays differ long before the minimum.
+const CHOOSING_LIMITS: Limits = Limits { steps: 200, gradient: 1e-3 };
 
 /// How many times the loss of a guess a classifier may have: one that has more has learnt nothing.
-const HOPELESS: f64 = 2.0;
+const MAX_FINAL_LOSS: f64 = 2.0;
 
 /// Every so many steps the accuracy is measured, for the curve.
-const MEASURED: usize = 5;
+const MEASURE_INTERVAL: usize = 5;
 
 /// How a classifier is trained.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -135,7 +135,7 @@ pub(super) fn images(features: &Features) -> usize {
 }
 
 /// Trains.
-pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<Trained> {
+pub(super) fn train(training: Training<'_>, progress: &dyn TrainingProgress) -> Result<Trained> {
     let Training { train, val, classes, inner, recipe, .. } = training;
     let inner_val = train.filtered(inner);
     let inner_train = train.filtered(|image| !inner(image));
@@ -152,11 +152,12 @@ pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<T
     let mut curve = Vec::new();
     let (train_images, val_images) = (images(&scaled), images(&scaled_val));
     let mut stopped = false;
-    let every = if recipe.solver == Solver::Lbfgs { MEASURED } else { 1 };
+    let every = if recipe.solver == Solver::Lbfgs { MEASURE_INTERVAL } else { 1 };
     let last = Cell::new((0, 0.0));
     let mut tell = |step: usize, loss: f64, parameters: &[f64]| {
         last.set((step, loss));
-        if step > MEASURED && !step.is_multiple_of(every) && loss.is_finite() && !progress.cancelled() {
+        if step > MEASURE_INTERVAL && !step.is_multiple_of(every) && loss.is_finite() && !progress.cancelled()
+        {
             return ControlFlow::Continue(());
         }
         let train_top1 = percent(answers(parameters, &scaled, classes).top1, train_images);
@@ -195,7 +196,7 @@ pub(super) fn train(training: Training<'_>, progress: &dyn Progress) -> Result<T
     let (step, loss) = last.get();
     // Descent in steps that are too long ends far above where it began: at a guess, the logarithm of the number of classes.
     let reached = objective.value(&parameters, &mut vec![0.0; parameters.len()]);
-    if !reached.is_finite() || reached > HOPELESS * (classes as f64).ln() {
+    if !reached.is_finite() || reached > MAX_FINAL_LOSS * (classes as f64).ln() {
         return Err(Error::Diverged { loss: reached, steps: step });
     }
     if !loss.is_finite() || parameters.iter().any(|p| !p.is_finite()) {
@@ -220,7 +221,12 @@ fn class_weights(features: &Features, classes: usize, balanced: bool) -> Option<
 }
 
 /// The weight decay under which images that are held out of training have the least loss.
-fn choose(train: &Features, val: &Features, training: Training<'_>, progress: &dyn Progress) -> Result<f64> {
+fn choose(
+    train: &Features,
+    val: &Features,
+    training: Training<'_>,
+    progress: &dyn TrainingProgress,
+) -> Result<f64> {
     let Training { classes, recipe, .. } = training;
     let scaling = Scaling::of(train);
     let (train, val) = (scaling.apply(train), scaling.apply(val));
@@ -233,7 +239,7 @@ fn choose(train: &Features, val: &Features, training: Training<'_>, progress: &d
         let mut stopped = false;
         minimise(
             &mut parameters,
-            CHOOSING,
+            CHOOSING_LIMITS,
             |x, g| objective.value(x, g),
             |_, _, _| {
                 stopped = progress.cancelled();
@@ -251,7 +257,7 @@ fn choose(train: &Features, val: &Features, training: Training<'_>, progress: &d
         } else {
             worse += 1;
         }
-        if worse == WORSE {
+        if worse == MAX_WORSE_DECAYS {
             break;
         }
     }

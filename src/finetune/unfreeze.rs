@@ -17,7 +17,7 @@ use super::augment::Random;
 use super::logistic::Answers;
 use super::matrix::Features;
 use super::train::{Point, images, percent};
-use super::{Error, Progress, Result};
+use super::{Error, Result, TrainingProgress};
 use crate::hash::Sha256;
 use crate::model::Prepared;
 use crate::nn::graph::{Graph, NodeId, Op, Transform};
@@ -133,7 +133,7 @@ impl Stage<'_> {
         train: &Features,
         val: &Features,
         inner: &dyn Fn(usize) -> bool,
-        progress: &dyn Progress,
+        progress: &dyn TrainingProgress,
     ) -> Result<Stepped> {
         let names = trainable(self.graph, self.cut);
         let weights = WithClassifier { model: self.model, classifier };

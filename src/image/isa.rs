@@ -2,7 +2,7 @@
 
 /// A set of instructions that the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Isa {
+pub(super) enum SimdLevel {
     /// What every machine has.
     Portable,
     /// AVX2 and FMA.
@@ -15,21 +15,21 @@ pub(super) enum Isa {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Avx2(());
 
-impl Isa {
+impl SimdLevel {
     /// All that the machine has, the best last.
     #[cfg(test)]
-    pub(super) fn available() -> Vec<Isa> {
-        let mut all = vec![Isa::Portable];
-        all.extend(Some(Isa::best()).filter(|best| *best != Isa::Portable));
+    pub(super) fn available() -> Vec<SimdLevel> {
+        let mut all = vec![SimdLevel::Portable];
+        all.extend(Some(SimdLevel::best()).filter(|best| *best != SimdLevel::Portable));
         all
     }
 
     /// The best that the machine has.
-    pub(super) fn best() -> Isa {
+    pub(super) fn best() -> SimdLevel {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Isa::Avx2(Avx2(()));
+            return SimdLevel::Avx2(Avx2(()));
         }
-        Isa::Portable
+        SimdLevel::Portable
     }
 }

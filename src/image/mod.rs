@@ -81,7 +81,7 @@ pub fn decode(bytes: &[u8]) -> Result<Rgb, Error> {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => {
             let Part { pixels, whole: (width, height), .. } =
-                jpeg::Reader::new(isa::Isa::best()).read(bytes, Vec::new(), &mut part::all)?;
+                jpeg::Reader::new(isa::SimdLevel::best()).read(bytes, Vec::new(), &mut part::all)?;
             let found = pixels.len();
             Rgb::new(width, height, pixels).ok_or(Error::Buffer { expected: 3 * width * height, found })
         }

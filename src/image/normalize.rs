@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code)]
 
-use super::isa::Isa;
+use super::isa::SimdLevel;
 
 /// The arithmetic for one mean and deviation.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Normalizer {
 
 impl Normalizer {
     /// For means and deviations of red, green and blue.
-    pub(super) fn new(mean: [f32; 3], std: [f32; 3], isa: Isa) -> Self {
+    pub(super) fn new(mean: [f32; 3], std: [f32; 3], isa: SimdLevel) -> Self {
         let mut levels = Box::new([[0.0; 256]; 3]);
         for ((table, mean), std) in levels.iter_mut().zip(mean).zip(std) {
             for (level, value) in (0u8..=255).zip(table) {
@@ -28,11 +28,11 @@ impl Normalizer {
         }
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
         let vector = match isa {
-            Isa::Avx2(token) => avx2::Constants::new(token, mean, std, &levels),
-            Isa::Portable => None,
+            SimdLevel::Avx2(token) => avx2::Constants::new(token, mean, std, &levels),
+            SimdLevel::Portable => None,
         };
         #[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
-        let Isa::Portable = isa;
+        let SimdLevel::Portable = isa;
         Normalizer {
             levels,
             #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
@@ -171,7 +171,7 @@ mod tests {
         let pixels: Vec<u8> = (0..3 * 1003u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
         let odd = ([0.3, -7.5, 1e-3], [3e-3, 123.0, -0.7]);
         for (mean, std) in USUAL.into_iter().chain([odd]) {
-            for isa in Isa::available() {
+            for isa in SimdLevel::available() {
                 let normalizer = Normalizer::new(mean, std, isa);
                 let mut planes = [[0.0; 1003]; 3];
                 let [red, green, blue] = &mut planes;
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn usual_settings_need_no_table() {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Portable) {
+        for isa in SimdLevel::available().into_iter().filter(|isa| *isa != SimdLevel::Portable) {
             for (mean, std) in USUAL {
                 assert!(Normalizer::new(mean, std, isa).vector.is_some(), "{mean:?} {std:?}");
             }

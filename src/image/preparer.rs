@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::geometry::Geometry;
-use super::isa::Isa;
+use super::isa::SimdLevel;
 use super::jpeg;
 use super::normalize::Normalizer;
 use super::part::{self, Window};
@@ -31,10 +31,10 @@ pub struct Preparer {
 impl Preparer {
     /// For a model's settings, with the best instructions of this machine; the bits are the same with any.
     pub fn new(preprocess: &Preprocess) -> Self {
-        Preparer::on(preprocess, Isa::best())
+        Preparer::on(preprocess, SimdLevel::best())
     }
 
-    fn on(preprocess: &Preprocess, isa: Isa) -> Self {
+    fn on(preprocess: &Preprocess, isa: SimdLevel) -> Self {
         Preparer {
             preprocess: preprocess.clone(),
             jpeg: jpeg::Reader::new(isa),
@@ -184,7 +184,7 @@ mod tests {
                 mean: [0.485, 0.456, 0.406],
                 std: [0.229, 0.224, 0.225],
             };
-            let mut plain = Preparer::on(&preprocess, Isa::Portable);
+            let mut plain = Preparer::on(&preprocess, SimdLevel::Portable);
             let mut warm = Preparer::new(&preprocess);
             let mut found = vec![f32::NAN; preprocess.len()];
             let mut expected = found.clone();

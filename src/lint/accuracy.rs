@@ -5,8 +5,8 @@
 //! A pair further than [`MAX_DISTANCE`], over twice that, is not one network's on one set of images. A test holds
 //! the figures to the pages.
 
+use super::context::{LintContext, Model};
 use super::rule::Sink;
-use super::subject::{Model, Subject};
 use crate::registry::format::reported;
 use crate::registry::tree::View;
 use crate::registry::{Accuracy, is_imagenet, is_top1, is_top5};
@@ -24,7 +24,7 @@ const MIN_FITTED_TOP1: f64 = 50.0;
 const NEAR_CHANCE: f64 = 5.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Anomaly {
     NotAPercentage,
     Fraction,
     NearChance,
@@ -54,7 +54,7 @@ fn pairs<'a>(model: &Model<'a>) -> Vec<Pair<'a>> {
     reported(&model.view).into_iter().map(pair).collect()
 }
 
-/// How far a pair lies from the line, where that can be told.
+/// How far a pair lies from the line, where that is known.
 pub(super) fn distance(top1: f64, top5: f64) -> Option<f64> {
     let (e1, e5) = (100.0 - top1, 100.0 - top5);
     (e1 > 0.0 && e5 > 0.0).then(|| e5.ln() - (SLOPE * e1.ln() + INTERCEPT))
@@ -64,12 +64,12 @@ fn plausible(top1: f64, top5: f64) -> bool {
     top1 >= MIN_FITTED_TOP1 && top5 >= top1 && distance(top1, top5).is_some_and(|d| d.abs() <= MAX_DISTANCE)
 }
 
-fn judge(pair: &Pair<'_>) -> Option<Verdict> {
+fn judge(pair: &Pair<'_>) -> Option<Anomaly> {
     let read =
         |side: &Option<(View<'_>, Option<Accuracy>)>| side.as_ref().map(|(_, a)| a.as_ref().map(|a| a.value));
     let (top1, top5) = (read(&pair.top1), read(&pair.top5));
     if top1 == Some(None) || top5 == Some(None) {
-        return Some(Verdict::NotAPercentage);
+        return Some(Anomaly::NotAPercentage);
     }
     let (top1, top5) = (top1.flatten(), top5.flatten());
     let share = |x: f64| x > 0.0 && x <= 1.0;
@@ -77,43 +77,43 @@ fn judge(pair: &Pair<'_>) -> Option<Verdict> {
     if let Some((a, b)) = top1.zip(top5).filter(|_| pair.imagenet)
         && ((share(a) && plausible(100.0 * a, b)) || (share(b) && plausible(a, 100.0 * b)))
     {
-        return Some(Verdict::Fraction);
+        return Some(Anomaly::Fraction);
     }
     if top1.is_some_and(share) && top5.is_none_or(share) && (top5.is_some() || pair.imagenet) {
-        return Some(Verdict::Fraction);
+        return Some(Anomaly::Fraction);
     }
     let top1 = top1?;
     if pair.imagenet && top1 < NEAR_CHANCE {
-        return Some(Verdict::NearChance);
+        return Some(Anomaly::NearChance);
     }
     let top5 = top5?;
     if pair.imagenet && (top1 + top5 - 100.0).abs() < 0.015 && top5 != top1 {
-        return Some(Verdict::Shifted);
+        return Some(Anomaly::Shifted);
     }
     if top5 < top1 {
         return Some(match pair.imagenet && plausible(100.0 - top1, 100.0 - top5) {
-            true => Verdict::ErrorRate,
-            false => Verdict::Below,
+            true => Anomaly::ErrorRate,
+            false => Anomaly::Below,
         });
     }
     (pair.imagenet && (MIN_FITTED_TOP1..100.0).contains(&top1) && !plausible(top1, top5))
-        .then_some(Verdict::Unlike)
+        .then_some(Anomaly::Unlike)
 }
 
 /// The pairs of a model with a verdict, the value it is about first.
-fn judged<'a>(model: &Model<'a>, wanted: &[Verdict]) -> Vec<(View<'a>, String, Verdict)> {
+fn judged<'a>(model: &Model<'a>, wanted: &[Anomaly]) -> Vec<(View<'a>, String, Anomaly)> {
     let mut found = Vec::new();
     for pair in pairs(model) {
         let Some(verdict) = judge(&pair).filter(|v| wanted.contains(v)) else { continue };
         let unread = |side: &Option<(View<'a>, Option<Accuracy>)>| {
             side.as_ref()
-                .filter(|(_, a)| verdict != Verdict::NotAPercentage || a.is_none())
+                .filter(|(_, a)| verdict != Anomaly::NotAPercentage || a.is_none())
                 .map(|(v, _)| v.clone())
         };
         let Some(view) = unread(&pair.top1).or_else(|| unread(&pair.top5)) else { continue };
         let text = |side: &Option<(View<'a>, Option<Accuracy>)>| side.as_ref().and_then(|(v, _)| v.text());
         let shown = match (verdict, text(&pair.top1), text(&pair.top5)) {
-            (Verdict::NotAPercentage, ..) => view.text().unwrap_or("a list or mapping").to_owned(),
+            (Anomaly::NotAPercentage, ..) => view.text().unwrap_or("a list or mapping").to_owned(),
             (_, Some(top1), Some(top5)) => format!("top-1 {top1}, top-5 {top5}"),
             (_, top1, top5) => top1.or(top5).unwrap_or_default().to_owned(),
         };
@@ -122,30 +122,30 @@ fn judged<'a>(model: &Model<'a>, wanted: &[Verdict]) -> Vec<(View<'a>, String, V
     found
 }
 
-pub(super) fn not_a_percentage(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, _) in judged(model, &[Verdict::NotAPercentage]) {
+pub(super) fn not_a_percentage(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, _) in judged(model, &[Anomaly::NotAPercentage]) {
         sink.at(&view, model, "not an accuracy").expected(shown, "a percentage such as `78.66%`");
     }
 }
 
-pub(super) fn fraction(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, _) in judged(model, &[Verdict::Fraction]) {
+pub(super) fn fraction(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, _) in judged(model, &[Anomaly::Fraction]) {
         sink.at(&view, model, "a fraction where percent is meant")
             .expected(shown, "percent such as `78.66%`");
     }
 }
 
-pub(super) fn near_chance(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, _) in judged(model, &[Verdict::NearChance]) {
+pub(super) fn near_chance(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, _) in judged(model, &[Anomaly::NearChance]) {
         let message = "a trained network of 1000 classes does not score this little";
         sink.at(&view, model, message).expected(shown, format!("a top-1 of {NEAR_CHANCE} % at least"));
     }
 }
 
-pub(super) fn error_rate(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, verdict) in judged(model, &[Verdict::ErrorRate, Verdict::Shifted]) {
+pub(super) fn error_rate(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, verdict) in judged(model, &[Anomaly::ErrorRate, Anomaly::Shifted]) {
         let message = match verdict {
-            Verdict::Shifted => {
+            Anomaly::Shifted => {
                 "the two add up to 100: one column is an error rate, as in a table read one column off"
             }
             _ => "these look like error rates: 100 minus each would be a plausible pair",
@@ -154,15 +154,15 @@ pub(super) fn error_rate(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
-pub(super) fn below(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, _) in judged(model, &[Verdict::Below]) {
+pub(super) fn below(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, _) in judged(model, &[Anomaly::Below]) {
         let message = "top-5 is below top-1, though it counts every image that top-1 counts";
         sink.at(&view, model, message).expected(shown, "top-5 at least top-1");
     }
 }
 
-pub(super) fn unlike(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    for (view, shown, _) in judged(model, &[Verdict::Unlike]) {
+pub(super) fn unlike(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    for (view, shown, _) in judged(model, &[Anomaly::Unlike]) {
         let message = "no network on these pages has a top-5 so far from what its top-1 leads to";
         sink.at(&view, model, message)
             .expected(shown, "two accuracies of the same network on the same images");

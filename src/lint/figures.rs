@@ -1,7 +1,7 @@
 //! Figures of a page against its architecture and the weights' own configuration.
 
+use super::context::{LintContext, Model};
 use super::rule::Sink;
-use super::subject::{Model, Subject};
 
 /// Pages round to three digits: half a percent at most. Beyond one they count something else.
 const PARAMS: f64 = 0.01;
@@ -15,12 +15,12 @@ pub(super) const FLOPS: std::ops::RangeInclusive<f64> = 0.99..=1.36;
 /// The pages cut crops to three digits: 0.897 is 0.8975.
 const CROP: f64 = 0.001;
 
-pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn parameters(model: &Model<'_>, context: &LintContext<'_>, sink: &mut Sink) {
     // A classifier of other classes has other parameters than the architecture's own.
     if !model.facts.classes.is_empty() {
         return;
     }
-    let computed = subject.architecture(model).map(|c| c.params);
+    let computed = context.architecture(model).map(|c| c.params);
     if let Some(view) = model.metadata("Parameters")
         && let Some((page, exact)) =
             model.entry.params.map(|n| n.0).zip(computed.or(model.facts.params.map(|n| n.0)))
@@ -40,9 +40,9 @@ pub(super) fn parameters(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Si
     }
 }
 
-pub(super) fn operations(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn operations(model: &Model<'_>, context: &LintContext<'_>, sink: &mut Sink) {
     let (Some(view), Some(flops)) = (model.metadata("FLOPs"), model.entry.flops.map(|n| n.0)) else { return };
-    if let Some(computed) = subject.architecture(model).filter(|c| c.macs > 0) {
+    if let Some(computed) = context.architecture(model).filter(|c| c.macs > 0) {
         let ratio = flops as f64 / computed.macs as f64;
         if !FLOPS.contains(&ratio) {
             let size = model.entry.image_size.map(|s| format!(" at {s} pixels")).unwrap_or_default();
@@ -60,7 +60,7 @@ pub(super) fn operations(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Si
     }
 }
 
-pub(super) fn configuration(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn configuration(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(config) = &model.facts.config else { return };
     let entry = &model.entry;
     let mut tell = |key: &str, page: String, own: String| {

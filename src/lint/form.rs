@@ -2,55 +2,55 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::context::{LintContext, Model};
 use super::rule::Sink;
-use super::subject::{Model, Subject};
 use super::vocabulary::{self, has, meant};
 use crate::registry::format::{fields, is_eval_result, reported};
-use crate::registry::tree::{Kind, Problem, Severity, View, same_field};
+use crate::registry::tree::{Problem, ProblemKind, Severity, View, same_field};
 
 /// What the readers of the files said, of one sort.
-fn read(subject: &Subject<'_>, sink: &mut Sink, wanted: impl Fn(&Problem) -> bool) {
-    for problem in subject.index.problems.iter().filter(|p| wanted(p)) {
-        sink.problem(problem, subject.model_at(&problem.file, &problem.path));
+fn read(context: &LintContext<'_>, sink: &mut Sink, wanted: impl Fn(&Problem) -> bool) {
+    for problem in context.index.problems.iter().filter(|p| wanted(p)) {
+        sink.problem(problem, context.model_at(&problem.file, &problem.path));
     }
-    sink.left_out += match subject.index.problems.iter().any(&wanted) {
-        true => subject.index.problems.left_out(),
+    sink.left_out += match context.index.problems.iter().any(&wanted) {
+        true => context.index.problems.left_out(),
         false => 0,
     };
 }
 
-pub(super) fn unreadable(subject: &Subject<'_>, sink: &mut Sink) {
-    read(subject, sink, |p| p.severity == Severity::Error && p.kind != Kind::MissingFile);
+pub(super) fn unreadable(context: &LintContext<'_>, sink: &mut Sink) {
+    read(context, sink, |p| p.severity == Severity::Error && p.kind != ProblemKind::MissingFile);
 }
 
-pub(super) fn odd(subject: &Subject<'_>, sink: &mut Sink) {
-    // Two of one name are told by the rule about names.
-    read(subject, sink, |p| p.severity == Severity::Warning && p.kind == Kind::Form);
+pub(super) fn odd(context: &LintContext<'_>, sink: &mut Sink) {
+    // Two of one name are reported by the rule about names.
+    read(context, sink, |p| p.severity == Severity::Warning && p.kind == ProblemKind::Form);
 }
 
-/// READMEs that may be missing before they are told together.
+/// READMEs that may be missing before they are reported together.
 const MAX_READMES_TOLD: usize = 3;
 
-pub(super) fn missing_file(subject: &Subject<'_>, sink: &mut Sink) {
-    let is_readme = |p: &Problem| p.kind == Kind::MissingFile && p.path.ends_with("README");
-    let missing: Vec<_> = subject.index.problems.iter().filter(|p| is_readme(p)).collect();
-    let records = subject.index.models.iter().chain(&subject.index.collections);
+pub(super) fn missing_file(context: &LintContext<'_>, sink: &mut Sink) {
+    let is_readme = |p: &Problem| p.kind == ProblemKind::MissingFile && p.path.ends_with("README");
+    let missing: Vec<_> = context.index.problems.iter().filter(|p| is_readme(p)).collect();
+    let records = context.index.models.iter().chain(&context.index.collections);
     let named = records.filter(|r| r.own.field("README").is_some()).count();
     let [first, .., _] = missing.as_slice() else {
-        return read(subject, sink, |p| p.kind == Kind::MissingFile);
+        return read(context, sink, |p| p.kind == ProblemKind::MissingFile);
     };
     if missing.len() <= MAX_READMES_TOLD || missing.len() < named {
-        return read(subject, sink, |p| p.kind == Kind::MissingFile);
+        return read(context, sink, |p| p.kind == ProblemKind::MissingFile);
     }
     // An index that came without its documentation, as packages ship theirs: one fact, and not one a page.
     let message = format!("{}, nor is any other of the {named} READMEs that the index names", first.message);
     let together = Problem { message, ..(*first).clone() };
-    sink.problem(&together, subject.model_at(&first.file, &first.path));
-    read(subject, sink, |p| p.kind == Kind::MissingFile && !is_readme(p));
+    sink.problem(&together, context.model_at(&first.file, &first.path));
+    read(context, sink, |p| p.kind == ProblemKind::MissingFile && !is_readme(p));
 }
 
-pub(super) fn values(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
-    // A crop in percent is told by the rule about units, which says what is meant.
+pub(super) fn values(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
+    // A crop in percent is reported by the rule about units, which says what is meant.
     let percent = crop_in_percent(model).map(|(view, _)| view.path().to_owned());
     let others = model.problems.iter().filter(|p| Some(&p.path) != percent.as_ref());
     others.for_each(|p| sink.problem(p, Some(model)));
@@ -67,7 +67,7 @@ fn tell_absent(of: &View<'_>, keys: &[&str], why: &str, model: &Model<'_>, sink:
     }
 }
 
-pub(super) fn missing_key(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn missing_key(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     // A card has its weights in the repository that it stands in.
     let wanted: &[&str] =
         if model.view.field("Card").is_some() { &["Results"] } else { &["Weights", "Results"] };
@@ -81,7 +81,7 @@ pub(super) fn missing_key(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     );
 }
 
-pub(super) fn missing_detail(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn missing_detail(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     // A detector, or a network of other classes, is not measured by a crop of its images.
     if model.entry.claim.is_none() && model.facts.arch.is_none() {
         return;
@@ -139,17 +139,17 @@ fn unusual<'a>(model: &Model<'a>) -> Vec<UnknownKey<'a>> {
 }
 
 /// Tells each word once, where it first stands, and then how often it stands elsewhere: a library has its own words
-/// on every page. Of a model that suppresses the rule it is told by itself.
+/// on every page. Of a model that suppresses the rule it is reported by itself.
 #[derive(Default)]
 struct Once {
     /// Where a word's finding is among the sink's, and in how many more places the word stands.
-    told: HashMap<(String, String), (usize, usize)>,
+    reported: HashMap<(String, String), (usize, usize)>,
 }
 
 impl Once {
     fn tell(&mut self, view: &View<'_>, model: &Model<'_>, message: &str, word: &str, sink: &mut Sink) {
         if model.facts.lint.is_empty()
-            && let Some((_, more)) = self.told.get_mut(&(message.to_owned(), word.to_owned()))
+            && let Some((_, more)) = self.reported.get_mut(&(message.to_owned(), word.to_owned()))
         {
             *more += 1;
             return;
@@ -157,12 +157,12 @@ impl Once {
         let at = sink.findings.len();
         sink.at(view, model, message).found(word);
         if model.facts.lint.is_empty() {
-            self.told.insert((message.to_owned(), word.to_owned()), (at, 0));
+            self.reported.insert((message.to_owned(), word.to_owned()), (at, 0));
         }
     }
 
     fn finish(self, sink: &mut Sink) {
-        for (at, more) in self.told.into_values().filter(|(_, more)| *more > 0) {
+        for (at, more) in self.reported.into_values().filter(|(_, more)| *more > 0) {
             if let Some(finding) = sink.findings.get_mut(at) {
                 let places = if more == 1 { "place" } else { "places" };
                 finding.message.push_str(&format!(", here and in {more} more {places}"));
@@ -171,9 +171,9 @@ impl Once {
     }
 }
 
-pub(super) fn unknown_key(subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn unknown_key(context: &LintContext<'_>, sink: &mut Sink) {
     let mut once = Once::default();
-    for model in &subject.models {
+    for model in &context.models {
         for unknown in unusual(model).iter().filter(|u| u.meant.is_none()) {
             let message = if unknown.of_metadata {
                 "a key that belongs under `Metadata`; here it is kept and not read"
@@ -208,7 +208,7 @@ fn words<'a>(model: &Model<'a>) -> Vec<(View<'a>, &'a str, &'static str, Option<
     found
 }
 
-pub(super) fn misspelt(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn misspelt(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     for unknown in unusual(model) {
         if let Some(near) = unknown.meant {
             sink.at(&unknown.view, model, "an unknown key that is nearly a known one")
@@ -223,9 +223,9 @@ pub(super) fn misspelt(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
-pub(super) fn unknown_word(subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn unknown_word(context: &LintContext<'_>, sink: &mut Sink) {
     let mut once = Once::default();
-    for model in &subject.models {
+    for model in &context.models {
         for (view, word, what, _) in words(model).into_iter().filter(|(.., near)| near.is_none()) {
             once.tell(&view, model, &format!("a {what} that zoo knows nothing about"), word, sink);
         }
@@ -248,7 +248,7 @@ const SHARES: &[&str] = &[
     "Stochastic Depth Survival",
 ];
 
-pub(super) fn unit(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn unit(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let entry = &model.entry;
     let typed = [
         ("Parameters", entry.params.map(|n| n.0)),
@@ -286,7 +286,7 @@ fn crop_in_percent<'a>(model: &Model<'a>) -> Option<(View<'a>, f64)> {
 }
 
 /// `ID`s that are another model's name.
-pub(super) fn identity(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn identity(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(view) = model.metadata("ID") else { return };
     if let Some(id) = view.text().filter(|id| !same_field(id, model.name)) {
         sink.at(&view, model, "the ID is not the model's name").expected(id, model.name);

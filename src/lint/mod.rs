@@ -1,6 +1,6 @@
 //! Rules over the registry: what pages say that cannot be, contradicts the architecture, or no longer holds.
 //!
-//! In: a [`Subject`] (pages as positioned trees, with what is known of their weights). Out: a [`Report`]:
+//! In: a [`LintContext`] (pages as positioned trees, with what is known of their weights). Out: a [`Report`]:
 //! findings in the order of the files, each with its rule, place, what was found and what was expected.
 //! Called by `zoo lint`.
 //!
@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `rules` | the one table of rules: identity, severity, explanation, check |
 //! | `rule` | what a rule and a finding are |
-//! | `subject` | what is checked, and the facts known beside it |
+//! | `context` | what is checked, and the facts known beside it |
 //! | `form` | how a page is written: values, keys, units, names |
 //! | `accuracy` | claims that cannot be |
 //! | `weights` | addresses, hashes, file names and sizes |
@@ -20,13 +20,13 @@
 
 mod accuracy;
 mod computed;
+mod context;
 mod figures;
 mod form;
 mod names;
 mod online;
 mod rule;
 mod rules;
-mod subject;
 mod suppress;
 mod text;
 mod vocabulary;
@@ -35,10 +35,10 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use context::{LintContext, Page, known};
 pub use online::{AddressState, Addresses, addresses};
 pub use rule::{Finding, Rule, Severity};
 pub use rules::{RULES, find};
-pub use subject::{Page, Subject, known};
 pub use suppress::{Allowed, Suppressed};
 
 use rule::{Check, Sink};
@@ -64,24 +64,24 @@ impl Report {
 }
 
 /// Runs every rule. `allowed` are rules that the user suppresses everywhere, with the reason.
-pub fn lint(subject: &Subject<'_>, allowed: &[Allowed]) -> Report {
-    let mut report = Report { models: subject.models.len(), ..Report::default() };
+pub fn lint(context: &LintContext<'_>, allowed: &[Allowed]) -> Report {
+    let mut report = Report { models: context.models.len(), ..Report::default() };
     let mut all = Vec::new();
     for rule in RULES {
         let mut sink = Sink::new(rule);
         match rule.check {
-            Check::Subject(check) => check(subject, &mut sink),
+            Check::Index(check) => check(context, &mut sink),
             Check::Model(check) => {
-                for model in &subject.models {
-                    check(model, subject, &mut sink);
+                for model in &context.models {
+                    check(model, context, &mut sink);
                 }
             }
-            Check::Page(check) => subject.pages.iter().for_each(|page| check(page, &mut sink)),
+            Check::Page(check) => context.pages.iter().for_each(|page| check(page, &mut sink)),
         }
         report.left_out += sink.left_out;
         all.append(&mut sink.findings);
     }
-    (report.findings, report.suppressed) = suppress::sort_out(all, subject, allowed);
+    (report.findings, report.suppressed) = suppress::sort_out(all, context, allowed);
     report.findings.sort_by(|a, b| {
         let place = |f: &Finding| (f.file.clone(), f.line, f.column);
         place(a).cmp(&place(b)).then(a.rule.id.cmp(b.rule.id))

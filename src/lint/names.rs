@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::context::{LintContext, Model};
 use super::rule::Sink;
-use super::subject::{Model, Subject};
 use crate::hash::HashPrefix;
 use crate::registry::{Source, Today};
 
-pub(super) fn duplicates(subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn duplicates(context: &LintContext<'_>, sink: &mut Sink) {
     let mut first: HashMap<&str, &Model<'_>> = HashMap::new();
-    for model in &subject.models {
+    for model in &context.models {
         let Some(other) = first.get(model.name) else {
             first.insert(model.name, model);
             continue;
@@ -56,7 +56,7 @@ pub(super) fn resolves(model: &Model<'_>, today: &Today) -> Resolves {
     }
 }
 
-pub(super) fn other_weights(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn other_weights(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(today) = model.facts.today.as_ref() else { return };
     if resolves(model, today) == Resolves::OtherWeights
         && let Some(view) = model.view.field("Name")
@@ -69,7 +69,7 @@ pub(super) fn other_weights(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink)
     }
 }
 
-pub(super) fn unknown_weights(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn unknown_weights(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(today) = model.facts.today.as_ref() else { return };
     if resolves(model, today) == Resolves::CannotTell
         && let Some(view) = model.view.field("Name")

@@ -1,6 +1,6 @@
 //! What a rule is, and what it finds.
 
-use super::subject::{Model, Page, Subject};
+use super::context::{LintContext, Model, Page};
 use crate::registry::tree::{Problem, View};
 
 /// How bad a finding is. Only errors make `zoo lint` answer no.
@@ -29,9 +29,9 @@ impl Severity {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Check {
     /// Each model by itself.
-    Model(fn(&Model<'_>, &Subject<'_>, &mut Sink)),
+    Model(fn(&Model<'_>, &LintContext<'_>, &mut Sink)),
     /// All of them together.
-    Subject(fn(&Subject<'_>, &mut Sink)),
+    Index(fn(&LintContext<'_>, &mut Sink)),
     /// The text of each Markdown page.
     Page(fn(&Page, &mut Sink)),
 }
@@ -73,7 +73,7 @@ pub struct Finding {
     pub found: Option<String>,
     /// What should.
     pub expected: Option<String>,
-    /// The model's place among the subject's.
+    /// The model's place among those that are checked.
     pub(super) at: Option<usize>,
 }
 

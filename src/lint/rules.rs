@@ -19,15 +19,15 @@ macro_rules! rules {
 }
 
 rules! {
-    "Z001" "unreadable" Error Subject(form::unreadable): "a file, or a part of it, is not a model-index",
+    "Z001" "unreadable" Error Index(form::unreadable): "a file, or a part of it, is not a model-index",
         "What zoo's reader of the model-index format refuses: YAML or JSON that does not parse, aliases that \
          grow without bound, a model without a name, an import of a file outside the folder, an entry of `.eval_results` that huggingface_hub \
          refuses. The rest of the file is checked all the same.";
     "Z002" "wrong-value" Error Model(form::values): "a value is not of its key's type",
         "Counts are whole numbers or such as `24.3M`, sizes are pixels, the crop a share, the interpolation \
-         one of Pillow's filters, percentages between 0 and 100. Every wrong value of a file is told, each \
+         one of Pillow's filters, percentages between 0 and 100. Every wrong value of a file is reported, each \
          with its place.";
-    "Z003" "odd-form" Warning Subject(form::odd): "something is read, but not as it is written",
+    "Z003" "odd-form" Warning Index(form::odd): "something is read, but not as it is written",
         "A key twice in one mapping (the last counts, as in Python), a collection that nobody defines, a \
          result without task, dataset or metrics, an import that holds no models.";
     "Z004" "missing-key" Warning Model(form::missing_key): "no weights, or no results",
@@ -37,20 +37,20 @@ rules! {
         "`Parameters`, `Image Size`, `Crop Pct` and `Interpolation` say what was measured and how. Without \
          them zoo takes the architecture's defaults, and says so. Only models with an ImageNet accuracy, or of an \
          architecture that zoo has, are asked for them.";
-    "Z006" "unknown-key" Info Subject(form::unknown_key): "a key that neither the format nor timm's pages have",
-        "The format allows keys of one's own and zoo keeps them. It is told because a wrong key is how a \
-         value gets lost. Each key is told once, where it first stands, with the number of other places.";
+    "Z006" "unknown-key" Info Index(form::unknown_key): "a key that neither the format nor timm's pages have",
+        "The format allows keys of one's own and zoo keeps them. It is reported because a wrong key is how a \
+         value gets lost. Each key is reported once, where it first stands, with the number of other places.";
     "Z007" "misspelt" Warning Model(form::misspelt): "a key, dataset or metric that is nearly a known one",
         "One letter off (or a tenth of them) from a word that the format or common datasets have: `Top 1 \
          Acuracy` is read by nobody. Digits are never taken for slips.";
-    "Z008" "missing-file" Warning Subject(form::missing_file): "a file that is named is not there",
+    "Z008" "missing-file" Warning Index(form::missing_file): "a file that is named is not there",
         "An import, metadata, results, README or image that the index names and that is not in its folder. An index \
-         that came without any of its READMEs, as packages ship theirs, is told so once.";
+         that came without any of its READMEs, as packages ship theirs, is reported once.";
     "Z009" "wrong-unit" Error Model(form::unit): "a figure in another unit than its key's",
         "Parameters below ten thousand, less than a million operations, files of under ten thousand bytes: \
          millions, billions or megabytes were meant. Shares such as dropout are between 0 and 1, and so is \
          the crop, though its key says `Pct`.";
-    "Z010" "duplicate-name" Warning Subject(names::duplicates): "two models of one name",
+    "Z010" "duplicate-name" Warning Index(names::duplicates): "two models of one name",
         "The bare name is then ambiguous, and every verb asks for COLLECTION/NAME; in one collection not \
          even that helps.";
     "Z011" "near-chance" Error Model(accuracy::near_chance): "an ImageNet top-1 below 5 %",
@@ -69,20 +69,20 @@ rules! {
          within 0.22; a pair more than 0.5 away is not one network's on one set of images.";
     "Z016" "not-a-percentage" Error Model(accuracy::not_a_percentage): "an accuracy that is not a percentage",
         "Text, a list, or a number below 0 or above 100 where an accuracy belongs.";
-    "Z017" "unknown-word" Info Subject(form::unknown_word): "a dataset or metric that zoo knows nothing about",
-        "It is kept and listed; zoo cannot verify it or judge whether it is plausible. Each word is told once, where \
+    "Z017" "unknown-word" Info Index(form::unknown_word): "a dataset or metric that zoo knows nothing about",
+        "It is kept and listed; zoo cannot verify it or judge whether it is plausible. Each word is reported once, where \
          it first stands, with the number of other places.";
-    "Z020" "weights-of-another" Error Subject(weights::of_another): "the same file as a model of another architecture",
-        "One file fits one architecture. It is told of the model that the file does not fit, by bytes for \
+    "Z020" "weights-of-another" Error Index(weights::of_another): "the same file as a model of another architecture",
+        "One file fits one architecture. It is reported of the model that the file does not fit, by bytes for \
          each parameter, or of both where that does not decide. Files are the same by address or by the \
          digits of their hash.";
-    "Z021" "weights-shared" Info Subject(weights::shared_by_design): "the same file as another model",
+    "Z021" "weights-shared" Info Index(weights::shared_by_design): "the same file as another model",
         "Two names for one network, or one network evaluated at two sizes. Where an architecture is not \
          known, zoo cannot tell whether it is right.";
     "Z022" "no-hash" Warning Model(weights::no_hash): "no hash in the weights' file name",
         "Digits of the SHA-256 in the name (`-c0e6a31c.pth`), or `zoo.sha256`, say which bytes the file must \
          have. Without them the first download is taken on trust and pinned.";
-    "Z023" "file-names-another" Warning Subject(weights::names_another): "the file's name is another model's",
+    "Z023" "file-names-another" Warning Index(weights::names_another): "the file's name is another model's",
         "The name begins with that of a model of another architecture. A letter behind digits does not \
          count: `resnest101` may be `resnest101e`.";
     "Z024" "bytes-per-parameter" Error Model(weights::bytes_per_parameter): "the file's size does not fit the architecture",
@@ -100,7 +100,7 @@ rules! {
          mirror, or, where the entry has an `hf_id`, from the hub.";
     "Z028" "moved-address" Warning Model(online::moved): "weights that have moved for good",
         "Only with `--online`: the server redirects by 301 or 308, which ask for the new address to be used from now on. Temporary \
-         redirects, such as those to a host for downloads, are not told.";
+         redirects, such as those to a host for downloads, are not reported.";
     "Z029" "another-length" Error Model(online::length): "a file of another length than the page says",
         "Only with `--online`: the `Content-Length` is not the page's `File Size`. What is at the address now is another file than \
          the page describes, or the page's number is wrong.";
@@ -128,15 +128,15 @@ rules! {
     "Z050" "bibtex" Error Page(text::citations): "BibTeX in the text that does not parse",
         "A fenced block marked `bibtex` that a citation manager would refuse: unbalanced braces, a missing \
          comma or key.";
-    "Z051" "bibtex-in-metadata" Error Subject(text::citation): "BibTeX in the metadata that does not parse",
+    "Z051" "bibtex-in-metadata" Error Index(text::citation): "BibTeX in the metadata that does not parse",
         "The same of a `BibTeX` or `Citation` key of a model, its paper or its collection.";
     "Z052" "dead-link" Warning Page(text::links): "a link to a file that is not there",
         "Relative links of a Markdown page to files with an extension, looked for beside the page. Addresses \
          of the web are not followed.";
-    "Z053" "citation-year" Warning Subject(text::citation_year): "a paper whose arXiv number is not of its year",
+    "Z053" "citation-year" Warning Index(text::citation_year): "a paper whose arXiv number is not of its year",
         "The first four digits of an arXiv number are the year and month in which the paper came. It cannot have \
          appeared before, and seldom appears more than six years later: one of the two is another paper's.";
-    "Z054" "closed-site" Warning Subject(text::closed_site): "an address on a site that is gone",
+    "Z054" "closed-site" Warning Index(text::closed_site): "an address on a site that is gone",
         "Addresses on paperswithcode.com (closed in July 2025) and on timm's former documentation site lead nowhere. \
          A paper's address is arXiv's or its DOI's, which stay.";
     "Z060" "idle-suppression" Warning Model(suppress::idle): "a suppression without effect",

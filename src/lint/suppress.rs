@@ -1,8 +1,8 @@
 //! Findings that are right all the same: the entry says so in its `zoo: {lint: {RULE: reason}}`, or the
 //! user on the command line. Without a reason nothing is suppressed.
 
+use super::context::{LintContext, Model};
 use super::rule::{Finding, Sink};
-use super::subject::{Model, Subject};
 
 /// A rule that the user suppresses everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub struct Suppressed {
 /// Sorts findings into those that stand and those that have a reason.
 pub(super) fn sort_out(
     all: Vec<Finding>,
-    subject: &Subject<'_>,
+    context: &LintContext<'_>,
     allowed: &[Allowed],
 ) -> (Vec<Finding>, Vec<Suppressed>) {
     let (mut stand, mut suppressed) = (Vec::new(), Vec::new());
     for finding in all {
-        match reason(&finding, subject, allowed) {
+        match reason(&finding, context, allowed) {
             Some(reason) => suppressed.push(Suppressed { finding, reason }),
             None => stand.push(finding),
         }
@@ -51,16 +51,16 @@ pub(super) fn sort_out(
     (stand, suppressed)
 }
 
-fn reason(finding: &Finding, subject: &Subject<'_>, allowed: &[Allowed]) -> Option<String> {
+fn reason(finding: &Finding, context: &LintContext<'_>, allowed: &[Allowed]) -> Option<String> {
     let rule = finding.rule;
     let by_user = allowed.iter().find(|a| a.rule == rule.id).map(|a| a.reason.clone());
-    let model = finding.at.and_then(|at| subject.models.get(at));
+    let model = finding.at.and_then(|at| context.models.get(at));
     let by_entry = model.and_then(|m| [rule.id, rule.name].into_iter().find_map(|key| m.facts.lint.get(key)));
     by_user.or_else(|| by_entry.filter(|r| !r.trim().is_empty()).cloned())
 }
 
 /// Suppressions that suppress nothing: an unknown rule, or no reason.
-pub(super) fn idle(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn idle(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(lint) = model.view.field("zoo").and_then(|z| z.field("lint")) else { return };
     for (key, reason) in lint.entries() {
         if let Err(message) = super::find(key.text()) {

@@ -36,7 +36,7 @@ Models:
 
 fn report(index: &format::Index, prose: &[Page]) -> Report {
     let known = Registry::builtin().unwrap();
-    lint(&Subject::new(index, prose, &known), &[])
+    lint(&LintContext::new(index, prose, &known), &[])
 }
 
 fn rules_of(report: &Report) -> Vec<&'static str> {
@@ -181,10 +181,10 @@ fn of_addresses() -> Vec<&'static str> {
         (first, found(Some(7), None), &["Z029"]),
         (second, found(Some(7), Some("https://new.example/m.pth")), &["Z028", "Z029"]),
     ] {
-        let subject = Subject::new(&page, &[], &known);
-        assert_eq!(addresses(&subject).len(), 2);
-        let subject = subject.with_addresses([(address.to_owned(), state)].into());
-        let report = lint(&subject, &[]);
+        let context = LintContext::new(&page, &[], &known);
+        assert_eq!(addresses(&context).len(), 2);
+        let context = context.with_addresses([(address.to_owned(), state)].into());
+        let report = lint(&context, &[]);
         assert_eq!(rules_of(&report), expected, "{:#?}", report.findings);
         assert!(report.findings.iter().all(|f| f.line > 1 && f.expected.is_some()));
         seen.extend(rules_of(&report));
@@ -202,22 +202,22 @@ fn a_reason_suppresses_and_nothing_else_does() {
     assert_eq!(found.suppressed[0].reason, "twice");
     let page = format::page("p.yaml", CLEAN.replace("https:", "http:").as_bytes());
     let known = Registry::builtin().unwrap();
-    let subject = Subject::new(&page, &[], &known);
+    let context = LintContext::new(&page, &[], &known);
     assert!("Z025".parse::<Allowed>().unwrap_err().contains("reason"));
-    let found = lint(&subject, &["Z025=no TLS".parse().unwrap()]);
+    let found = lint(&context, &["Z025=no TLS".parse().unwrap()]);
     assert_eq!((found.findings.len(), found.suppressed.len()), (0, 1));
-    assert_eq!(lint(&subject, &[]).findings.len(), 1);
+    assert_eq!(lint(&context, &[]).findings.len(), 1);
 }
 
 #[test]
 fn the_bands_are_those_of_the_pages() {
     let index = pages::builtin().unwrap();
     let known = Registry::builtin().unwrap();
-    let subject = Subject::new(&index, &[], &known);
+    let context = LintContext::new(&index, &[], &known);
     let mut farthest = 0f64;
     let (mut x, mut y) = (Vec::new(), Vec::new());
     let (mut low, mut high, mut computed) = (f64::INFINITY, 0f64, 0);
-    for model in &subject.models {
+    for model in &context.models {
         let claim = model.entry.claim.as_ref();
         if let Some((top1, top5)) = claim.and_then(|c| Some((c.top1.value, c.top5.as_ref()?.value)))
             && top1 > 50.0
@@ -226,7 +226,7 @@ fn the_bands_are_those_of_the_pages() {
             x.push((100.0 - top1).ln());
             y.push((100.0 - top5).ln());
         }
-        if let Some(macs) = subject.architecture(model).map(|c| c.macs)
+        if let Some(macs) = context.architecture(model).map(|c| c.macs)
             && let Some(flops) = model.entry.flops.map(|n| n.0)
         {
             let ratio = flops as f64 / macs as f64;
@@ -288,7 +288,7 @@ fn the_errors_of_the_pages_are_found() {
 fn names_mean_what_the_facts_say() {
     let index = pages::builtin().unwrap();
     let known = Registry::builtin().unwrap();
-    let subject = Subject::new(&index, &[], &known);
+    let context = LintContext::new(&index, &[], &known);
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/registry/facts.csv");
     let table = crate::fs::read(&path, 1 << 20).unwrap();
     let mut reader = csv::Reader::from_reader(table.as_slice());
@@ -297,7 +297,7 @@ fn names_mean_what_the_facts_say() {
     let (name, same) = (at("name"), at("today_same"));
     let mut seen = 0;
     for row in reader.records().map(|r| r.unwrap()) {
-        let model = subject.models.iter().find(|m| m.name == &row[name]).unwrap();
+        let model = context.models.iter().find(|m| m.name == &row[name]).unwrap();
         let expected = match &row[same] {
             "same file" => names::Resolves::SameFile,
             "other weights" => names::Resolves::OtherWeights,

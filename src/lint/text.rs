@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use super::context::{LintContext, Model, Page};
 use super::rule::Sink;
-use super::subject::{Model, Page, Subject};
 use crate::registry::bibtex;
 use crate::registry::citation::{self, Reference};
 use crate::registry::format::markdown::fenced;
@@ -21,14 +21,14 @@ pub(super) fn citations(page: &Page, sink: &mut Sink) {
 }
 
 /// What collections and models say themselves, each once, with the model where it is one's.
-fn said<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (View<'a>, Option<&'a Model<'a>>)> {
-    let collections = subject.index.collections.iter().map(|record| (record.own(), None));
-    collections.chain(subject.models.iter().map(|model| (model.record.own(), Some(model))))
+fn said<'a>(context: &'a LintContext<'_>) -> impl Iterator<Item = (View<'a>, Option<&'a Model<'a>>)> {
+    let collections = context.index.collections.iter().map(|record| (record.own(), None));
+    collections.chain(context.models.iter().map(|model| (model.record.own(), Some(model))))
 }
 
 /// Citations among the metadata of models and collections.
-pub(super) fn citation(subject: &Subject<'_>, sink: &mut Sink) {
-    for (view, model) in said(subject) {
+pub(super) fn citation(context: &LintContext<'_>, sink: &mut Sink) {
+    for (view, model) in said(context) {
         for value in citation::texts(&view) {
             let text = value.text().unwrap_or_default();
             if let Err(mistake) = bibtex::entries(text) {
@@ -41,8 +41,8 @@ pub(super) fn citation(subject: &Subject<'_>, sink: &mut Sink) {
 }
 
 /// Papers whose number on arXiv is not of their year.
-pub(super) fn citation_year(subject: &Subject<'_>, sink: &mut Sink) {
-    for (view, model) in said(subject) {
+pub(super) fn citation_year(context: &LintContext<'_>, sink: &mut Sink) {
+    for (view, model) in said(context) {
         for value in citation::texts(&view) {
             for entry in bibtex::readable(value.text().unwrap_or_default()).0 {
                 let reference = Reference::of(entry);
@@ -62,8 +62,8 @@ const CLOSED_SITES: [(&str, &str); 2] = [
 ];
 
 /// Addresses on sites that are gone, in any value of a model or a collection.
-pub(super) fn closed_site(subject: &Subject<'_>, sink: &mut Sink) {
-    for (view, model) in said(subject) {
+pub(super) fn closed_site(context: &LintContext<'_>, sink: &mut Sink) {
+    for (view, model) in said(context) {
         walk(&view, &mut |value| {
             let Some(text) = value.text() else { return };
             for (site, became) in CLOSED_SITES {

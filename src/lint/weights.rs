@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::context::{LintContext, Model};
 use super::rule::Sink;
-use super::subject::{Model, Subject};
 use crate::hash::FileName;
 use crate::registry::{Entry, Source};
 
@@ -20,7 +20,7 @@ struct User<'a> {
     arch: Option<&'a str>,
     params: Option<u64>,
     bytes: Option<u64>,
-    /// Its place among the subject's models; none: it is a built-in entry beside them.
+    /// Its place among the context's models; none: it is a built-in entry beside them.
     at: Option<usize>,
 }
 
@@ -76,11 +76,11 @@ impl<'a> Group<'a> {
     }
 }
 
-fn user<'a>(model: &'a Model<'_>, subject: &Subject<'_>) -> User<'a> {
+fn user<'a>(model: &'a Model<'_>, context: &LintContext<'_>) -> User<'a> {
     User {
         name: model.name,
         arch: model.facts.arch.as_deref(),
-        params: model.params(subject),
+        params: model.params(context),
         bytes: model.entry.file_size.map(|n| n.0),
         at: Some(model.at),
     }
@@ -96,7 +96,7 @@ fn address(entry: &Entry) -> Option<&Source> {
 }
 
 /// Everybody who names a file, by address and by the digits of its hash.
-fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
+fn groups<'a>(context: &'a LintContext<'_>) -> HashMap<String, Group<'a>> {
     let mut groups: HashMap<String, Group<'a>> = HashMap::new();
     let mut add = |entry: &Entry, user: User<'a>| {
         let Some(source) = address(entry) else { return };
@@ -104,10 +104,10 @@ fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
             groups.entry(key).or_default().add(user);
         }
     };
-    for model in &subject.models {
-        add(&model.entry, user(model, subject));
+    for model in &context.models {
+        add(&model.entry, user(model, context));
     }
-    for entry in &subject.beside {
+    for entry in &context.beside {
         let (arch, params) = (entry.zoo.arch.as_deref(), entry.zoo.params.map(|n| n.0));
         let bytes = entry.file_size.map(|n| n.0);
         add(entry, User { name: &entry.name, arch, params, bytes, at: None });
@@ -117,9 +117,9 @@ fn groups<'a>(subject: &'a Subject<'_>) -> HashMap<String, Group<'a>> {
 
 /// Calls `tell` for each model whose file others name too, with those of another architecture, or with all
 /// of the same one.
-fn shared(subject: &Subject<'_>, other_arch: bool, mut tell: impl FnMut(&Model<'_>, &[User<'_>], &str)) {
-    let groups = groups(subject);
-    for model in &subject.models {
+fn shared(context: &LintContext<'_>, other_arch: bool, mut tell: impl FnMut(&Model<'_>, &[User<'_>], &str)) {
+    let groups = groups(context);
+    for model in &context.models {
         let Some(source) = address(&model.entry) else { continue };
         let Some(by_address) = groups.get(&source.0) else { continue };
         let by_hash = digits(&model.entry).and_then(|d| groups.get(&d)).unwrap_or(by_address);
@@ -127,12 +127,12 @@ fn shared(subject: &Subject<'_>, other_arch: bool, mut tell: impl FnMut(&Model<'
             true => (by_hash, "hash"),
             false => (by_address, "file"),
         };
-        let own = user(model, subject);
+        let own = user(model, context);
         let others = group.others(&own, other_arch);
         // Only one architecture can be right, and the size of the file often tells which.
         let rightful = own.fits() == Some(true) && others.iter().all(|u| u.fits() == Some(false));
-        let told = if other_arch { !rightful } else { true };
-        if told && !others.is_empty() {
+        let is_reported = if other_arch { !rightful } else { true };
+        if is_reported && !others.is_empty() {
             tell(model, &others, what);
         }
     }
@@ -144,8 +144,8 @@ fn names(users: &[User<'_>]) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-pub(super) fn of_another(subject: &Subject<'_>, sink: &mut Sink) {
-    shared(subject, true, |model, others, what| {
+pub(super) fn of_another(context: &LintContext<'_>, sink: &mut Sink) {
+    shared(context, true, |model, others, what| {
         let Some(view) = model.weights() else { return };
         let message = format!("the same {what} as {}, of another architecture", names(others));
         let arch = model.facts.arch.as_deref().unwrap_or_default();
@@ -154,18 +154,18 @@ pub(super) fn of_another(subject: &Subject<'_>, sink: &mut Sink) {
     });
 }
 
-pub(super) fn shared_by_design(subject: &Subject<'_>, sink: &mut Sink) {
-    shared(subject, false, |model, others, what| {
+pub(super) fn shared_by_design(context: &LintContext<'_>, sink: &mut Sink) {
+    shared(context, false, |model, others, what| {
         let Some(view) = model.weights() else { return };
         let found = view.text().unwrap_or_default();
         sink.at(&view, model, format!("the same {what} as {}", names(others))).found(found);
     });
 }
 
-pub(super) fn no_hash(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn no_hash(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(view) = model.weights() else { return };
     if model.entry.hash_prefix().is_none() && model.facts.sha256.is_none() {
-        // What is not the address of a file is told by another rule.
+        // What is not the address of a file is reported by another rule.
         let Some(name) = address(&model.entry).map(Source::file_name) else { return };
         let expected =
             "`-` or `_` and the first hex digits of the SHA-256 before the extension, or `zoo.sha256`";
@@ -190,7 +190,7 @@ fn inner_digits(name: &str) -> Option<&str> {
     })
 }
 
-pub(super) fn plain_http(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn plain_http(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let Some(view) = model.weights() else { return };
     let Some(address) = view.text().filter(|t| t.get(..7).is_some_and(|h| h.eq_ignore_ascii_case("http://")))
     else {
@@ -202,7 +202,7 @@ pub(super) fn plain_http(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
-pub(super) fn no_address(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn no_address(model: &Model<'_>, _: &LintContext<'_>, sink: &mut Sink) {
     let views = model.view.field("Weights").map(|w| w.one_or_many()).unwrap_or_default();
     for view in views {
         let Some(text) = view.text() else { continue };
@@ -217,10 +217,10 @@ pub(super) fn no_address(model: &Model<'_>, _: &Subject<'_>, sink: &mut Sink) {
     }
 }
 
-pub(super) fn bytes_per_parameter(model: &Model<'_>, subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn bytes_per_parameter(model: &Model<'_>, context: &LintContext<'_>, sink: &mut Sink) {
     let Some(view) = model.metadata("File Size") else { return };
     let Some((bytes, params)) =
-        model.entry.file_size.map(|n| n.0).zip(model.params(subject).filter(|p| *p > 0))
+        model.entry.file_size.map(|n| n.0).zip(model.params(context).filter(|p| *p > 0))
     else {
         return;
     };
@@ -251,14 +251,14 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// A file whose name begins with another model's, and not with what this one and it have in common.
-pub(super) fn names_another(subject: &Subject<'_>, sink: &mut Sink) {
+pub(super) fn names_another(context: &LintContext<'_>, sink: &mut Sink) {
     let mut known: HashMap<Vec<String>, (&str, Option<&str>)> = HashMap::new();
-    let own = subject.models.iter().map(|m| (m.name, m.facts.arch.as_deref()));
-    let beside = subject.beside.iter().map(|e| (e.name.as_str(), e.zoo.arch.as_deref()));
+    let own = context.models.iter().map(|m| (m.name, m.facts.arch.as_deref()));
+    let beside = context.beside.iter().map(|e| (e.name.as_str(), e.zoo.arch.as_deref()));
     for (name, arch) in own.chain(beside) {
         known.entry(words(name)).or_insert((name, arch));
     }
-    for model in &subject.models {
+    for model in &context.models {
         let (Some(view), Some(source)) = (model.weights(), model.entry.sources.first()) else { continue };
         let Some(arch) = model.facts.arch.as_deref() else { continue };
         let file = source.file_name();

@@ -93,7 +93,7 @@ pub struct ThreadTime {
 }
 
 /// Runs a job's images, and tells `sink` of each with its place. When the sink breaks, or `cancelled` says so, images
-/// under way are finished and told, and no other is begun: every image that comes before one that was told is told too. Returns where each thread's time went.
+/// under way are finished and reported, and no other is begun: every image before a reported one is reported too. Returns where each thread's time went.
 ///
 /// # Errors
 /// The first error of the job or of a runner, in the order of the images.
@@ -123,8 +123,8 @@ pub fn run_images<J: Job>(
         let workers: Vec<_> = (0..threads + waiting).map(spawn).collect();
         drop(sender);
         loop {
-            let Told { order, place, result } = match receiver.recv_timeout(POLL_INTERVAL) {
-                Ok(told) => told,
+            let ImageResult { order, place, result } = match receiver.recv_timeout(POLL_INTERVAL) {
+                Ok(received) => received,
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     if cancelled() {
@@ -156,7 +156,7 @@ pub fn run_images<J: Job>(
 }
 
 /// What became of an image: its position among those of the run, its place in the job.
-struct Told<J: Job> {
+struct ImageResult<J: Job> {
     order: usize,
     place: usize,
     result: Result<J::Found, J::Error>,
@@ -288,7 +288,7 @@ struct Worker<'a, J: Job> {
     job: &'a J,
     share: Share<'a>,
     queue: &'a Queue,
-    sender: SyncSender<Told<J>>,
+    sender: SyncSender<ImageResult<J>>,
     time: ThreadTime,
 }
 
@@ -373,7 +373,7 @@ impl<J: Job> Worker<'_, J> {
                     self.tell(order, place, self.job.found(place, values));
                 }
             }
-            // It is told of one image, the first: the run ends with it.
+            // Reported of one image, the first: the run ends with it.
             Err(error) => {
                 if let Some(&(order, place)) = places.first() {
                     self.tell(order, place, Err(error.into()));
@@ -385,6 +385,6 @@ impl<J: Job> Worker<'_, J> {
 
     fn tell(&self, order: usize, place: usize, result: Result<J::Found, J::Error>) {
         // Where nobody listens any more the caller is unwinding.
-        let _ = self.sender.send(Told { order, place, result });
+        let _ = self.sender.send(ImageResult { order, place, result });
     }
 }

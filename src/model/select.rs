@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Error;
 use crate::arch;
 use crate::registry::{Entry, Registry};
-use crate::store::{Kind, Store};
+use crate::store::{ItemKind, Store};
 
 /// Every entry whose architecture zoo can build, by name.
 pub fn buildable(registry: &Registry) -> Vec<&Entry> {
@@ -22,7 +22,7 @@ pub fn buildable(registry: &Registry) -> Vec<&Entry> {
 pub fn stored<'a>(registry: &'a Registry, store: &Store) -> Result<Vec<&'a Entry>, Error> {
     let inventory = store.inventory()?;
     let records: Vec<_> =
-        inventory.iter().filter(|i| i.kind == Kind::File).filter_map(|i| i.record.as_ref()).collect();
+        inventory.iter().filter(|i| i.kind == ItemKind::File).filter_map(|i| i.record.as_ref()).collect();
     // Two entries may share a file, and whoever fetched it gave it its name: the source tells as well.
     let names: HashSet<&str> = records.iter().flat_map(|r| &r.names).map(String::as_str).collect();
     let sources: HashSet<&str> = records.iter().map(|r| r.source.as_str()).collect();

@@ -2,7 +2,7 @@
 //!
 //! In: a [`Graph`], the nodes whose values are wanted. Out: layers in order, each with what it reads and the one or two
 //! values it writes. Nothing here knows weights' values or instruction sets; adding a fusion is adding a rule here
-//! and what runs it in `instr`. An operation that no rule knows is a layer of its own, [`Kind::Plain`]. Called by
+//! and what runs it in `instr`. An operation that no rule knows is a layer of its own, [`LayerKind::Plain`]. Called by
 //! the engines (`plan`, `cuda`).
 //!
 //! The rules, each only where nobody else reads what lies between:
@@ -72,7 +72,7 @@ pub(crate) struct Elementwise {
 
 /// What a layer does.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum LayerKind {
     Image,
     Conv(Conv),
     Elementwise(Elementwise),
@@ -90,7 +90,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layer {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: LayerKind,
     pub(crate) input: Value,
     pub(crate) output: Value,
 }
@@ -99,30 +99,30 @@ impl Layer {
     /// Every value it reads.
     pub(crate) fn reads(&self) -> Vec<Value> {
         match &self.kind {
-            Kind::Image => Vec::new(),
-            Kind::Concat(values) | Kind::Plain(_, values) => values.clone(),
-            Kind::Conv(c) => {
+            LayerKind::Image => Vec::new(),
+            LayerKind::Concat(values) | LayerKind::Plain(_, values) => values.clone(),
+            LayerKind::Conv(c) => {
                 let input = c.expand.as_ref().map_or(self.input, |(_, value)| *value);
                 [Some(input), c.residual, c.scale_by].into_iter().flatten().collect()
             }
-            Kind::Elementwise(e) => {
+            LayerKind::Elementwise(e) => {
                 [Some(self.input), e.scale_by, e.add, e.mul].into_iter().flatten().collect()
             }
-            Kind::Pool(..) | Kind::Mean | Kind::Slice { .. } => vec![self.input],
+            LayerKind::Pool(..) | LayerKind::Mean | LayerKind::Slice { .. } => vec![self.input],
         }
     }
 
     /// Every value it writes.
     pub(crate) fn writes(&self) -> Vec<Value> {
         match &self.kind {
-            Kind::Conv(Conv { mean, .. }) => std::iter::once(self.output).chain(*mean).collect(),
-            Kind::Image
-            | Kind::Elementwise(_)
-            | Kind::Pool(..)
-            | Kind::Mean
-            | Kind::Concat(_)
-            | Kind::Slice { .. }
-            | Kind::Plain(..) => vec![self.output],
+            LayerKind::Conv(Conv { mean, .. }) => std::iter::once(self.output).chain(*mean).collect(),
+            LayerKind::Image
+            | LayerKind::Elementwise(_)
+            | LayerKind::Pool(..)
+            | LayerKind::Mean
+            | LayerKind::Concat(_)
+            | LayerKind::Slice { .. }
+            | LayerKind::Plain(..) => vec![self.output],
         }
     }
 }
@@ -209,7 +209,7 @@ impl Lowering<'_> {
         self.layers.iter().rposition(|l| l.as_ref().is_some_and(|l| l.writes().contains(&value)))
     }
 
-    fn push(&mut self, index: usize, kind: Kind, input: Value) {
+    fn push(&mut self, index: usize, kind: LayerKind, input: Value) {
         let name = self.graph.nodes.get(index).map(|n| n.name.clone()).unwrap_or_default();
         self.layers.push(Some(Layer { name, kind, input, output: index }));
     }
@@ -220,7 +220,7 @@ impl Lowering<'_> {
         let inputs: Vec<Value> = node.inputs.iter().map(|i| i.0).collect();
         let first = inputs.first().copied().unwrap_or(index);
         let kind = match &node.op {
-            Op::Input { .. } => Kind::Image,
+            Op::Input { .. } => LayerKind::Image,
             op @ (Op::GroupNorm { .. }
             | Op::Scale(_)
             | Op::Upsample { .. }
@@ -240,7 +240,7 @@ impl Lowering<'_> {
             | Op::Slice { .. }
             | Op::Pool(..)
             | Op::GlobalAveragePool
-            | Op::Linear { .. }) => Kind::Plain(op.clone(), inputs),
+            | Op::Linear { .. }) => LayerKind::Plain(op.clone(), inputs),
         };
         self.push(index, kind, first);
     }
@@ -250,7 +250,7 @@ impl Lowering<'_> {
         let inputs: Vec<Value> = node.inputs.iter().map(|i| i.0).collect();
         let first = inputs.first().copied().unwrap_or(0);
         match &node.op {
-            Op::Input { .. } => self.push(index, Kind::Image, index),
+            Op::Input { .. } => self.push(index, LayerKind::Image, index),
             Op::Conv { weight, bias, out, groups, window } => {
                 self.conv(index, first, *weight, *bias, *out, *groups, *window);
             }
@@ -264,9 +264,9 @@ impl Lowering<'_> {
             Op::Activation(activation) => self.activation(index, first, *activation),
             Op::Add => self.add(index, &inputs),
             Op::Mul => self.mul(index, first, inputs.get(1).copied().unwrap_or(first)),
-            Op::Concat => self.push(index, Kind::Concat(inputs), first),
-            Op::Slice { start, .. } => self.push(index, Kind::Slice { start: *start }, first),
-            Op::Pool(kind, window) => self.push(index, Kind::Pool(*kind, *window), first),
+            Op::Concat => self.push(index, LayerKind::Concat(inputs), first),
+            Op::Slice { start, .. } => self.push(index, LayerKind::Slice { start: *start }, first),
+            Op::Pool(kind, window) => self.push(index, LayerKind::Pool(*kind, *window), first),
             Op::GlobalAveragePool => self.mean(index, first),
             Op::GroupNorm { .. }
             | Op::Scale(_)
@@ -319,13 +319,13 @@ impl Lowering<'_> {
         {
             conv.expand = Some((Box::new(expand), value));
         }
-        self.push(index, Kind::Conv(conv), input);
+        self.push(index, LayerKind::Conv(conv), input);
     }
 
     /// The gate and the map of a product that only the next layer reads; the product is dropped.
     fn take_gate(&mut self, value: Value) -> Option<(Value, Value)> {
         let layer = self.only_maker(value)?;
-        let Kind::Elementwise(Elementwise {
+        let LayerKind::Elementwise(Elementwise {
             scale_by: Some(scale_by),
             norm: None,
             add: None,
@@ -343,7 +343,7 @@ impl Lowering<'_> {
     /// A plain 1×1 convolution that only the next layer reads, and its input; it is dropped.
     fn take_expand(&mut self, value: Value) -> Option<(Conv, Value)> {
         let layer = self.only_maker(value)?;
-        let Kind::Conv(conv) = &layer.kind else { return None };
+        let LayerKind::Conv(conv) = &layer.kind else { return None };
         let plain = conv.point() && conv.residual.is_none() && conv.scale_by.is_none();
         let taken = plain.then(|| (conv.clone(), layer.input))?;
         self.drop_layer(value);
@@ -360,7 +360,7 @@ impl Lowering<'_> {
 
     fn norm(&mut self, index: usize, input: Value, norm: Norm) {
         if let Some(layer) = self.only_maker(input)
-            && let Kind::Conv(conv) = &mut layer.kind
+            && let LayerKind::Conv(conv) = &mut layer.kind
             && conv.norm.is_none()
             && conv.activation.is_none()
             && conv.residual.is_none()
@@ -371,7 +371,7 @@ impl Lowering<'_> {
         }
         self.push(
             index,
-            Kind::Elementwise(Elementwise { norm: Some(norm), ..Elementwise::default() }),
+            LayerKind::Elementwise(Elementwise { norm: Some(norm), ..Elementwise::default() }),
             input,
         );
     }
@@ -379,15 +379,15 @@ impl Lowering<'_> {
     fn activation(&mut self, index: usize, input: Value, activation: Activation) {
         if let Some(layer) = self.only_maker(input) {
             let slot = match &mut layer.kind {
-                Kind::Conv(conv) if conv.residual.is_some() => Some(&mut conv.post_activation),
-                Kind::Conv(conv) => Some(&mut conv.activation),
-                Kind::Elementwise(work) => Some(&mut work.activation),
-                Kind::Image
-                | Kind::Pool(..)
-                | Kind::Mean
-                | Kind::Concat(_)
-                | Kind::Slice { .. }
-                | Kind::Plain(..) => None,
+                LayerKind::Conv(conv) if conv.residual.is_some() => Some(&mut conv.post_activation),
+                LayerKind::Conv(conv) => Some(&mut conv.activation),
+                LayerKind::Elementwise(work) => Some(&mut work.activation),
+                LayerKind::Image
+                | LayerKind::Pool(..)
+                | LayerKind::Mean
+                | LayerKind::Concat(_)
+                | LayerKind::Slice { .. }
+                | LayerKind::Plain(..) => None,
             };
             if let Some(slot) = slot.filter(|s| s.is_none()) {
                 *slot = Some(activation);
@@ -397,7 +397,7 @@ impl Lowering<'_> {
         }
         self.push(
             index,
-            Kind::Elementwise(Elementwise { activation: Some(activation), ..Elementwise::default() }),
+            LayerKind::Elementwise(Elementwise { activation: Some(activation), ..Elementwise::default() }),
             input,
         );
     }
@@ -428,20 +428,20 @@ impl Lowering<'_> {
             && let Some(layer) = self.only_maker(late)
         {
             let slot = match &mut layer.kind {
-                Kind::Conv(conv) if !conv.depthwise() && conv.post_activation.is_none() => {
+                LayerKind::Conv(conv) if !conv.depthwise() && conv.post_activation.is_none() => {
                     Some(&mut conv.residual)
                 }
-                Kind::Elementwise(work) if work.activation.is_none() && work.mul.is_none() => {
+                LayerKind::Elementwise(work) if work.activation.is_none() && work.mul.is_none() => {
                     Some(&mut work.add)
                 }
-                Kind::Conv(_)
-                | Kind::Elementwise(_)
-                | Kind::Image
-                | Kind::Pool(..)
-                | Kind::Mean
-                | Kind::Concat(_)
-                | Kind::Slice { .. }
-                | Kind::Plain(..) => None,
+                LayerKind::Conv(_)
+                | LayerKind::Elementwise(_)
+                | LayerKind::Image
+                | LayerKind::Pool(..)
+                | LayerKind::Mean
+                | LayerKind::Concat(_)
+                | LayerKind::Slice { .. }
+                | LayerKind::Plain(..) => None,
             };
             if let Some(slot) = slot.filter(|s| s.is_none()) {
                 *slot = Some(early);
@@ -449,7 +449,11 @@ impl Lowering<'_> {
                 return;
             }
         }
-        self.push(index, Kind::Elementwise(Elementwise { add: Some(early), ..Elementwise::default() }), late);
+        self.push(
+            index,
+            LayerKind::Elementwise(Elementwise { add: Some(early), ..Elementwise::default() }),
+            late,
+        );
         if let Some(Some(layer)) = self.layers.last_mut() {
             layer.output = output;
         }
@@ -460,18 +464,18 @@ impl Lowering<'_> {
             Some([_, _, 1, 1]) => Elementwise { scale_by: Some(scale_by), ..Elementwise::default() },
             Some(_) | None => Elementwise { mul: Some(scale_by), ..Elementwise::default() },
         };
-        self.push(index, Kind::Elementwise(work), map);
+        self.push(index, LayerKind::Elementwise(work), map);
     }
 
     fn mean(&mut self, index: usize, input: Value) {
         let maker = self.layers.iter_mut().flatten().rfind(|l| l.output == input);
-        if let Some(Layer { kind: Kind::Conv(conv), .. }) = maker
+        if let Some(Layer { kind: LayerKind::Conv(conv), .. }) = maker
             && conv.depthwise()
             && conv.mean.is_none()
         {
             conv.mean = Some(index);
             return;
         }
-        self.push(index, Kind::Mean, input);
+        self.push(index, LayerKind::Mean, input);
     }
 }

@@ -186,13 +186,13 @@ mod tests {
         let index = format::page("p.yaml", text);
         let mut problems = Problems::new();
         assert_eq!(typed(&index, &mut problems).len(), 2);
-        let told: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.path.as_str())).collect();
+        let reported: Vec<_> = problems.iter().map(|p| (p.line, p.column, p.path.as_str())).collect();
         let expected = [
             (3, 21, "Models[0].Metadata.FLOPs"),
             (3, 34, "Models[0].Metadata.Crop Pct"),
             (6, 17, "Models[1].Metadata.Image Size"),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
     }
 
     #[test]

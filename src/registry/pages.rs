@@ -8,7 +8,7 @@ use std::path::Path;
 use super::entry::Entry;
 use super::format::{self, Index, Record};
 use super::import;
-use super::tree::{Kind, Problem, Problems};
+use super::tree::{Problem, ProblemKind, Problems};
 use crate::error::Result;
 
 /// The built-in pages as one index.
@@ -69,8 +69,8 @@ fn of_a_folder(problems: Problems, is_markdown: bool) -> Problems {
     let mut kept = Problems::new();
     for problem in &problems {
         match problem.kind {
-            Kind::NoMetadata if is_markdown => {}
-            Kind::NoMetadata => kept.push(problem.clone().warning()),
+            ProblemKind::NoMetadata if is_markdown => {}
+            ProblemKind::NoMetadata => kept.push(problem.clone().warning()),
             _ => kept.push(problem.clone()),
         }
     }

@@ -22,7 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use json::json;
-pub use problem::{Kind, Malformed, Problem, Problems, Severity};
+pub use problem::{Malformed, Problem, ProblemKind, Problems, Severity};
 pub use scalar::{Scalar, Schema, Style, Typed};
 pub use view::{View, join};
 pub use workflow::Commands;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::sarif;
-use crate::checkpoint::scan::{Answer, Found, Scan, Unscanned, Verdict};
+use crate::checkpoint::scan::{Answer, Found, ImportClass, Scan, Unscanned};
 
 /// What became of one file.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ const fn answer(answer: Answer) -> &'static str {
 }
 
 fn sentence(scan: &Scan) -> &'static str {
-    let strange = scan.imports.iter().any(|f| f.verdict != Verdict::Known);
+    let strange = scan.imports.iter().any(|f| f.verdict != ImportClass::Known);
     match scan.answer {
         Answer::Unknown if !strange => "it has parts that were not looked into",
         other => answer(other),
@@ -45,7 +45,7 @@ fn sentence(scan: &Scan) -> &'static str {
 
 /// The lines of one scan; those of known imports only where `all` are wanted.
 pub fn lines(scan: &Scan, all: bool) -> Vec<String> {
-    let imports = scan.imports.iter().filter(|f| all || f.verdict != Verdict::Known).map(|found| {
+    let imports = scan.imports.iter().filter(|f| all || f.verdict != ImportClass::Known).map(|found| {
         let member = found.member.as_ref().map(|m| format!("{m}:")).unwrap_or_default();
         format!("{:9} {}  at {member}{}: {}", found.verdict.name(), found.path(), found.offset, found.effect)
     });
@@ -174,9 +174,9 @@ pub fn sarif(files: &[File]) -> Value {
 
 fn import(path: &str, found: &Found) -> Option<Value> {
     let rule = match found.verdict {
-        Verdict::Dangerous => 0,
-        Verdict::Unknown => 1,
-        Verdict::Known => return None,
+        ImportClass::Dangerous => 0,
+        ImportClass::Unknown => 1,
+        ImportClass::Known => return None,
     };
     let text = format!("`{}`: {}", found.path(), found.effect);
     Some(result(rule, path, found.member.as_deref(), Some(found.offset), &text))

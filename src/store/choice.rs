@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::expected::Expected;
 use super::location::{HubFile, Location};
 use super::lock::Pin;
-use super::weights::Weights;
+use super::weights::StoredWeights;
 use super::{Fetched, Request, Store};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Class, Classify};
@@ -92,7 +92,7 @@ impl Taken for Fetched {
     }
 }
 
-impl Taken for (Weights, Checkpoint) {
+impl Taken for (StoredWeights, Checkpoint) {
     fn file(&mut self) -> &mut Fetched {
         &mut self.0.source
     }
@@ -117,7 +117,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::weights`].
-    pub fn open_weights(&self, request: &Request) -> Result<(Weights, Checkpoint)> {
+    pub fn open_weights(&self, request: &Request) -> Result<(StoredWeights, Checkpoint)> {
         self.choose(request, &|request| self.open_one(request))
     }
 

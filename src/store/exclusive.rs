@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
-use super::progress::{Event, Progress};
+use super::progress::{Event, FetchProgress};
 use crate::fs;
 
 /// Between two beats of a holder.
@@ -90,7 +90,7 @@ pub(super) fn with<T>(
     claimed(path, "", waiting, |_| work())
 }
 
-/// The same for work that takes long: `name` and its progress are told to those who wait.
+/// The same for work that takes long: `name` and its progress are shown to those who wait.
 pub(super) fn claimed<T>(
     path: &Path,
     name: &str,
@@ -200,12 +200,12 @@ impl Drop for Claim {
 }
 
 /// Hands progress on, and to those who wait for the claim.
-pub(super) struct Told<'a> {
-    pub(super) progress: &'a dyn Progress,
+pub(super) struct ForwardedProgress<'a> {
+    pub(super) progress: &'a dyn FetchProgress,
     pub(super) claim: &'a Claim,
 }
 
-impl Progress for Told<'_> {
+impl FetchProgress for ForwardedProgress<'_> {
     fn event(&self, event: Event<'_>) {
         let [done, total] = &*self.claim.progress;
         match event {
@@ -369,7 +369,7 @@ pub(super) fn busy(name: &str, waiting: &Waiting) -> Error {
 impl Waiting {
     /// Who has it, and how far it is.
     pub(super) fn holder(&self) -> String {
-        self.holder.as_ref().map_or_else(|| "a process that cannot be told".to_owned(), Holder::to_string)
+        self.holder.as_ref().map_or_else(|| "an unknown process".to_owned(), Holder::to_string)
     }
 }
 

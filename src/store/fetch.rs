@@ -6,14 +6,14 @@ use std::path::Path;
 
 use super::cache::{CacheRecord, hash_file};
 use super::error::{Error, Result};
-use super::exclusive::{self, Claim, Told, Waiting};
+use super::exclusive::{self, Claim, ForwardedProgress, Waiting};
 use super::expected::Expected;
 use super::http::Download;
 use super::location::Location;
 use super::lock::{Lock, Pin};
 use super::partial::{Arrived, Partial};
 use super::pip::Wheel;
-use super::progress::{Event, Progress};
+use super::progress::{Event, FetchProgress};
 use super::transport::shown;
 use super::{Fetched, PageFile, Request, Status, Store, Strength};
 use crate::error::{Class, Classify};
@@ -24,7 +24,7 @@ use crate::hash::Sha256;
 const MAX_FILE_LEN: u64 = 64 << 30;
 
 /// A place to ask.
-struct Place {
+struct Endpoint {
     location: Location,
     /// As messages and records name it.
     text: String,
@@ -38,7 +38,7 @@ struct Job<'a> {
     request: &'a Request,
     expected: &'a Expected,
     claim: &'a Claim,
-    progress: &'a dyn Progress,
+    progress: &'a dyn FetchProgress,
     on_arrival: Option<OnArrival<'a>>,
 }
 
@@ -68,7 +68,7 @@ impl Store {
                 if let Some(found) = self.cached(request, &expected)? {
                     return Ok(found);
                 }
-                let progress = &Told { progress: self.options.progress.as_ref(), claim };
+                let progress = &ForwardedProgress { progress: self.options.progress.as_ref(), claim };
                 self.bring(&Job { request, expected: &expected, claim, progress, on_arrival })
             },
         )
@@ -116,7 +116,7 @@ impl Store {
         let mut tried = Vec::new();
         let mut needed = Vec::new();
         for path in self.options.other_caches.candidates(request, expected) {
-            let place = Place { text: path.display().to_string(), location: Location::File(path) };
+            let place = Endpoint { text: path.display().to_string(), location: Location::File(path) };
             if let Ok(fetched) = self.ask(job, &place) {
                 return Ok(fetched);
             }
@@ -133,7 +133,7 @@ impl Store {
                 needed.push(text);
                 continue;
             }
-            match self.ask(job, &Place { location, text }) {
+            match self.ask(job, &Endpoint { location, text }) {
                 Ok(fetched) => return Ok(fetched),
                 // The next place would meet the same user and the same disk.
                 Err(error @ Error::Interrupted { .. }) => return Err(error),
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// One place: get the bytes, compare, keep. What is not the file leaves nothing behind.
-    fn ask(&self, job: &Job<'_>, place: &Place) -> Result<Fetched> {
+    fn ask(&self, job: &Job<'_>, place: &Endpoint) -> Result<Fetched> {
         let Job { request, expected, .. } = *job;
         let source = request.sources.first().map_or(place.text.as_str(), |s| s.0.as_str());
         let key = self.cache.partial_key(source, &place.text);
@@ -191,7 +191,7 @@ impl Store {
     fn compared(
         &self,
         job: &Job<'_>,
-        place: &Place,
+        place: &Endpoint,
         part: &mut Partial,
     ) -> std::result::Result<(Arrived, String), (Box<Error>, bool)> {
         let (arrived, url) = self.transfer(job, place, part).map_err(|e| (Box::new(e), false))?;
@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// Brings the bytes of a place into the partial file. Also says which address they are from.
-    fn transfer(&self, job: &Job<'_>, place: &Place, part: &mut Partial) -> Result<(Arrived, String)> {
+    fn transfer(&self, job: &Job<'_>, place: &Endpoint, part: &mut Partial) -> Result<(Arrived, String)> {
         match &place.location {
             Location::Web(url) => self.download(job, url, None, part),
             Location::Hub(file) => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::error::Result;
-use super::inventory::{Item, Kind, size};
+use super::inventory::{Item, ItemKind, size};
 use super::{Error, Store};
 use crate::fs;
 use crate::hash::Sha256;
@@ -60,7 +60,7 @@ impl Store {
             let Some(sha256) = item.sha256 else { continue };
             let fresh = || UsedBy { names: Vec::new(), sha256, source: 0, derived: 0, unused_for: None };
             let row = of.entry(sha256).or_insert_with(fresh);
-            if item.kind == Kind::Derived {
+            if item.kind == ItemKind::Derived {
                 row.derived += item.bytes
             } else {
                 row.source += item.bytes
@@ -121,11 +121,11 @@ fn choose(items: Vec<Item>, tidy: &Tidy, busy: bool, now: SystemTime) -> Vec<Ite
         _ => unless,
     };
     let converted: BTreeSet<_> =
-        items.iter().filter(|i| i.kind == Kind::Derived).filter_map(|i| i.sha256).collect();
+        items.iter().filter(|i| i.kind == ItemKind::Derived).filter_map(|i| i.sha256).collect();
     let goes = |item: &Item| match (item.kind, item.sha256) {
-        (Kind::Partial | Kind::Scratch, _) => !busy && is_old(item.used, true),
+        (ItemKind::Partial | ItemKind::Scratch, _) => !busy && is_old(item.used, true),
         (kind, Some(sha256)) => {
-            let twice = kind == Kind::File && tidy.sources && converted.contains(&sha256);
+            let twice = kind == ItemKind::File && tidy.sources && converted.contains(&sha256);
             twice || is_old(used.get(&sha256).copied(), false)
         }
         (_, None) => false,
@@ -155,25 +155,26 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn item(kind: Kind, name: &str, bytes: u64, days: u64) -> Item {
+    fn item(kind: ItemKind, name: &str, bytes: u64, days: u64) -> Item {
         let now = SystemTime::UNIX_EPOCH + 1000 * DAY;
         // Negative ages are of a clock that has jumped.
         let used = if days > 2000 { now + DAY } else { now - u32::try_from(days).unwrap() * DAY };
-        let sha256 = (!matches!(kind, Kind::Partial | Kind::Scratch)).then(|| Sha256::of(name.as_bytes()));
+        let sha256 =
+            (!matches!(kind, ItemKind::Partial | ItemKind::Scratch)).then(|| Sha256::of(name.as_bytes()));
         Item { kind, path: format!("{kind:?}-{name}").into(), bytes, used: Some(used), sha256, record: None }
     }
 
     fn chosen(tidy: Tidy, busy: bool) -> Vec<String> {
         let items = vec![
-            item(Kind::File, "old", 100, 50),
-            item(Kind::Derived, "old", 110, 40),
-            item(Kind::File, "read-today", 100, 50),
-            item(Kind::Derived, "read-today", 110, 0),
-            item(Kind::File, "plain", 30, 10),
-            item(Kind::Set, "set", 20, 35),
-            item(Kind::File, "future", 5, 3000),
-            item(Kind::Partial, "part", 1, 2),
-            item(Kind::Scratch, "scratch", 1, 60),
+            item(ItemKind::File, "old", 100, 50),
+            item(ItemKind::Derived, "old", 110, 40),
+            item(ItemKind::File, "read-today", 100, 50),
+            item(ItemKind::Derived, "read-today", 110, 0),
+            item(ItemKind::File, "plain", 30, 10),
+            item(ItemKind::Set, "set", 20, 35),
+            item(ItemKind::File, "future", 5, 3000),
+            item(ItemKind::Partial, "part", 1, 2),
+            item(ItemKind::Scratch, "scratch", 1, 60),
         ];
         let now = SystemTime::UNIX_EPOCH + 1000 * DAY;
         let garbage = choose(items, &tidy, busy, now);

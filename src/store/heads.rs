@@ -49,7 +49,7 @@ struct Kept {
 /// How long an answer counts.
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Between two questions to one host.
-const PAUSE: Duration = Duration::from_millis(250);
+const REQUEST_INTERVAL: Duration = Duration::from_millis(250);
 /// Hosts that are asked at the same time.
 const MAX_HOSTS: usize = 4;
 /// How long an answer may take.
@@ -160,7 +160,7 @@ impl Store {
                 }
             };
             if at > 0 {
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(REQUEST_INTERVAL);
             }
             match self.ask_head(client, url) {
                 Ok(head) => tell(source, head),

@@ -16,7 +16,7 @@ use super::error::{Error, Result};
 use super::expected::Expected;
 use super::pace::Pace;
 use super::partial::{Origin, Partial};
-use super::progress::{Event, Progress};
+use super::progress::{Event, FetchProgress};
 use super::retry::{MAX_RETRY_AFTER, MIN_PROGRESS, RetryPolicy, Stall, is_transient, retry_after};
 use super::transport::{
     Chunk, Failure, client, content_range, header_text, is_web_page, shown, spawn_request,
@@ -31,7 +31,7 @@ pub(super) struct Download<'a> {
     /// A bearer token for the address itself; never sent on to another host.
     pub(super) token: Option<&'a str>,
     pub(super) expected: &'a Expected,
-    pub(super) progress: &'a dyn Progress,
+    pub(super) progress: &'a dyn FetchProgress,
     pub(super) retry: RetryPolicy,
     /// Connections at once; nothing: as many as make it faster.
     pub(super) connections: Option<usize>,
@@ -231,7 +231,7 @@ impl Download<'_> {
         }
     }
 
-    /// Looks at the first bytes: a web page is told apart from a file, then a wrong size from a right one.
+    /// Looks at the first bytes: a web page is no file, then a wrong size from a right one.
     fn judge(&self, headers: &HeaderMap, chunk: &[u8], part: &Partial) -> Result<()> {
         let kind = header_text(headers, header::CONTENT_TYPE).unwrap_or("");
         if part.done == 0 && (kind.starts_with("text/html") || is_web_page(chunk)) {

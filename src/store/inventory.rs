@@ -13,7 +13,7 @@ use crate::registry::Source;
 
 /// What kind of thing an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub enum Kind {
+pub enum ItemKind {
     /// A file as it came.
     #[serde(rename = "file")]
     File,
@@ -46,7 +46,7 @@ pub enum Repaired {
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Item {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// Where.
     pub path: PathBuf,
     /// How many bytes it has.
@@ -77,16 +77,18 @@ impl Store {
     /// Everything in the cache: by kind, then by path.
     pub fn inventory(&self) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for (folder, kind) in [("files", Kind::File), ("sets", Kind::Set), ("derived", Kind::Derived)] {
+        for (folder, kind) in
+            [("files", ItemKind::File), ("sets", ItemKind::Set), ("derived", ItemKind::Derived)]
+        {
             for path in fs::list(&self.cache.folder(folder))? {
                 let stem = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 let stem = stem.strip_suffix(".safetensors").unwrap_or(&stem);
                 if is_left_over(&path) {
-                    items.push(Item::bare(Kind::Scratch, path)?);
+                    items.push(Item::bare(ItemKind::Scratch, path)?);
                     continue;
                 }
                 let Ok(sha256) = stem.parse() else { continue };
-                let record = if kind == Kind::Derived { None } else { self.cache.record(&path) };
+                let record = if kind == ItemKind::Derived { None } else { self.cache.record(&path) };
                 let mut item = Item { sha256: Some(sha256), record, ..Item::bare(kind, path)? };
                 item.used = item.used.max(modified(&beside(&item)));
                 items.push(item);
@@ -95,13 +97,13 @@ impl Store {
         for path in fs::list(&self.cache.folder("partial"))? {
             let is_json = path.extension().is_some_and(|e| e == "json");
             if is_left_over(&path) || (is_json && !path.with_extension("part").exists()) {
-                items.push(Item::bare(Kind::Scratch, path)?);
+                items.push(Item::bare(ItemKind::Scratch, path)?);
             } else if path.extension().is_some_and(|e| e == "part") {
-                items.push(Item::bare(Kind::Partial, path)?);
+                items.push(Item::bare(ItemKind::Partial, path)?);
             }
         }
         for path in fs::list(&self.cache.folder("scratch"))? {
-            items.push(Item::bare(Kind::Scratch, path)?);
+            items.push(Item::bare(ItemKind::Scratch, path)?);
         }
         Ok(items)
     }
@@ -111,14 +113,14 @@ impl Store {
     pub fn is_whole(&self, item: &Item) -> Result<bool> {
         let Some(sha256) = item.sha256 else { return Ok(true) };
         Ok(match item.kind {
-            Kind::File => hash_file(&item.path)?.0 == sha256,
-            Kind::Set => {
+            ItemKind::File => hash_file(&item.path)?.0 == sha256,
+            ItemKind::Set => {
                 let files = fs::list(&item.path)?;
                 let files = files.iter().map(|p| set::file_at(p)).collect::<Result<Vec<_>>>()?;
                 set::digest(&files) == sha256
             }
-            Kind::Derived => self.conversion_is_whole(sha256)?,
-            Kind::Partial | Kind::Scratch => true,
+            ItemKind::Derived => self.conversion_is_whole(sha256)?,
+            ItemKind::Partial | ItemKind::Scratch => true,
         })
     }
 
@@ -136,7 +138,7 @@ impl Store {
         let sources = vec![Source(known.source.clone())];
         let request = Request { name, sources, sha256: Some(sha256), ..Request::default() };
         let fetched = match item.kind {
-            Kind::Set => self.fetch_set(&request).map(|_| ()),
+            ItemKind::Set => self.fetch_set(&request).map(|_| ()),
             _ => self.fetch_one(&request).map(|_| ()),
         };
         match fetched {
@@ -154,7 +156,7 @@ impl Store {
 
     /// Whether the file of a conversion was here, whole, and it is made again.
     fn reconvert(&self, item: &Item) -> Result<bool> {
-        let Some(sha256) = item.sha256.filter(|_| item.kind == Kind::Derived) else { return Ok(false) };
+        let Some(sha256) = item.sha256.filter(|_| item.kind == ItemKind::Derived) else { return Ok(false) };
         let path = self.cache.file(sha256);
         if !path.is_file() || hash_file(&path)?.0 != sha256 {
             return Ok(false);
@@ -181,7 +183,7 @@ impl Store {
         } else {
             fs::remove_file(&item.path)?
         }
-        if item.kind == Kind::Scratch {
+        if item.kind == ItemKind::Scratch {
             return Ok(());
         }
         Ok(fs::remove_file(&beside(item))?)
@@ -197,7 +199,7 @@ impl Store {
 
 impl Item {
     /// An item of which no more is known than its path.
-    fn bare(kind: Kind, path: PathBuf) -> Result<Self> {
+    fn bare(kind: ItemKind, path: PathBuf) -> Result<Self> {
         let (bytes, used) = (size(&path)?, modified(&path));
         Ok(Item { kind, path, bytes, used, sha256: None, record: None })
     }
@@ -206,8 +208,8 @@ impl Item {
 /// The record of an item.
 fn beside(item: &Item) -> PathBuf {
     match item.kind {
-        Kind::File | Kind::Set => record_path(&item.path),
-        Kind::Derived | Kind::Partial | Kind::Scratch => item.path.with_extension("json"),
+        ItemKind::File | ItemKind::Set => record_path(&item.path),
+        ItemKind::Derived | ItemKind::Partial | ItemKind::Scratch => item.path.with_extension("json"),
     }
 }
 

@@ -219,7 +219,7 @@ fn lines_of_json(file: &Path, text: &str) -> Result<BTreeMap<String, Pin>> {
     let text = text.trim_start_matches('\u{feff}');
     let error = |line: usize, reason: String| Error::Lock { file: file.to_owned(), line, reason };
     let at = |e: &serde_json::Error| error(e.line().max(1), without_place(e));
-    // What a later version says differently is not told as a mistake in this one.
+    // What a later version says differently is not reported as a mistake in this one.
     let head: Head = serde_json::from_str(text).map_err(|e| at(&e))?;
     if head.schema != SCHEMA {
         let reason = format!(
@@ -289,7 +289,7 @@ fn agree(a: &Pin, b: &Pin) -> bool {
         && a.instead_of.as_ref().zip(b.instead_of.as_ref()).is_none_or(|(a, b)| a == b)
 }
 
-/// What serde says, without the place, which is told before it.
+/// What serde says, without the place, which is printed before it.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()

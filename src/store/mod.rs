@@ -63,21 +63,21 @@ pub use error::{Error, Result};
 pub use gc::{Tidy, UsedBy};
 pub use heads::Head;
 pub use hub::Hub;
-pub use inventory::{Item, Kind, Repaired};
+pub use inventory::{Item, ItemKind, Repaired};
 pub use location::{HubFile, HubRepo, Location, WheelFile};
 pub use lock::{Lock, Pin};
 pub use lock_check::{LockProblem, LockProblemKind, check_lock};
 pub use many::Batch;
 pub use mirror::Mirror;
 pub use plan::{DownloadPlan, Here, PlannedFile, Room, Use};
-pub use progress::{Event, NullProgress, Progress};
+pub use progress::{Event, FetchProgress, NullProgress};
 pub use remote::RemoteFile;
 pub use repository::{Repository, RepositoryFile};
 pub use retry::RetryPolicy;
 pub use reuse::OtherCaches;
 pub use set::{FetchedSet, SetFile};
 pub use transport::check_certificates;
-pub use weights::Weights;
+pub use weights::StoredWeights;
 
 use crate::hash::{HashPrefix, Sha256};
 use crate::registry::{DatasetSource, Entry, Source};
@@ -93,7 +93,7 @@ pub struct Options {
     /// Lock files whose word counts after the shipped one.
     pub locks: Vec<PathBuf>,
     /// Who follows the work.
-    pub progress: Arc<dyn Progress>,
+    pub progress: Arc<dyn FetchProgress>,
     /// When a download is tried again, and when it is given up.
     pub retry: RetryPolicy,
     /// Connections at once for a large file; nothing: as many as make it faster.

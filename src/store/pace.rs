@@ -8,7 +8,7 @@ const SEVERAL: usize = 4;
 /// Less left than this is not worth another connection.
 const MIN_SPLIT_LEN: u64 = 32 << 20;
 /// One connection is watched for so long before several are tried, and they for so long again.
-const LOOK: Duration = Duration::from_secs(2);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 /// A download that ends within this time anyway is left alone.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(4);
 /// Several must be so many times as fast as one to be kept.
@@ -72,7 +72,7 @@ impl Pace {
                 self.state = State::Settled(n);
                 left > 0
             }
-            State::One if left >= MIN_SPLIT_LEN && self.since.elapsed() >= LOOK => {
+            State::One if left >= MIN_SPLIT_LEN && self.since.elapsed() >= SAMPLE_INTERVAL => {
                 let rate = self.rate(done);
                 let worth = left as f64 > rate * MIN_TIME_LEFT.as_secs_f64();
                 if worth {
@@ -87,7 +87,7 @@ impl Pace {
     /// Asked while several connections bring bytes: whether to go back to one. Counts from the first byte on.
     pub(super) fn wants_one(&mut self, done: u64) -> bool {
         let State::Trying(one) = self.state else { return false };
-        if self.since.elapsed() < LOOK {
+        if self.since.elapsed() < SAMPLE_INTERVAL {
             return false;
         }
         let faster = self.rate(done) >= one * MIN_GAIN;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::error::{Error, Result};
 use super::location::WheelFile;
-use super::progress::{Event, Progress};
+use super::progress::{Event, FetchProgress};
 use crate::fs;
 use crate::hash::Sha256;
 use crate::registry::glob::Glob;
@@ -37,7 +37,7 @@ impl Wheel {
         scratch: &Path,
         limit: Duration,
         name: &str,
-        progress: &dyn Progress,
+        progress: &dyn FetchProgress,
     ) -> Result<Self> {
         let requirement = file.requirement();
         fs::create_dir_all(scratch)?;
@@ -135,7 +135,7 @@ fn run(
     wheels: &Path,
     limit: Duration,
     name: &str,
-    progress: &dyn Progress,
+    progress: &dyn FetchProgress,
 ) -> Result<()> {
     let mut command = Command::new("python3");
     command

@@ -49,7 +49,7 @@ pub enum Event<'a> {
 }
 
 /// Who follows the work.
-pub trait Progress: Send + Sync {
+pub trait FetchProgress: Send + Sync {
     /// Called from the thread that works; several may call at once.
     fn event(&self, event: Event<'_>);
 
@@ -63,6 +63,6 @@ pub trait Progress: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NullProgress;
 
-impl Progress for NullProgress {
+impl FetchProgress for NullProgress {
     fn event(&self, _: Event<'_>) {}
 }

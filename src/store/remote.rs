@@ -13,7 +13,7 @@ use reqwest::{StatusCode, Url, header};
 
 use super::error::{Error, Result};
 use super::location::Location;
-use super::progress::Progress;
+use super::progress::FetchProgress;
 use super::retry::{MAX_RETRY_AFTER, RetryPolicy, Stall, is_transient, retry_after};
 use super::transport::{Chunk, client, content_range, header_text, is_web_page, shown, spawn_request};
 use super::{Request, Store};
@@ -39,7 +39,7 @@ pub struct RemoteFile {
     len: u64,
     parts: Mutex<Vec<(u64, Vec<u8>)>>,
     retry: RetryPolicy,
-    progress: Arc<dyn Progress>,
+    progress: Arc<dyn FetchProgress>,
 }
 
 /// An answer to a request for a part.

@@ -117,11 +117,11 @@ impl Hub {
                 });
             }
             let link = header_text(answer.headers(), header::LINK);
-            // Only the hub itself is told the token.
+            // Only the hub itself is sent the token.
             next = link.and_then(|link| next_page(&url, link)).filter(|n| n.origin() == url.origin());
             let mut text = Vec::new();
             answer.take(MAX_PAGE_LEN).read_to_end(&mut text).map_err(|e| broken(e.to_string()))?;
-            let page: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+            let page: Vec<TreeItem> = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
             files.extend(page.into_iter().filter(|e| e.kind == "file").map(RepositoryFile::from));
             if files.len() > MAX_FILES {
                 return Err(broken(format!("more than {MAX_FILES} files are in it")));
@@ -133,7 +133,7 @@ impl Hub {
 
 /// An entry of the hub's listing.
 #[derive(serde::Deserialize)]
-struct Entry {
+struct TreeItem {
     #[serde(rename = "type")]
     kind: String,
     path: String,
@@ -149,9 +149,9 @@ struct Lfs {
     size: Option<u64>,
 }
 
-impl From<Entry> for RepositoryFile {
-    fn from(entry: Entry) -> Self {
-        let Entry { path, size, lfs, .. } = entry;
+impl From<TreeItem> for RepositoryFile {
+    fn from(entry: TreeItem) -> Self {
+        let TreeItem { path, size, lfs, .. } = entry;
         let bytes = lfs.as_ref().and_then(|l| l.size).unwrap_or(size);
         RepositoryFile { path, bytes, sha256: lfs.and_then(|l| l.oid.parse().ok()) }
     }

@@ -21,7 +21,7 @@ const MAX_RECORD: u64 = 1 << 16;
 
 /// An entry's weights, fetched and converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Weights {
+pub struct StoredWeights {
     /// The file as it came. Where `zoo cache gc --sources` has dropped it, its path leads nowhere.
     pub source: Fetched,
     /// The conversion: the file's own tensor names, contiguous and little-endian.
@@ -49,12 +49,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::fetch`]; and a file that came whole and is not a checkpoint that can be converted.
-    pub fn weights(&self, request: &Request) -> Result<Weights> {
+    pub fn weights(&self, request: &Request) -> Result<StoredWeights> {
         Ok(self.open_weights(request)?.0)
     }
 
     /// One file's, and the conversion open for reading, through the descriptor that it was hashed from.
-    pub(super) fn open_one(&self, request: &Request) -> Result<(Weights, Checkpoint)> {
+    pub(super) fn open_one(&self, request: &Request) -> Result<(StoredWeights, Checkpoint)> {
         if let Some(source) = self.converted(request)? {
             let path = self.derived(source.sha256);
             if let Some((derived, file)) = self.checked(source.sha256, &path)? {
@@ -193,12 +193,12 @@ fn opened(
     safetensors: PathBuf,
     derived: &Derived,
     file: LocalFile,
-) -> Result<(Weights, Checkpoint)> {
+) -> Result<(StoredWeights, Checkpoint)> {
     let unreadable = |e| Error::Unreadable { name: name.to_owned(), reason: Box::new(e) };
     let checkpoint = Checkpoint::from_source(&safetensors, Box::new(file), &Options::default());
     let checkpoint = checkpoint.map_err(unreadable)?;
     let tensors_sha256 = derived.tensors_sha256;
-    Ok((Weights { source, safetensors, tensors_sha256 }, checkpoint))
+    Ok((StoredWeights { source, safetensors, tensors_sha256 }, checkpoint))
 }
 
 /// The digest of the tensors in an open file, computed on all cores; nothing where it is no checkpoint.

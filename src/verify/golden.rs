@@ -193,7 +193,7 @@ impl GoldenRecord {
 
 /// What is compared with the logits on record.
 #[derive(Clone, Debug)]
-pub struct Subject<'a> {
+pub struct GoldenModel<'a> {
     /// How messages call it.
     pub name: &'a str,
     /// Its architecture, where it has one.
@@ -206,7 +206,7 @@ pub struct Subject<'a> {
 ///
 /// # Errors
 /// Weights that do not fit, an engine that cannot be started.
-pub fn check(subject: &Subject<'_>, loader: &Loader<'_>, home: &Path) -> Result<Checked> {
+pub fn check(subject: &GoldenModel<'_>, loader: &Loader<'_>, home: &Path) -> Result<Checked> {
     if let Some(spec) = &subject.spec {
         let model = loader.prepare(spec)?;
         let tensors_sha256 = model.provenance().tensors_sha256;
@@ -243,7 +243,7 @@ fn checkpoint(model: Prepared, record: &GoldenRecord, engine: EngineKind) -> Res
 }
 
 /// The entry's architecture with seeded weights against timm's, where it is on record.
-fn architecture(subject: &Subject<'_>, kind: EngineKind) -> Result<Checked> {
+fn architecture(subject: &GoldenModel<'_>, kind: EngineKind) -> Result<Checked> {
     let arch = subject.arch.unwrap_or_default().to_owned();
     let mut checked = Checked {
         model: subject.name.to_owned(),

@@ -7,7 +7,8 @@ use super::claim::Claimed;
 use super::report::{ImagesOf, ModelResult, Published, Row, Skipped, Status, WeightsOf};
 use super::settings::OnBadImage;
 use super::stats::{
-    self, Interval, Level, Percent, Verdict, detectable_drop, images_to_decide, interval, judge, sequence,
+    self, ConfidenceLevel, Interval, Percent, Verdict, detectable_drop, images_to_decide, interval, judge,
+    sequence,
 };
 use super::{Error, Result};
 use crate::registry::Relation;
@@ -26,7 +27,7 @@ pub struct Evaluation {
     /// What is claimed.
     pub claimed: Option<Claimed>,
     /// Of the interval.
-    pub level: Level,
+    pub level: ConfidenceLevel,
     /// Whether unreadable images are wrong or left out.
     pub on_bad_image: OnBadImage,
     /// Whether the run stopped when it was decided, so that its interval must hold at every stop.

@@ -10,7 +10,7 @@ use super::gates::{Baseline, board};
 use super::judge::Evaluation;
 use super::report::{Host, ModelResult, Report, Row, SCHEMA, Timing};
 use super::settings::OnBadImage;
-use super::stats::{self, Level, Percent};
+use super::stats::{self, ConfidenceLevel, Percent};
 use super::{Error, Result};
 use crate::dataset::digest_of_labels;
 
@@ -146,7 +146,7 @@ fn one(parts: &[Part], at: usize, whole: &ModelResult) -> Result<ModelResult> {
         relation: whole.dataset.relation,
         dataset: whole.dataset.clone(),
         claimed,
-        level: Level::new(whole.confidence).unwrap_or(Level::P95),
+        level: ConfidenceLevel::new(whole.confidence).unwrap_or(ConfidenceLevel::P95),
         on_bad_image: run.map_or(OnBadImage::Fail, |r| r.on_bad_image),
         until_decided: false,
         engine: whole.engine.clone(),

@@ -42,6 +42,6 @@ pub use claim::Claimed;
 pub use error::{Error, Result};
 pub use merge::merge;
 pub use report::Report;
-pub use run::{Images, NullProgress, Outcome, Progress, RunOptions, run};
+pub use run::{Images, NullProgress, Outcome, RunOptions, RunProgress, run};
 pub use session::{Candidate, Finished, Session, SessionOptions};
 pub use settings::{Gates, OnBadImage, Settings, Shard};

@@ -441,7 +441,7 @@ impl Report {
             return Err(bad(format!("its schema is `{schema}`, expected `{SCHEMA}`")));
         }
         let mut report: Report = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-        // Before results had it, the engine was told of the whole run.
+        // Before results had it, the engine was that of the whole run.
         for result in report.results.iter_mut().filter(|r| r.engine.is_empty()) {
             result.engine.clone_from(&report.host.engine);
         }

@@ -22,6 +22,7 @@ use crate::dataset::{self, Dataset};
 use crate::hash::Sha256;
 use crate::model::{EngineInfo, EngineKind, Labels, Prepared, ThreadTime};
 use crate::registry::Relation;
+pub use crate::store::NullProgress;
 
 /// A dataset with its digests, which are the same for every model that is run over it.
 #[derive(Debug)]
@@ -60,8 +61,8 @@ pub struct RunOptions<'a> {
     pub force: bool,
 }
 
-/// Who is told of a run while it runs.
-pub trait Progress {
+/// Follows a run while it runs.
+pub trait RunProgress {
     /// A model's images begin: `done` of `total` are on record.
     fn started(&self, model: &str, done: usize, total: usize);
     /// Where it stands.
@@ -76,11 +77,7 @@ pub trait Progress {
     }
 }
 
-/// Tells nobody.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NullProgress;
-
-impl Progress for NullProgress {
+impl RunProgress for NullProgress {
     fn started(&self, _: &str, _: usize, _: usize) {}
     fn advanced(&self, _: usize, _: Counts, _: Interval) {}
     fn finished(&self) {}
@@ -115,7 +112,7 @@ pub fn run(
     images: &Images<'_>,
     settings: &Settings,
     options: RunOptions<'_>,
-    progress: &dyn Progress,
+    progress: &dyn RunProgress,
 ) -> Result<Outcome> {
     let dataset = images.dataset;
     if dataset.classes != model.labels().len() {
@@ -323,7 +320,7 @@ impl<'a> State<'a> {
         &mut self,
         model: Prepared,
         options: RunOptions<'_>,
-        progress: &dyn Progress,
+        progress: &dyn RunProgress,
     ) -> Result<Completed> {
         let total = self.end;
         let todo: Vec<usize> =

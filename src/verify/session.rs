@@ -12,7 +12,7 @@ use super::diagnose::{Diagnosis, DiagnosisInput, Effort, diagnose};
 use super::gates::{Baseline, board};
 use super::plan::RunPlan;
 use super::report::{Failed, Host, ModelResult, ModelTiming, Report, Run, SCHEMA, ThreadTiming, Timing};
-use super::run::{Images, Outcome, Progress, RunOptions, run};
+use super::run::{Images, Outcome, RunOptions, RunProgress, run};
 use super::settings::Settings;
 use super::stats::Verdict;
 use super::{Claimed, Error, Result};
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// What a model cannot be judged for, unless the session keeps going; [`Error::Interrupted`] always.
-    pub fn run(mut self, progress: &dyn Progress) -> Result<Finished> {
+    pub fn run(mut self, progress: &dyn RunProgress) -> Result<Finished> {
         let (begun, started) = (Instant::now(), SystemTime::now());
         let loader = self.loader();
         let images = Images::of(self.dataset, Arc::clone(&self.labels))?;
@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
         &self,
         specs: &[ModelSpec],
         results: &[ModelResult],
-        progress: &dyn Progress,
+        progress: &dyn RunProgress,
     ) -> Result<Vec<Diagnosis>> {
         let asked = |result: &ModelResult| self.options.diagnose || result.verdict == Verdict::Contradicted;
         let mut found = Vec::new();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::{Level, Percent, Verdict};
+use super::stats::{ConfidenceLevel, Percent, Verdict};
 use crate::dataset::Subset;
 use crate::hash::Sha256;
 
@@ -101,7 +101,7 @@ pub struct Settings {
     /// How far from the claim still is the claim; none for the usual.
     pub tolerance: Option<Percent>,
     /// Of intervals.
-    pub level: Level,
+    pub level: ConfidenceLevel,
     /// What CI asks beyond the verdict.
     pub gates: Gates,
     /// What becomes of unreadable images.
@@ -117,7 +117,7 @@ impl Default for Settings {
             seed: 0,
             until_decided: false,
             tolerance: None,
-            level: Level::P95,
+            level: ConfidenceLevel::P95,
             gates: Gates::default(),
             on_bad_image: OnBadImage::default(),
             plan_sha256: None,

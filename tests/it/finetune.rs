@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use zoo::finetune::augment::{RandomCrop, for_crops};
-use zoo::finetune::{Data, OnBadImage, Options, Point, Progress, Recipe, Solver};
+use zoo::finetune::{Data, OnBadImage, Options, Point, Recipe, Solver, TrainingProgress};
 use zoo::image::{Preparer, Preprocess};
 use zoo::model::{EngineKind, Loader, ModelSpec};
 use zoo::registry::{CropMode, ImageSize};
@@ -298,7 +298,7 @@ fn what_cannot_be_trained_is_said_and_nothing_is_lost() {
 /// Stops after so many images.
 struct Stops(Cell<usize>);
 
-impl Progress for Stops {
+impl TrainingProgress for Stops {
     fn extracting(&self, _: usize, _: usize) {}
     fn extracted(&self, done: usize) {
         self.0.set(self.0.get().saturating_sub(usize::from(done > 0)));

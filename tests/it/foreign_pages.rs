@@ -201,7 +201,7 @@ fn linted(files: &[(&str, &str)]) -> Vec<(&'static str, String)> {
     write(folder.path(), files);
     let index = pages::source(folder.path()).unwrap();
     let known = zoo::lint::known().unwrap();
-    let report = zoo::lint::lint(&zoo::lint::Subject::new(&index, &[], &known), &[]);
+    let report = zoo::lint::lint(&zoo::lint::LintContext::new(&index, &[], &known), &[]);
     report.findings.iter().map(|f| (f.rule.id, f.message.clone())).collect()
 }
 

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use bolero::check;
-use zoo::lint::{Page, Subject, lint};
+use zoo::lint::{LintContext, Page, lint};
 use zoo::registry::format::document;
 use zoo::registry::import::{check::differences, read_bytes};
 use zoo::registry::query::{Lookups, Pattern, Query, Row, Sort};
@@ -53,7 +53,7 @@ fn take(name: &str, bytes: &[u8]) {
         Ok(mut index) => {
             let prose = String::from_utf8(bytes.to_vec()).ok();
             let prose: Vec<_> = prose.into_iter().map(|text| Page { file: name.to_owned(), text }).collect();
-            let report = lint(&Subject::new(&index, &prose, known()), &[]);
+            let report = lint(&LintContext::new(&index, &prose, known()), &[]);
             assert!(report.findings.iter().all(|f| f.message.len() < 4096), "{:?}", report.findings);
             let problems = std::mem::take(&mut index.problems);
             for model in &index.models {

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 
 use zoo::verify::stats::{
-    Claim, Level, Percent, Relation, Verdict, detectable_drop, holm, interval, judge, paired::Paired,
-    sequence,
+    Claim, ConfidenceLevel, Percent, Relation, Verdict, detectable_drop, holm, interval, judge,
+    paired::Paired, sequence,
 };
 
 /// A splitmix64 stream.
@@ -134,13 +134,14 @@ impl<F: Fn(u64, u64) -> Verdict> Rule<F> {
 
 fn simulate(runs: u64, total: u64, sizes: &[u64]) -> Bench {
     let mut bench = Bench { runs, rows: Vec::new() };
-    let alpha = Level::P95.alpha();
+    let alpha = ConfidenceLevel::P95.alpha();
     for text in ["75.1", "88", "99.9"] {
         let claim = Claim::new(text, None).unwrap();
         let (inside, outside) = truths(&claim, total);
         for &n in sizes {
-            let mut rule =
-                Rule::new(|k, n| judge(interval(Relation::Random, k, n, total, Level::P95), &claim));
+            let mut rule = Rule::new(|k, n| {
+                judge(interval(Relation::Random, k, n, total, ConfidenceLevel::P95), &claim)
+            });
             for &good in &inside {
                 let scenario = format!("claim {text}, {n} of {total}, {good} right");
                 let hit = |r: &mut Random| rule.of(r.draw(total, good, n), n) == Verdict::Contradicted;
@@ -151,7 +152,7 @@ fn simulate(runs: u64, total: u64, sizes: &[u64]) -> Bench {
                 let hit = |r: &mut Random| rule.of(r.draw(total, good, n), n) == Verdict::Reproduced;
                 bench.measure("random: reproduced although beyond t", true, alpha / 2.0, scenario, hit);
             }
-            if let Some(drop) = detectable_drop(Relation::Random, n, total, &claim, Level::P95) {
+            if let Some(drop) = detectable_drop(Relation::Random, n, total, &claim, ConfidenceLevel::P95) {
                 let good = ((claim.value - drop).fraction() * total as f64).round() as u64;
                 let scenario = format!("claim {text}, {n} of {total}, drop {drop}");
                 let hit = |r: &mut Random| rule.of(r.draw(total, good, n), n) == Verdict::Contradicted;
@@ -165,19 +166,26 @@ fn simulate(runs: u64, total: u64, sizes: &[u64]) -> Bench {
 
 /// Images that someone else drew at random, from a population without end.
 fn given(b: &mut Bench, claim: &Claim, text: &str, n: u64, total: u64, inside: &[u64], outside: &[u64]) {
-    let mut rule = Rule::new(|k, n| judge(interval(Relation::Given, k, n, total, Level::P95), claim));
+    let mut rule =
+        Rule::new(|k, n| judge(interval(Relation::Given, k, n, total, ConfidenceLevel::P95), claim));
     let p = |good: u64| good as f64 / total as f64;
     for &good in inside {
         let scenario = format!("claim {text}, {n} images, accuracy {}", p(good));
         let hit = |r: &mut Random| rule.of(r.trials(n, p(good)), n) == Verdict::Contradicted;
-        b.measure("given: contradicted although within t", true, Level::P95.alpha(), scenario, hit);
+        b.measure("given: contradicted although within t", true, ConfidenceLevel::P95.alpha(), scenario, hit);
     }
     for &good in outside {
         let scenario = format!("claim {text}, {n} images, accuracy {}", p(good));
         let hit = |r: &mut Random| rule.of(r.trials(n, p(good)), n) == Verdict::Reproduced;
-        b.measure("given: reproduced although beyond t", true, Level::P95.alpha() / 2.0, scenario, hit);
+        b.measure(
+            "given: reproduced although beyond t",
+            true,
+            ConfidenceLevel::P95.alpha() / 2.0,
+            scenario,
+            hit,
+        );
     }
-    if let Some(drop) = detectable_drop(Relation::Given, n, total, claim, Level::P95) {
+    if let Some(drop) = detectable_drop(Relation::Given, n, total, claim, ConfidenceLevel::P95) {
         let scenario = format!("claim {text}, {n} images, drop {drop}");
         let truth = (claim.value - drop).fraction();
         let hit = |r: &mut Random| rule.of(r.trials(n, truth), n) == Verdict::Contradicted;
@@ -187,11 +195,11 @@ fn given(b: &mut Bench, claim: &Claim, text: &str, n: u64, total: u64, inside: &
 
 /// `--until decided`, looked at every 64 images until it says something.
 fn until(bench: &mut Bench, total: u64) {
-    let alpha = Level::P95.alpha();
+    let alpha = ConfidenceLevel::P95.alpha();
     for text in ["75.1", "99.9"] {
         let claim = Claim::new(text, None).unwrap();
         let (inside, outside) = truths(&claim, total);
-        let mut rule = Rule::new(|k, n| judge(sequence::interval(k, n, total, Level::P95), &claim));
+        let mut rule = Rule::new(|k, n| judge(sequence::interval(k, n, total, ConfidenceLevel::P95), &claim));
         let mut path = |r: &mut Random, good: u64| {
             let (mut seen, mut right) = (0, 0);
             for n in sequence::looks(total) {

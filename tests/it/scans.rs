@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use zoo::checkpoint::scan::{self, Answer, Scan, Verdict};
+use zoo::checkpoint::scan::{self, Answer, ImportClass, Scan};
 use zoo::checkpoint::{Checkpoint, Options};
 
 use crate::hostile::build::*;
@@ -103,7 +103,7 @@ fn files_that_torch_wrote_have_the_verdict_that_is_right() {
         let found = found.unwrap();
         assert_eq!(found.answer.name(), verdict, "{name}: {found:?}");
         let strange: Vec<String> =
-            found.imports.iter().filter(|f| f.verdict != Verdict::Known).map(scan::Found::path).collect();
+            found.imports.iter().filter(|f| f.verdict != ImportClass::Known).map(scan::Found::path).collect();
         let expected: Vec<&str> =
             row["imports"].as_array().unwrap().iter().map(|i| i.as_str().unwrap()).collect();
         assert_eq!(strange, expected, "{name}");

@@ -5,7 +5,7 @@ use std::io;
 
 use super::fields::{Fields, u16_at, u32_at, u64_at, zip64};
 use super::{Io, Member};
-use crate::checkpoint::error::{Fault, Kind, Place};
+use crate::checkpoint::error::{FilePosition, FormatError, FormatErrorKind};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::MAX_TENSORS;
 
@@ -57,17 +57,17 @@ fn find_end(tail: &[u8]) -> Option<usize> {
 pub(super) fn end(source: &dyn Source) -> Io<End> {
     let (tail, base) = tail(source)?;
     let Some(at) = find_end(&tail) else {
-        return Ok(Err(Fault::malformed(
-            Place::byte(source.len()),
+        return Ok(Err(FormatError::malformed(
+            FilePosition::byte(source.len()),
             "no zip end record at the end: the archive is cut short, or has bytes after it",
         )));
     };
     let here = base + at as u64;
-    let bad = |problem: &str| Ok(Err(Fault::malformed(Place::byte(here), problem)));
+    let bad = |problem: &str| Ok(Err(FormatError::malformed(FilePosition::byte(here), problem)));
     let record = tail.get(at..).unwrap_or_default();
     if record.len() > 22 {
-        return Ok(Err(Fault::ambiguous(
-            Place::byte(here + 22),
+        return Ok(Err(FormatError::ambiguous(
+            FilePosition::byte(here + 22),
             format!("{} bytes of comment after the archive", record.len() - 22),
         )));
     }
@@ -109,7 +109,10 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
                 && (len == u32::MAX || u64::from(len) == len64)
                 && (offset == u32::MAX || u64::from(offset) == offset64);
             if !agrees {
-                return Ok(Err(Fault::ambiguous(Place::byte(here), "zip and zip64 end records that differ")));
+                return Ok(Err(FormatError::ambiguous(
+                    FilePosition::byte(here),
+                    "zip and zip64 end records that differ",
+                )));
             }
             end = End { directory: offset64, directory_len: len64, members: members64 };
             directory_end = record_at;
@@ -121,8 +124,8 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
         None => {}
     }
     if end.directory.checked_add(end.directory_len) != Some(directory_end) {
-        return Ok(Err(Fault::ambiguous(
-            Place::byte(here),
+        return Ok(Err(FormatError::ambiguous(
+            FilePosition::byte(here),
             format!(
                 "a directory at byte {} of {} bytes, which should end at byte {directory_end}: \
                  bytes before or after the archive",
@@ -131,7 +134,10 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
         )));
     }
     if end.members > MAX_TENSORS as u64 {
-        return Ok(Err(Fault::excessive(Place::byte(here), format!("more than {MAX_TENSORS} members"))));
+        return Ok(Err(FormatError::excessive(
+            FilePosition::byte(here),
+            format!("more than {MAX_TENSORS} members"),
+        )));
     }
     if end.directory_len > MAX_DIRECTORY || end.members.checked_mul(46).is_none_or(|n| n > end.directory_len)
     {
@@ -141,12 +147,12 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
 }
 
 /// The members that a directory lists.
-pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, Fault> {
+pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, FormatError> {
     let mut members = Vec::new();
     let mut at = 0;
     for _ in 0..end.members {
-        let place = || Place::byte(end.directory + at as u64);
-        let short = || Fault::malformed(place(), "a zip directory that is cut short");
+        let place = || FilePosition::byte(end.directory + at as u64);
+        let short = || FormatError::malformed(place(), "a zip directory that is cut short");
         let entry = bytes.get(at..).unwrap_or_default();
         let fields = Fields::central(entry).ok_or_else(short)?;
         let (name_len, extra_len, comment_len) = (
@@ -159,11 +165,12 @@ pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, Fault> {
         let name = entry.get(46..name_end).ok_or_else(short)?;
         let extra = entry.get(name_end..extra_end).ok_or_else(short)?;
         let name = std::str::from_utf8(name)
-            .map_err(|_| Fault::malformed(place(), "a member name that is not UTF-8"))?
+            .map_err(|_| FormatError::malformed(place(), "a member name that is not UTF-8"))?
             .to_owned();
-        let bad =
-            |problem: String| Fault::malformed(Place::byte(end.directory + at as u64).within(&name), problem);
-        let unread = |problem: String| Fault { kind: Kind::Unsupported, ..bad(problem) };
+        let bad = |problem: String| {
+            FormatError::malformed(FilePosition::byte(end.directory + at as u64).within(&name), problem)
+        };
+        let unread = |problem: String| FormatError { kind: FormatErrorKind::Unsupported, ..bad(problem) };
         if u16_at(entry, 34) != Some(0) {
             return Err(bad("a member in another volume".into()));
         }
@@ -200,8 +207,8 @@ pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, Fault> {
         at += extra_end + usize::from(comment_len);
     }
     if at != bytes.len() {
-        return Err(Fault::ambiguous(
-            Place::byte(end.directory + at as u64),
+        return Err(FormatError::ambiguous(
+            FilePosition::byte(end.directory + at as u64),
             format!("{} bytes in the zip directory after its last entry", bytes.len().saturating_sub(at)),
         ));
     }

@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, u16_at, u32_at, u64_at, zip64};
 use super::{Io, Member, sound};
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::source::Source;
 
 const DESCRIPTOR: u32 = 0x0807_4b50;
@@ -18,8 +18,8 @@ pub(super) fn check(source: &dyn Source, members: &mut [Member], directory: u64)
                 true => ("overlap", member.header),
                 false => ("leave a gap", expected),
             };
-            return Ok(Err(Fault::ambiguous(
-                Place::byte(from).within(&member.name),
+            return Ok(Err(FormatError::ambiguous(
+                FilePosition::byte(from).within(&member.name),
                 format!("members that {what}: this one begins at byte {}, not {expected}", member.header),
             )));
         }
@@ -27,8 +27,8 @@ pub(super) fn check(source: &dyn Source, members: &mut [Member], directory: u64)
         member.start = Some(start);
         let end = start.saturating_add(member.compressed);
         let Some(after) = next.checked_sub(end) else {
-            return Ok(Err(Fault::ambiguous(
-                Place::byte(next).within(&member.name),
+            return Ok(Err(FormatError::ambiguous(
+                FilePosition::byte(next).within(&member.name),
                 format!("members that overlap: this one ends at byte {end}, the next begins at {next}"),
             )));
         };
@@ -38,8 +38,8 @@ pub(super) fn check(source: &dyn Source, members: &mut [Member], directory: u64)
         expected = next;
     }
     if expected != directory {
-        return Ok(Err(Fault::ambiguous(
-            Place::byte(expected),
+        return Ok(Err(FormatError::ambiguous(
+            FilePosition::byte(expected),
             format!("{} bytes before the zip directory that belong to no member", directory - expected),
         )));
     }
@@ -48,24 +48,24 @@ pub(super) fn check(source: &dyn Source, members: &mut [Member], directory: u64)
 
 /// Checks one local header; where the member's bytes begin.
 pub(super) fn start(source: &dyn Source, member: &Member, limit: u64) -> Io<u64> {
-    let place = || Place::byte(member.header).within(&member.name);
+    let place = || FilePosition::byte(member.header).within(&member.name);
     let room = limit.saturating_sub(member.header);
     let fixed = source.bytes(member.header, room.min(30) as usize)?;
     let Some(fields) = Fields::local(&fixed) else {
-        return Ok(Err(Fault::malformed(place(), "no local header where the directory says")));
+        return Ok(Err(FormatError::malformed(place(), "no local header where the directory says")));
     };
     let (Some(name_len), Some(extra_len)) = (u16_at(&fixed, 26), u16_at(&fixed, 28)) else {
-        return Ok(Err(Fault::malformed(place(), "a local header that is cut short")));
+        return Ok(Err(FormatError::malformed(place(), "a local header that is cut short")));
     };
     let variable = usize::from(name_len) + usize::from(extra_len);
     if 30 + variable as u64 > room {
-        return Ok(Err(Fault::malformed(place(), "a local header that reaches into the next member")));
+        return Ok(Err(FormatError::malformed(place(), "a local header that reaches into the next member")));
     }
     let rest = source.bytes(member.header + 30, variable)?;
     let name = rest.get(..usize::from(name_len)).unwrap_or_default();
     let extra = rest.get(usize::from(name_len)..).unwrap_or_default();
     let differs = |what: &str, here: String, there: String| {
-        Ok(Err(Fault::ambiguous(
+        Ok(Err(FormatError::ambiguous(
             place(),
             format!("its {what} is {here} in the local header and {there} in the directory"),
         )))
@@ -84,7 +84,7 @@ pub(super) fn start(source: &dyn Source, member: &Member, limit: u64) -> Io<u64>
     }
     let later = fields.flags & 8 != 0;
     let Some((size, compressed)) = zip64(extra, &fields, None) else {
-        return Ok(Err(Fault::malformed(place(), "a broken zip64 field in the local header")));
+        return Ok(Err(FormatError::malformed(place(), "a broken zip64 field in the local header")));
     };
     for (what, here, there) in [
         ("size", size, member.size),
@@ -101,8 +101,8 @@ pub(super) fn start(source: &dyn Source, member: &Member, limit: u64) -> Io<u64>
 /// What lies between a member's bytes and the next header must be its data descriptor.
 fn descriptor(source: &dyn Source, member: &Member, at: u64, len: u64) -> Io<()> {
     let gap = || {
-        Fault::ambiguous(
-            Place::byte(at).within(&member.name),
+        FormatError::ambiguous(
+            FilePosition::byte(at).within(&member.name),
             match len {
                 0 => "no data descriptor after its data, which its flags announce".to_owned(),
                 _ => format!("{len} bytes after its data that belong to no member"),
@@ -126,8 +126,8 @@ fn descriptor(source: &dyn Source, member: &Member, at: u64, len: u64) -> Io<()>
         && compressed == Some(member.compressed)
         && size == Some(member.size);
     if !agrees {
-        return Ok(Err(Fault::ambiguous(
-            Place::byte(at).within(&member.name),
+        return Ok(Err(FormatError::ambiguous(
+            FilePosition::byte(at).within(&member.name),
             "its data descriptor differs from the directory",
         )));
     }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::inflate::Deflated;
 use crate::checkpoint::source::Source;
 
@@ -50,7 +50,7 @@ const MAX_INFLATED: u64 = 32 << 20;
 const MAX_RATIO: u64 = 16;
 const FREE_BYTES: u64 = 64 << 20;
 
-type Io<T> = io::Result<Result<T, Fault>>;
+type Io<T> = io::Result<Result<T, FormatError>>;
 
 /// Passes a fault on, inside a function that can also fail in the file system.
 macro_rules! sound {
@@ -81,8 +81,8 @@ impl Archive {
             held = held.saturating_add(member.size);
         }
         if held > source.len().saturating_mul(MAX_RATIO).saturating_add(FREE_BYTES) {
-            return Ok(Err(Fault::excessive(
-                Place::byte(end.directory),
+            return Ok(Err(FormatError::excessive(
+                FilePosition::byte(end.directory),
                 format!("members of {held} bytes in an archive of {}: a zip bomb", source.len()),
             )));
         }
@@ -102,8 +102,8 @@ impl Archive {
         // What is inflated is kept in memory, what is stored lies in the file anyway.
         let limit = if member.deflated { limit.min(MAX_INFLATED) } else { limit };
         if member.size > limit {
-            return Ok(Err(Fault::excessive(
-                Place::member(name),
+            return Ok(Err(FormatError::excessive(
+                FilePosition::member(name),
                 format!("{} bytes, where at most {limit} are read", member.size),
             )));
         }
@@ -119,7 +119,7 @@ impl Archive {
         crc.update(&bytes);
         if !self.without_crcs && crc.sum() != member.crc {
             let problem = format!("its CRC-32 is {:08x}, not the {:08x} it claims", crc.sum(), member.crc);
-            return Ok(Err(Fault::malformed(Place::member(name), problem)));
+            return Ok(Err(FormatError::malformed(FilePosition::member(name), problem)));
         }
         Ok(Ok(bytes))
     }
@@ -134,13 +134,13 @@ pub(super) fn start_of(source: &dyn Source, member: &Member) -> Io<u64> {
 }
 
 /// No name twice, nor, but for arrays, in another case; none that leaves the folder it is unpacked in.
-fn check_names(members: &[Member]) -> Result<(), Fault> {
+fn check_names(members: &[Member]) -> Result<(), FormatError> {
     // Arrays are read where they lie, by their exact names.
     let arrays = members.iter().all(|m| m.name.ends_with(".npy"));
     let mut seen = HashMap::with_capacity(members.len());
     for member in members {
         let name = &member.name;
-        let bad = |problem: &str| Err(Fault::malformed(Place::member(name), problem));
+        let bad = |problem: &str| Err(FormatError::malformed(FilePosition::member(name), problem));
         if name.is_empty() {
             return bad("a member without a name");
         }
@@ -156,7 +156,7 @@ fn check_names(members: &[Member]) -> Result<(), Fault> {
             } else {
                 format!("a name that differs from `{other}` only in case")
             };
-            return Err(Fault::ambiguous(Place::member(name), problem));
+            return Err(FormatError::ambiguous(FilePosition::member(name), problem));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use super::npy;
 use crate::checkpoint::archive::{Archive, start_of};
-use crate::checkpoint::error::{Fault, Kind, Place, ReadError};
+use crate::checkpoint::error::{FilePosition, FormatError, FormatErrorKind, ReadError};
 use crate::checkpoint::inflate::inflated_front;
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::{At, Storage, Tensor};
@@ -18,8 +18,8 @@ pub(in crate::checkpoint) fn npy(source: &dyn Source) -> Result<Arrays, ReadErro
     let head = source.bytes(0, total.min(npy::MAX_HEADER as u64 + 12) as usize)?;
     let header = npy::header(&head, total)?;
     if crate::checkpoint::archive::has_end_record(source)? {
-        let place = Place::byte(total.saturating_sub(22));
-        return Err(Fault::ambiguous(
+        let place = FilePosition::byte(total.saturating_sub(22));
+        return Err(FormatError::ambiguous(
             place,
             "ends in a zip end record: zip readers would take it for an archive",
         )
@@ -58,7 +58,7 @@ pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Resu
         }
         let header = match npy::header(&head, member.size) {
             Ok(header) => header,
-            Err(fault) if fault.kind == Kind::Unsupported => {
+            Err(fault) if fault.kind == FormatErrorKind::Unsupported => {
                 contents.refused.push((name.to_owned(), fault.problem));
                 continue;
             }
@@ -79,8 +79,10 @@ pub(in crate::checkpoint) fn npz(source: &dyn Source, archive: &Archive) -> Resu
             ),
             true => {
                 if header.len % header.dtype.unit() != 0 {
-                    let place = Place::member(&member.name);
-                    return Err(Fault::unsupported(place, "deflated elements that are not aligned").into());
+                    let place = FilePosition::member(&member.name);
+                    return Err(
+                        FormatError::unsupported(place, "deflated elements that are not aligned").into()
+                    );
                 }
                 let at = At::Deflated {
                     file: 0,

@@ -3,7 +3,7 @@
 
 use super::literal::{self, Literal};
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place, shortened};
+use crate::checkpoint::error::{FilePosition, FormatError, shortened};
 use crate::checkpoint::tensor::{Tensor, contiguous_strides};
 
 /// The longest header that is read; numpy's own limit for trusted files is 10,000 characters.
@@ -24,8 +24,8 @@ pub(in crate::checkpoint) struct Header {
 pub(in crate::checkpoint) const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Reads the header at the start of `bytes` of an array that is `total` bytes long in all.
-pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, Fault> {
-    let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);
+pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, FormatError> {
+    let bad = |at: usize, problem: String| FormatError::malformed(FilePosition::byte(at as u64), problem);
     let (start, text) = header_text(bytes)?;
     let Facts { descr, fortran, shape } = facts(text).ok_or_else(|| {
         bad(start, "a .npy header that is not a dict of descr, fortran_order and shape".into())
@@ -40,7 +40,10 @@ pub(in crate::checkpoint) fn header(bytes: &[u8], total: u64) -> Result<Header, 
             other => shortened(&other.to_string()),
         };
         let what = if holds_objects(&descr) { ", which are pickled objects" } else { "" };
-        Fault::unsupported(Place::byte(start as u64), format!("an array of numpy type `{name}`{what}"))
+        FormatError::unsupported(
+            FilePosition::byte(start as u64),
+            format!("an array of numpy type `{name}`{what}"),
+        )
     })?;
     let strides = if fortran {
         let reversed: Vec<usize> = shape.iter().rev().copied().collect();
@@ -69,8 +72,8 @@ pub(in crate::checkpoint) fn text_type(bytes: &[u8]) -> Option<String> {
 }
 
 /// Where the header's text begins, and the text.
-fn header_text(bytes: &[u8]) -> Result<(usize, &str), Fault> {
-    let bad = |at: usize, problem: String| Fault::malformed(Place::byte(at as u64), problem);
+fn header_text(bytes: &[u8]) -> Result<(usize, &str), FormatError> {
+    let bad = |at: usize, problem: String| FormatError::malformed(FilePosition::byte(at as u64), problem);
     let short = || bad(bytes.len(), "the file ends inside the .npy header".into());
     if !bytes.starts_with(MAGIC) {
         return Err(bad(0, "no .npy magic".into()));

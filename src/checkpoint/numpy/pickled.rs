@@ -3,7 +3,7 @@
 
 use super::dtype;
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::pickle::{Arena, Known, Object, Ref, Value};
 use crate::checkpoint::storages::{Found, Inline, Storages};
 use crate::checkpoint::tensor::{Tensor, contiguous_strides};
@@ -14,7 +14,7 @@ pub(in crate::checkpoint) fn array(
     known: Known,
     object: &Object,
     storages: &mut Storages,
-) -> Result<Found, Fault> {
+) -> Result<Found, FormatError> {
     let (shape, class, fortran, data) = match known {
         Known::NumpyReconstruct => {
             let state = arena.arguments(object.state).unwrap_or_default();
@@ -83,7 +83,7 @@ fn element(arena: &Arena<'_>, at: Ref) -> Option<(Dtype, Option<usize>)> {
 }
 
 /// The bytes of an array: as they lie in the input, or decoded from text.
-pub(in crate::checkpoint) fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result<Inline<'a>, Fault> {
+pub(in crate::checkpoint) fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result<Inline<'a>, FormatError> {
     match (arena.get(at), arena.call(at)) {
         // Text is a Python 2 string of raw bytes.
         (Value::Bytes(span) | Value::Text(span), _) => Ok(match arena.place(span) {
@@ -96,7 +96,7 @@ pub(in crate::checkpoint) fn buffer<'a>(arena: &'a Arena<'_>, at: Ref) -> Result
 }
 
 /// `_codecs.encode(text, 'latin1')`, which protocols 0 to 2 write bytes as, and `bytearray` around it.
-fn encoded<'a>(arena: &'a Arena<'_>, object: &Object) -> Result<Inline<'a>, Fault> {
+fn encoded<'a>(arena: &'a Arena<'_>, object: &Object) -> Result<Inline<'a>, FormatError> {
     let args = arena.arguments(object.args).unwrap_or_default();
     let Some(&first) = args.first() else { return Ok(Inline::Decoded(Vec::new())) };
     if let (Some(Known::ByteArray), Some((Known::Encode, inner))) =
@@ -111,7 +111,7 @@ fn encoded<'a>(arena: &'a Arena<'_>, object: &Object) -> Result<Inline<'a>, Faul
     }
 }
 
-fn latin1<'a>(arena: &'a Arena<'_>, args: &[Ref]) -> Result<Inline<'a>, Fault> {
+fn latin1<'a>(arena: &'a Arena<'_>, args: &[Ref]) -> Result<Inline<'a>, FormatError> {
     let text =
         args.first().and_then(|&at| arena.text(at)).ok_or_else(|| malformed("bytes encoded from no text"))?;
     let codec = args.get(1).and_then(|&at| arena.word(at)).unwrap_or("latin1");
@@ -122,6 +122,6 @@ fn latin1<'a>(arena: &'a Arena<'_>, args: &[Ref]) -> Result<Inline<'a>, Fault> {
     bytes.map(Inline::Decoded).ok_or_else(|| malformed("bytes encoded from characters beyond Latin-1"))
 }
 
-fn malformed(problem: impl Into<String>) -> Fault {
-    Fault::malformed(Place::whole(), problem)
+fn malformed(problem: impl Into<String>) -> FormatError {
+    FormatError::malformed(FilePosition::whole(), problem)
 }

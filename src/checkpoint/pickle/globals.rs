@@ -3,7 +3,7 @@
 
 use super::arena::{Arena, Ref};
 use super::danger;
-use super::import::{Import, Known, Verdict};
+use super::import::{Import, ImportClass, Known};
 use crate::checkpoint::dtype::Dtype;
 
 /// Module, name, meaning. Modules renamed over the years are all there.
@@ -144,15 +144,15 @@ pub(super) fn judge(arena: &mut Arena<'_>) {
             .filter(|_| matches!(import.known, None | Some(Known::LoadFromBytes)));
         import.verdict = match (import.known, import.danger) {
             // As inert as the file that it is given.
-            (Some(Known::LoadFromBytes), _) => Verdict::Dangerous,
-            (Some(_), _) => Verdict::Known,
-            (None, Some(_)) => Verdict::Dangerous,
-            (None, None) => Verdict::Unknown,
+            (Some(Known::LoadFromBytes), _) => ImportClass::Dangerous,
+            (Some(_), _) => ImportClass::Known,
+            (None, Some(_)) => ImportClass::Dangerous,
+            (None, None) => ImportClass::Unknown,
         };
     }
     arena.imports = imports;
     let shown = |(import, args): (&Import, &Option<Ref>)| {
-        let args = (*args).filter(|_| import.verdict != Verdict::Known)?;
+        let args = (*args).filter(|_| import.verdict != ImportClass::Known)?;
         Some(format!("{}{}", import.path(), arena.show(args, MAX_CALL)))
     };
     let calls: Vec<Option<String>> = arena.imports.iter().zip(&arena.first_calls).map(shown).collect();

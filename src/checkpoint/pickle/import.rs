@@ -5,7 +5,7 @@ use crate::checkpoint::dtype::Dtype;
 
 /// What zoo thinks of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum ImportClass {
     /// On the list of inert names.
     Known,
     /// Not on it.
@@ -14,13 +14,13 @@ pub enum Verdict {
     Dangerous,
 }
 
-impl Verdict {
+impl ImportClass {
     /// As printed.
     pub const fn name(self) -> &'static str {
         match self {
-            Verdict::Known => "known",
-            Verdict::Unknown => "unknown",
-            Verdict::Dangerous => "dangerous",
+            ImportClass::Known => "known",
+            ImportClass::Unknown => "unknown",
+            ImportClass::Dangerous => "dangerous",
         }
     }
 }
@@ -90,7 +90,7 @@ pub struct Import {
     /// Byte of the input where it is first named.
     pub offset: u64,
     /// What zoo thinks of it: unknown until it has been judged.
-    pub verdict: Verdict,
+    pub verdict: ImportClass,
     /// What it is, when it is known.
     pub known: Option<Known>,
     /// The first call of it, as Python would write it; none of what is known.
@@ -109,7 +109,7 @@ impl Import {
     pub fn effect(&self) -> String {
         let module = &self.module;
         match (self.verdict, self.danger, &self.call) {
-            (Verdict::Known, ..) => "builds data".into(),
+            (ImportClass::Known, ..) => "builds data".into(),
             (_, Some(what), Some(call)) => format!("would {what}: {call}"),
             (_, Some(what), None) => format!("could {what}; it is named, not called"),
             (_, None, Some(call)) if module == "__main__" => {
@@ -125,6 +125,6 @@ impl Import {
 
     /// One that has not been judged.
     pub(super) fn new(module: String, name: String, offset: u64) -> Self {
-        Import { module, name, offset, verdict: Verdict::Unknown, known: None, call: None, danger: None }
+        Import { module, name, offset, verdict: ImportClass::Unknown, known: None, call: None, danger: None }
     }
 }

@@ -2,7 +2,7 @@
 //! input claims: what is taken is a span of it. Called by [`super::vm`].
 
 use super::arena::Span;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 
 /// A place in the input.
 pub(super) struct Input<'a> {
@@ -34,27 +34,27 @@ impl<'a> Input<'a> {
     }
 
     /// A fault of the opcode at hand.
-    pub(super) fn bad(&self, problem: impl Into<String>) -> Fault {
-        Fault::malformed(self.place(), problem)
+    pub(super) fn bad(&self, problem: impl Into<String>) -> FormatError {
+        FormatError::malformed(self.place(), problem)
     }
 
     /// The place of the opcode at hand.
-    pub(super) fn place(&self) -> Place {
-        Place::byte(self.opcode_at as u64)
+    pub(super) fn place(&self) -> FilePosition {
+        FilePosition::byte(self.opcode_at as u64)
     }
 
     /// The next opcode.
-    pub(super) fn opcode(&mut self) -> Result<u8, Fault> {
+    pub(super) fn opcode(&mut self) -> Result<u8, FormatError> {
         self.opcode_at = self.at;
         self.byte()
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Fault> {
+    pub(super) fn byte(&mut self) -> Result<u8, FormatError> {
         let [byte] = self.array::<1>()?;
         Ok(byte)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let found = self.data.get(self.at..self.at.saturating_add(N)).and_then(|s| s.try_into().ok());
         match found {
             Some(bytes) => {
@@ -63,7 +63,10 @@ impl<'a> Input<'a> {
             }
             None => {
                 self.needs_more = true;
-                Err(Fault::malformed(Place::byte(self.data.len() as u64), "the file ends inside a pickle"))
+                Err(FormatError::malformed(
+                    FilePosition::byte(self.data.len() as u64),
+                    "the file ends inside a pickle",
+                ))
             }
         }
     }
@@ -76,7 +79,7 @@ impl<'a> Input<'a> {
         inside
     }
 
-    pub(super) fn take(&mut self, len: u64) -> Result<Span, Fault> {
+    pub(super) fn take(&mut self, len: u64) -> Result<Span, FormatError> {
         match self.end_of(len) {
             Some(end) => {
                 let span = Span { start: self.at as u64, len };
@@ -91,7 +94,7 @@ impl<'a> Input<'a> {
     }
 
     /// A line without its end.
-    pub(super) fn line(&mut self) -> Result<&'a [u8], Fault> {
+    pub(super) fn line(&mut self) -> Result<&'a [u8], FormatError> {
         let rest = self.data.get(self.at..).unwrap_or_default();
         match rest.iter().position(|&b| b == b'\n') {
             Some(len) => {

@@ -5,7 +5,7 @@ use super::arena::{Arena, Ref};
 use super::globals;
 use super::limits::{Limits, Work};
 use super::vm::Vm;
-use crate::checkpoint::error::Fault;
+use crate::checkpoint::error::FormatError;
 
 /// The machine at work.
 pub struct Machine<'a>(Vm<'a>);
@@ -21,7 +21,7 @@ impl<'a> Machine<'a> {
     /// # Errors
     /// The first byte that cannot be right, or the limit that was reached; [`Machine::needs_more_input`] says whether
     /// only the input's end stood in the way.
-    pub fn run(&mut self) -> Result<Ref, Fault> {
+    pub fn run(&mut self) -> Result<Ref, FormatError> {
         let result = self.0.run();
         globals::judge(&mut self.0.arena);
         result

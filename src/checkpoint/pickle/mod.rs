@@ -20,6 +20,6 @@ mod text;
 mod vm;
 
 pub use arena::{Arena, Chain, Object, Ref, Span, Value};
-pub use import::{Import, Known, Verdict};
+pub use import::{Import, ImportClass, Known};
 pub use limits::{Limits, Work};
 pub use machine::Machine;

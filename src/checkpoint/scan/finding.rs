@@ -1,7 +1,7 @@
 //! What a survey notes: imports, and parts that were not looked into. Made by [`super::survey`], printed by `render`.
 
 use crate::checkpoint::error::shortened;
-use crate::checkpoint::pickle::Verdict;
+use crate::checkpoint::pickle::ImportClass;
 
 /// What a file was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Found {
     /// Byte of the member, or of the file, where it is first named.
     pub offset: u64,
     /// What zoo thinks of it.
-    pub verdict: Verdict,
+    pub verdict: ImportClass,
     /// What loading the file would have done with it.
     pub effect: String,
 }

@@ -12,10 +12,10 @@ mod survey;
 use std::io;
 use std::path::Path;
 
-use super::error::{Error, Fault, Kind, ReadError, Result};
+use super::error::{Error, FormatError, FormatErrorKind, ReadError, Result};
 pub use super::format::Format;
 use super::open::{self, Options};
-pub use super::pickle::Verdict;
+pub use super::pickle::ImportClass;
 use super::sniff::{self, Content};
 use super::source::{LocalFile, Source};
 pub use finding::{Answer, Found, Unscanned};
@@ -24,7 +24,7 @@ use survey::Survey;
 /// All that was found.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// The format, where one could be told.
+    /// The format, where one was recognised.
     pub format: Option<Format>,
     /// The answer.
     pub answer: Answer,
@@ -33,7 +33,7 @@ pub struct Scan {
     /// What was not looked into.
     pub unscanned: Vec<Unscanned>,
     /// What is broken or ambiguous.
-    pub problems: Vec<Fault>,
+    pub problems: Vec<FormatError>,
 }
 
 /// Scans a file.
@@ -67,8 +67,11 @@ pub fn scan_source(name: &Path, source: Box<dyn Source>) -> Result<Scan> {
             }
             Some(checkpoint.format())
         }
-        Err(Error::Fault { fault, .. }) => {
-            let broken = matches!(fault.kind, Kind::Malformed | Kind::Ambiguous | Kind::Excessive);
+        Err(Error::Format { fault, .. }) => {
+            let broken = matches!(
+                fault.kind,
+                FormatErrorKind::Malformed | FormatErrorKind::Ambiguous | FormatErrorKind::Excessive
+            );
             if broken && !survey.problems.contains(&fault) {
                 survey.problems.push(fault);
             }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io;
 
 use crate::checkpoint::archive::{Archive, Member};
-use crate::checkpoint::error::Fault;
+use crate::checkpoint::error::FormatError;
 use crate::checkpoint::inflate::inflated_front;
 use crate::checkpoint::source::Source;
 
@@ -38,7 +38,7 @@ impl<'a> Part<'a> {
     }
 
     /// A member of an archive.
-    pub(super) fn member(source: &'a dyn Source, member: &Member) -> io::Result<Result<Self, Fault>> {
+    pub(super) fn member(source: &'a dyn Source, member: &Member) -> io::Result<Result<Self, FormatError>> {
         let start = match crate::checkpoint::archive::start_of(source, member)? {
             Ok(start) => start,
             Err(fault) => return Ok(Err(fault)),

@@ -15,10 +15,10 @@ use super::part::{Borrowed, Part};
 use super::script;
 use super::survey::{Location, Role, Survey};
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Kind, Place};
+use crate::checkpoint::error::{FilePosition, FormatError, FormatErrorKind};
 use crate::checkpoint::format::Format;
 use crate::checkpoint::numpy::pickled;
-use crate::checkpoint::pickle::{Arena, Import, Known, Limits, Machine, Ref, Value, Verdict};
+use crate::checkpoint::pickle::{Arena, Import, ImportClass, Known, Limits, Machine, Ref, Value};
 use crate::checkpoint::sniff;
 use crate::checkpoint::source::Source;
 use crate::checkpoint::storages::{Inline, Storages};
@@ -133,7 +133,7 @@ impl Survey {
                 self.format = Some(Format::Pickle);
                 if (end as u64) < part.len {
                     let problem = "bytes after the pickle, which another reader may take for something else";
-                    self.problems.push(Fault::ambiguous(Place::byte(end as u64), problem));
+                    self.problems.push(FormatError::ambiguous(FilePosition::byte(end as u64), problem));
                 }
             }
             if end >= bytes.len() {
@@ -183,7 +183,7 @@ impl Survey {
         let end = match storages_end(object, keys, *list, start as u64) {
             Ok(end) => end,
             Err(fault) => {
-                let reason = format!("where its storages end could not be told: {}", fault.problem);
+                let reason = format!("where its storages end could not be found: {}", fault.problem);
                 self.unscanned(at, start as u64, reason);
                 return Ok(Ran::Done);
             }
@@ -193,7 +193,7 @@ impl Survey {
                 if role == Role::File {
                     let problem =
                         "bytes after the last storage, which another reader may take for something else";
-                    self.problems.push(Fault::ambiguous(Place::byte(end), problem));
+                    self.problems.push(FormatError::ambiguous(FilePosition::byte(end), problem));
                 }
                 let inside = Location { depth: at.depth + 1, ..at.clone() };
                 self.part(&tail, &inside, Role::Other)?;
@@ -252,9 +252,9 @@ impl Survey {
             script::own_class(&import.path())
         } else if (import.module.as_str(), import.name.as_str()) == LOAD_FROM_BYTES {
             if loads_only_what_was_seen {
-                (Verdict::Known, "loads a file inside the pickle, which was looked into".to_owned())
+                (ImportClass::Known, "loads a file inside the pickle, which was looked into".to_owned())
             } else {
-                (Verdict::Dangerous, "would load another pickle".to_owned())
+                (ImportClass::Dangerous, "would load another pickle".to_owned())
             }
         } else {
             (import.verdict, import.effect())
@@ -329,8 +329,8 @@ fn may_hold_a_file(arena: &Arena<'_>, value: Ref) -> bool {
 }
 
 /// Where the storages of a legacy file end: a count of eight bytes before each.
-fn storages_end(object: &Arena<'_>, keys: &Arena<'_>, list: Ref, from: u64) -> Result<u64, Fault> {
-    let bad = |problem: String| Fault::malformed(Place::whole(), problem);
+fn storages_end(object: &Arena<'_>, keys: &Arena<'_>, list: Ref, from: u64) -> Result<u64, FormatError> {
+    let bad = |problem: String| FormatError::malformed(FilePosition::whole(), problem);
     let word = |arena: &Arena<'_>, at| {
         arena.word(at).map(str::to_owned).or_else(|| Some(arena.int(at)?.to_string()))
     };
@@ -377,11 +377,11 @@ fn is_extension_by_chance(arena: &Arena<'_>, first: Option<&u8>) -> bool {
 }
 
 /// Whether what a machine saw before it stopped is what only a pickle has.
-fn looks_like_one(machine: &Machine<'_>, head: &[u8], fault: &Fault) -> bool {
+fn looks_like_one(machine: &Machine<'_>, head: &[u8], fault: &FormatError) -> bool {
     let protocol = head.first() == Some(&0x80);
     let opcodes = machine.work().opcodes;
     // Only what runs for long reaches a limit.
-    if fault.kind == Kind::Excessive {
+    if fault.kind == FormatErrorKind::Excessive {
         return true;
     }
     let arena = machine.arena();
@@ -391,6 +391,6 @@ fn looks_like_one(machine: &Machine<'_>, head: &[u8], fault: &Fault) -> bool {
     });
     // `cat`, `dog` in a list of labels reads as the import of `dog` from `at`.
     let by_chance = !protocol && sniff::is_text(head) && !arena.calls_anything();
-    let dangerous = arena.imports().iter().any(|i| i.verdict == Verdict::Dangerous);
+    let dangerous = arena.imports().iter().any(|i| i.verdict == ImportClass::Dangerous);
     (named && (!by_chance || dangerous)) || (protocol && opcodes >= FEW_OPCODES)
 }

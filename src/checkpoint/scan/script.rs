@@ -10,7 +10,7 @@ use std::io;
 use super::finding::Found;
 use super::part::{MAX_FRONT, Part};
 use super::survey::{Location, Survey};
-use crate::checkpoint::pickle::Verdict;
+use crate::checkpoint::pickle::ImportClass;
 
 /// Operators of `aten` that touch what is outside of the program.
 const REACHING: &[(&str, &str)] = &[
@@ -56,14 +56,14 @@ const LIBRARIES: &[&str] = &[
 const PACKED: &[&str] = &["quantized", "sparse", "xnnpack", "rnn", "mkldnn", "vulkan", "metal"];
 
 /// What to think of one of the archive's own classes, by its path, and what loading does with it.
-pub(super) fn own_class(path: &str) -> (Verdict, String) {
+pub(super) fn own_class(path: &str) -> (ImportClass, String) {
     match path.strip_prefix("__torch__.torch.classes.") {
         Some(class)
             if !PACKED.iter().any(|p| class.strip_prefix(p).is_some_and(|rest| rest.starts_with('.'))) =>
         {
-            (Verdict::Unknown, format!("would run `__setstate__` of the C++ class `{class}`"))
+            (ImportClass::Unknown, format!("would run `__setstate__` of the C++ class `{class}`"))
         }
-        _ => (Verdict::Known, "builds data".to_owned()),
+        _ => (ImportClass::Known, "builds data".to_owned()),
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn source(survey: &mut Survey, part: &Part<'_>, at: &Location) -> io:
                 (*word).clone_into(&mut class);
             } else if before == "def" && *word == "__setstate__" {
                 let effect = "its TorchScript would run as torch.jit.load reads the file".to_owned();
-                note(survey, at, &format!("{module}.{class}"), word, offset, Verdict::Unknown, effect);
+                note(survey, at, &format!("{module}.{class}"), word, offset, ImportClass::Unknown, effect);
             }
         }
         if let Some((module, name, verdict, effect)) = operator(&words, of_a_value)
@@ -107,9 +107,9 @@ pub(super) fn source(survey: &mut Survey, part: &Part<'_>, at: &Location) -> io:
     Ok(())
 }
 
-/// What is told of a dotted name, if anything: `torch.save`, `ops.aten.save`, `ops.mylib.run`, and `(t).save`, which is
+/// What is reported of a dotted name, if anything: `torch.save`, `ops.aten.save`, `ops.mylib.run`, and `(t).save`, which is
 /// the tensor's own and the same operator. Without a call too: the language lets functions and modules have other names.
-fn operator(words: &[&str], of_a_value: bool) -> Option<(String, String, Verdict, String)> {
+fn operator(words: &[&str], of_a_value: bool) -> Option<(String, String, ImportClass, String)> {
     let reaching = |words: &[&str]| {
         words.iter().find_map(|word| REACHING.iter().find(|(name, _)| name == word)).copied()
     };
@@ -119,25 +119,25 @@ fn operator(words: &[&str], of_a_value: bool) -> Option<(String, String, Verdict
         return Some((
             "torch".into(),
             name.into(),
-            Verdict::Dangerous,
+            ImportClass::Dangerous,
             format!("could {what}, when the code around it runs"),
         ));
     }
     match (*first, rest) {
         ("ops", [library, name, ..]) if !LIBRARIES.contains(library) => {
             let effect = format!("could call an operator of `{library}`, which another library registers");
-            Some((format!("torch.ops.{library}"), (*name).to_owned(), Verdict::Unknown, effect))
+            Some((format!("torch.ops.{library}"), (*name).to_owned(), ImportClass::Unknown, effect))
         }
         ("ops", [] | [_]) => {
             let effect = "could call any operator by another name".to_owned();
-            Some(("torch".into(), "ops".into(), Verdict::Unknown, effect))
+            Some(("torch".into(), "ops".into(), ImportClass::Unknown, effect))
         }
         // The path of a class.
         ("__torch__", _) => None,
         _ => {
             let (name, what) = reaching(rest)?;
             let effect = format!("could {what}, when the code around it runs");
-            Some(("torch".into(), name.into(), Verdict::Dangerous, effect))
+            Some(("torch".into(), name.into(), ImportClass::Dangerous, effect))
         }
     }
 }
@@ -148,7 +148,7 @@ fn note(
     module: &str,
     name: &str,
     offset: u64,
-    verdict: Verdict,
+    verdict: ImportClass,
     effect: String,
 ) {
     let member = at.member.clone();
@@ -261,7 +261,7 @@ fn is_word(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn found(code: &str) -> Vec<(String, Verdict)> {
+    fn found(code: &str) -> Vec<(String, ImportClass)> {
         let mut survey = Survey::default();
         survey.add_file(&Vec::new()).unwrap();
         let at = Location { member: Some("m/code/__torch__/a.py".into()), ..Location::default() };
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_runs_on_loading_and_what_reaches_out() {
         let set = "class Box:\n  t : Tensor\n  def __setstate__(self: __torch__.a.Box,\n    t: Tensor) -> NoneType:\n";
-        assert_eq!(found(set), [("__torch__.a.Box.__setstate__".to_owned(), Verdict::Unknown)]);
+        assert_eq!(found(set), [("__torch__.a.Box.__setstate__".to_owned(), ImportClass::Unknown)]);
         for call in [
             "torch.save(t, \"x\")",
             "ops.aten.save(t, 'x')",
@@ -288,12 +288,12 @@ mod tests {
         ] {
             assert_eq!(
                 found(&format!("def f(t):\n  {call}\n")),
-                [("torch.save".to_owned(), Verdict::Dangerous)],
+                [("torch.save".to_owned(), ImportClass::Dangerous)],
                 "{call}"
             );
         }
-        assert_eq!(found("  ops.mine.run(x)\n"), [("torch.ops.mine.run".to_owned(), Verdict::Unknown)]);
-        assert_eq!(found("  o = ops\n  o.mine.run(x)\n"), [("torch.ops".to_owned(), Verdict::Unknown)]);
+        assert_eq!(found("  ops.mine.run(x)\n"), [("torch.ops.mine.run".to_owned(), ImportClass::Unknown)]);
+        assert_eq!(found("  o = ops\n  o.mine.run(x)\n"), [("torch.ops".to_owned(), ImportClass::Unknown)]);
     }
 
     #[test]

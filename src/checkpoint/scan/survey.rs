@@ -8,10 +8,10 @@ use super::finding::{Answer, Found, Unscanned};
 use super::part::{self, Part};
 use super::script;
 use crate::checkpoint::archive::{self, Archive, Member};
-use crate::checkpoint::error::{Fault, Kind, Place};
+use crate::checkpoint::error::{FilePosition, FormatError, FormatErrorKind};
 use crate::checkpoint::format::Format;
 use crate::checkpoint::numpy::npy;
-use crate::checkpoint::pickle::Verdict;
+use crate::checkpoint::pickle::ImportClass;
 use crate::checkpoint::sniff::{self, Content};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tarball;
@@ -30,14 +30,14 @@ pub(in crate::checkpoint) struct Survey {
     pub(in crate::checkpoint) format: Option<Format>,
     pub(in crate::checkpoint) imports: Vec<Found>,
     pub(in crate::checkpoint) unscanned: Vec<Unscanned>,
-    pub(in crate::checkpoint) problems: Vec<Fault>,
+    pub(in crate::checkpoint) problems: Vec<FormatError>,
     /// Pickles that were looked into.
     pub(super) pickles: usize,
     /// The worst of all imports, listed or not.
-    worst: Option<Verdict>,
+    worst: Option<ImportClass>,
     /// Bytes that may still be read and inflated.
     work_left: u64,
-    /// It is an archive that another tool reads; what it is was told already.
+    /// It is an archive that another tool reads; what it is was reported already.
     foreign: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Noted {
     unscanned: usize,
     problems: usize,
     pickles: usize,
-    worst: Option<Verdict>,
+    worst: Option<ImportClass>,
 }
 
 /// Where in a file the walk is.
@@ -96,9 +96,9 @@ impl Survey {
         let content = sniff::sniff(source)?;
         // Of a torch file opening it says so; a plain tar may well end in a member that is a zip archive.
         if matches!(content, Content::Npy | Content::Safetensors) && archive::has_end_record(source)? {
-            let place = Place::byte(source.len().saturating_sub(22));
+            let place = FilePosition::byte(source.len().saturating_sub(22));
             let problem = "ends in a zip end record: zip readers would take it for an archive";
-            self.problems.push(Fault::ambiguous(place, problem));
+            self.problems.push(FormatError::ambiguous(place, problem));
         }
         self.content(content, &Part::whole(source), &Location::default(), Role::File)
     }
@@ -127,22 +127,22 @@ impl Survey {
     pub(super) fn answer(&self) -> Answer {
         match (self.problems.is_empty(), self.worst, self.unscanned.is_empty()) {
             (false, ..) => Answer::Malformed,
-            (_, Some(Verdict::Dangerous), _) => Answer::Dangerous,
-            (_, Some(Verdict::Unknown), _) | (.., false) => Answer::Unknown,
+            (_, Some(ImportClass::Dangerous), _) => Answer::Dangerous,
+            (_, Some(ImportClass::Unknown), _) | (.., false) => Answer::Unknown,
             _ => Answer::Known,
         }
     }
 
     /// Everything outside of the known set.
     pub(super) fn strange(&self) -> impl Iterator<Item = &Found> {
-        self.imports.iter().filter(|f| f.verdict != Verdict::Known)
+        self.imports.iter().filter(|f| f.verdict != ImportClass::Known)
     }
 
     /// Whether there is anything to say of a file that is no checkpoint: of an archive that another tool reads only what
     /// it names, since that tool has parts of its own.
     pub(super) fn says_anything(&self) -> bool {
-        let strange = self.worst.is_some_and(|w| w != Verdict::Known);
-        let two_things = self.problems.iter().any(|p| p.kind == Kind::Ambiguous);
+        let strange = self.worst.is_some_and(|w| w != ImportClass::Known);
+        let two_things = self.problems.iter().any(|p| p.kind == FormatErrorKind::Ambiguous);
         strange || two_things || (!self.foreign && (self.pickles > 0 || !self.unscanned.is_empty()))
     }
 
@@ -165,9 +165,9 @@ impl Survey {
     }
 
     /// Notes a fault: a problem of the file, or where zoo cannot go on, a part that was not looked into.
-    pub(super) fn fault(&mut self, fault: Fault, at: &Location, role: Role) {
+    pub(super) fn fault(&mut self, fault: FormatError, at: &Location, role: Role) {
         let own = role == Role::File || (role == Role::Pickle && at.depth <= 1);
-        if own && fault.kind != Kind::Unsupported {
+        if own && fault.kind != FormatErrorKind::Unsupported {
             let fault = match &at.member {
                 Some(member) => fault.within(member),
                 None => fault,

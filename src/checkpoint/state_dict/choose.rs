@@ -15,9 +15,9 @@
 //!
 //! In doubt the file is refused, and every candidate is named with its `--key`.
 
-use super::super::error::{Fault, shortened};
+use super::super::error::{FormatError, shortened};
 use super::super::pickle::Ref;
-use super::tree::{Entry, Node, Tree, tensors, through};
+use super::tree::{NamedValue, Node, Tree, tensors, through};
 
 /// Under these keys training scripts keep the weights: averaged ones first, then the two that timm's
 /// `load_state_dict` knows, in its order, then others.
@@ -80,7 +80,7 @@ impl Candidate {
 
 /// A child of a dict, with what in it could be weights.
 struct Child<'a> {
-    entry: Entry<'a>,
+    entry: NamedValue<'a>,
     tensors: u32,
     candidates: Vec<Candidate>,
 }
@@ -89,7 +89,7 @@ struct Child<'a> {
 ///
 /// # Errors
 /// Nothing that could be a state dict, or several.
-pub(super) fn choose(tree: &mut Tree<'_, '_>, root: Ref) -> Result<Chosen, Fault> {
+pub(super) fn choose(tree: &mut Tree<'_, '_>, root: Ref) -> Result<Chosen, FormatError> {
     let at = through(tree.arena, root);
     let mut chosen =
         Chosen { at, path: Vec::new(), beside: Vec::new(), averaged_before: None, explicit: false };
@@ -111,15 +111,15 @@ pub(super) fn choose(tree: &mut Tree<'_, '_>, root: Ref) -> Result<Chosen, Fault
         chosen.path.push(key);
         chosen.at = through(tree.arena, inner);
     }
-    Err(Fault::no_tensors(format!("state dicts wrapped in dicts, more than {MAX_LEVELS} deep")))
+    Err(FormatError::no_tensors(format!("state dicts wrapped in dicts, more than {MAX_LEVELS} deep")))
 }
 
 /// The entry to follow from here; `None` where this is the state dict.
 fn step(
     tree: &mut Tree<'_, '_>,
     chosen: &mut Chosen,
-    entries: &[Entry<'_>],
-) -> Result<Option<(String, Ref)>, Fault> {
+    entries: &[NamedValue<'_>],
+) -> Result<Option<(String, Ref)>, FormatError> {
     let is_list = matches!(tree.node(chosen.at), Node::Sequence);
     // MMEngine exchanges the two before it saves: its `ema_state_dict` is not the averaged one.
     let is_mmengine = entries.iter().any(|e| e.name == "message_hub");
@@ -146,7 +146,7 @@ fn step(
     let most = children.iter().flat_map(|c| &c.candidates).map(|c| c.tensors).max().unwrap_or(0);
     let here = Candidate { path: top(&chosen.path), tensors: own };
     if own > 0 && is_list {
-        return Err(Fault::no_tensors(format!(
+        return Err(FormatError::no_tensors(format!(
             "holds a list of {} without names; {} takes them, named by their places",
             tensors(own),
             here.shown()
@@ -190,7 +190,7 @@ fn find(
     path: Vec<String>,
     levels: usize,
     out: &mut Vec<Candidate>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     if levels == 0 || out.len() >= MAX_CANDIDATES || tree.count(at) == 0 {
         return Ok(());
     }
@@ -272,17 +272,20 @@ fn listed(candidates: &[Candidate]) -> String {
 }
 
 /// The dict here has tensors of its own, and so has one inside it.
-fn doubt(here: &Candidate, children: &[Child<'_>], above: u32) -> Fault {
+fn doubt(here: &Candidate, children: &[Child<'_>], above: u32) -> FormatError {
     let inner = listed(&largest(children, above));
-    Fault::no_tensors(format!("could mean two state dicts: the tensors at {}, or {inner}", here.shown()))
+    FormatError::no_tensors(format!(
+        "could mean two state dicts: the tensors at {}, or {inner}",
+        here.shown()
+    ))
 }
 
 /// Several dicts, and nothing says which.
-fn several(path: &[String], children: &[Child<'_>]) -> Fault {
+fn several(path: &[String], children: &[Child<'_>]) -> FormatError {
     let mut candidates: Vec<_> = children.iter().flat_map(|c| c.candidates.iter().cloned()).collect();
     candidates.truncate(MAX_CANDIDATES);
     let all: u64 = candidates.iter().map(|c| u64::from(c.tensors)).sum();
-    Fault::no_tensors(format!(
+    FormatError::no_tensors(format!(
         "holds several state dicts: choose one of {}; `--key {}` takes all that is there under its full name ({})",
         listed(&candidates),
         shortened(&top(path).join(".")),
@@ -291,7 +294,7 @@ fn several(path: &[String], children: &[Child<'_>]) -> Fault {
 }
 
 /// Tensors are there, but nowhere that weights are.
-fn elsewhere(tree: &mut Tree<'_, '_>, chosen: &Chosen, children: &[Child<'_>]) -> Fault {
+fn elsewhere(tree: &mut Tree<'_, '_>, chosen: &Chosen, children: &[Child<'_>]) -> FormatError {
     let found = children.iter().map(|c| Candidate {
         path: chosen.path.iter().cloned().chain([c.entry.name.clone().into_owned()]).collect(),
         tensors: c.tensors,
@@ -299,14 +302,16 @@ fn elsewhere(tree: &mut Tree<'_, '_>, chosen: &Chosen, children: &[Child<'_>]) -
     match listed(&found.collect::<Vec<_>>()) {
         none if none.is_empty() && matches!(tree.node(chosen.at), Node::Sequence) => {
             let kind = tree.arena.kind(chosen.at);
-            Fault::no_tensors(format!("holds a {kind} without tensors, where a dict of them is expected"))
+            FormatError::no_tensors(format!(
+                "holds a {kind} without tensors, where a dict of them is expected"
+            ))
         }
-        none if none.is_empty() => Fault::no_tensors("holds no tensors"),
-        places => Fault::no_tensors(format!("holds no state dict; tensors are at {places}")),
+        none if none.is_empty() => FormatError::no_tensors("holds no tensors"),
+        places => FormatError::no_tensors(format!("holds no state dict; tensors are at {places}")),
     }
 }
 
-fn not_a_dict(tree: &mut Tree<'_, '_>, chosen: &Chosen) -> Fault {
+fn not_a_dict(tree: &mut Tree<'_, '_>, chosen: &Chosen) -> FormatError {
     let what = match tree.node(chosen.at) {
         Node::Tensor(_) => "a single tensor without a name".to_owned(),
         _ => format!("a {}", tree.arena.kind(chosen.at)),
@@ -318,7 +323,7 @@ fn not_a_dict(tree: &mut Tree<'_, '_>, chosen: &Chosen) -> Fault {
     };
     let place =
         if chosen.path.is_empty() { String::new() } else { format!(" at `{}`", chosen.path.join(".")) };
-    Fault::no_tensors(format!("holds {what}{place}{inside}, where a dict of tensors is expected"))
+    FormatError::no_tensors(format!("holds {what}{place}{inside}, where a dict of tensors is expected"))
 }
 
 #[cfg(test)]

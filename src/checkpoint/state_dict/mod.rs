@@ -17,13 +17,13 @@ mod module;
 mod prefix;
 mod tree;
 
-use super::error::{Fault, Place, ReadError, shortened};
+use super::error::{FilePosition, FormatError, ReadError, shortened};
 use super::pickle::{Arena, Ref};
 use super::tensor::{MAX_TENSORS, Tensor};
 use super::torch::rebuild::{self, Found, Storages};
 use choose::Chosen;
 pub(super) use key::follow;
-use tree::{Entry, Key, Node};
+use tree::{Key, NamedValue, Node};
 pub(super) use tree::{Tree, tensors};
 
 /// What was found in a pickle.
@@ -104,11 +104,14 @@ impl Collected {
         arena: &Arena<'_>,
         named: Vec<Named>,
         storages: &mut Storages,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), FormatError> {
         for Named { name, at } in named {
             match rebuild::value(arena, at, storages).map_err(|f| f.of_tensor(&name))? {
                 Found::Tensor(_) if self.tensors.len() >= MAX_TENSORS => {
-                    return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
+                    return Err(FormatError::excessive(
+                        FilePosition::whole(),
+                        format!("more than {MAX_TENSORS} tensors"),
+                    ));
                 }
                 Found::Tensor(mut tensor) => {
                     tensor.name = name;
@@ -159,7 +162,7 @@ pub(super) fn collect(
             shortened(key.unwrap_or(".")),
             arena.kind(chosen.at)
         );
-        return Err(Fault::no_tensors(problem).into());
+        return Err(FormatError::no_tensors(problem).into());
     }
     out.take(arena, named, storages)?;
     if part.is_some()
@@ -180,7 +183,7 @@ fn list(
     chosen: &Chosen,
     out: &mut Collected,
     named: &mut Vec<Named>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     match tree.node(chosen.at) {
         Node::Tensor(at) => {
             let name = chosen.path.last().cloned().unwrap_or_default();
@@ -211,15 +214,18 @@ fn list(
 /// One entry of a state dict.
 fn one(
     tree: &mut Tree<'_, '_>,
-    entry: &Entry<'_>,
+    entry: &NamedValue<'_>,
     name: String,
     out: &mut Collected,
     named: &mut Vec<Named>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     match tree.node(entry.value) {
         Node::Tensor(_) if matches!(entry.kind, Key::Other(_)) => out.leave_tensors(&name, 1),
         Node::Tensor(_) if named.len() >= MAX_TENSORS => {
-            return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
+            return Err(FormatError::excessive(
+                FilePosition::whole(),
+                format!("more than {MAX_TENSORS} tensors"),
+            ));
         }
         Node::Tensor(at) => named.push(Named { name, at }),
         _ => match tree.count(entry.value) {
@@ -241,12 +247,12 @@ fn one(
 /// Everything below a container that has no tensors of its own, under its full name.
 fn all_below(
     tree: &mut Tree<'_, '_>,
-    entries: Vec<Entry<'_>>,
+    entries: Vec<NamedValue<'_>>,
     prefix: &str,
     depth: usize,
     out: &mut Collected,
     named: &mut Vec<Named>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     tree.spend(entries.len())?;
     for entry in entries {
         let name = format!("{prefix}{}", entry.name);

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::super::error::{Fault, Place};
+use super::super::error::{FilePosition, FormatError};
 use super::super::pickle::{Arena, Ref, Value};
 use super::super::tensor::MAX_TENSORS;
 use super::tree::{Node, Tables, Tree, mapping, tensors, through};
@@ -37,14 +37,14 @@ pub(super) fn list(
     prefix: String,
     out: &mut Collected,
     named: &mut Vec<Named>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     let mut work = Work::default();
     let mut stack = vec![(root, prefix, 0usize)];
     while let Some((at, prefix, depth)) = stack.pop() {
         work.visits += 1;
         if work.visits > MAX_VISITS || depth > MAX_DEPTH {
             let problem = format!("more than {MAX_VISITS} modules, or more than {MAX_DEPTH} deep");
-            return Err(Fault::excessive(Place::whole(), problem));
+            return Err(FormatError::excessive(FilePosition::whole(), problem));
         }
         let Node::Module(tables) = tree.node(at) else {
             let count = tree.count(at);
@@ -75,13 +75,13 @@ pub(super) fn list(
 }
 
 impl Work {
-    fn step(&mut self, name: &str, entries: usize) -> Result<(), Fault> {
+    fn step(&mut self, name: &str, entries: usize) -> Result<(), FormatError> {
         self.entries += entries;
         self.bytes += name.len();
         if self.entries > MAX_ENTRIES || self.bytes > MAX_NAME_BYTES {
             let problem =
                 format!("more than {MAX_ENTRIES} entries of modules, or {MAX_NAME_BYTES} bytes of names");
-            return Err(Fault::excessive(Place::whole(), problem));
+            return Err(FormatError::excessive(FilePosition::whole(), problem));
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ fn own(
     work: &mut Work,
     out: &mut Collected,
     named: &mut Vec<Named>,
-) -> Result<(), Fault> {
+) -> Result<(), FormatError> {
     let arena = tree.arena;
     let transient = tables.transient.map(|set| words(arena, set)).unwrap_or_default();
     for (table, is_buffer) in [(Some(tables.parameters), false), (tables.buffers, true)] {
@@ -110,7 +110,10 @@ fn own(
                 }
                 Node::Tensor(at) if named.len() < MAX_TENSORS => named.push(Named { name, at }),
                 Node::Tensor(_) => {
-                    return Err(Fault::excessive(Place::whole(), format!("more than {MAX_TENSORS} tensors")));
+                    return Err(FormatError::excessive(
+                        FilePosition::whole(),
+                        format!("more than {MAX_TENSORS} tensors"),
+                    ));
                 }
                 _ => out.refuse(&name, format!("a parameter or buffer that is a {}", arena.kind(value))),
             }

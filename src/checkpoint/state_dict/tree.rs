@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::super::error::{Fault, Place};
+use super::super::error::{FilePosition, FormatError};
 use super::super::pickle::{Arena, Known, Object, Ref, Value};
 use super::super::torch::rebuild::{self, Storages};
 
@@ -43,7 +43,7 @@ pub(super) struct Tables {
 
 /// What a container holds.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct NamedValue<'a> {
     /// The key, an index, or an attribute's name; what Python would print of any other key.
     pub(super) name: Cow<'a, str>,
     pub(super) kind: Key,
@@ -160,12 +160,12 @@ impl<'a, 'i> Tree<'a, 'i> {
     ///
     /// # Errors
     /// More than any training checkpoint has.
-    pub(super) fn spend(&mut self, entries: usize) -> Result<(), Fault> {
+    pub(super) fn spend(&mut self, entries: usize) -> Result<(), FormatError> {
         match self.left.checked_sub(entries) {
             Some(left) => self.left = left,
             None => {
                 let problem = format!("more than {MAX_ENTRIES} entries in dicts inside dicts");
-                return Err(Fault::excessive(Place::whole(), problem));
+                return Err(FormatError::excessive(FilePosition::whole(), problem));
             }
         }
         Ok(())
@@ -186,14 +186,14 @@ impl<'a, 'i> Tree<'a, 'i> {
 
     /// What a container holds, each key once: the last value at the first place, as in Python. Of an object its
     /// attributes; of a module also what is in its tables.
-    pub(super) fn entries(&mut self, at: Ref) -> Vec<Entry<'a>> {
+    pub(super) fn entries(&mut self, at: Ref) -> Vec<NamedValue<'a>> {
         let at = through(self.arena, at);
         let arena = self.arena;
         match self.node(at) {
             Node::Mapping => unique(arena, mapping(arena, at).unwrap_or_default()),
             Node::Sequence => {
                 let items = sequence(arena, at).unwrap_or_default();
-                let entry = |(i, value): (usize, Ref)| Entry {
+                let entry = |(i, value): (usize, Ref)| NamedValue {
                     name: Cow::Owned(i.to_string()),
                     kind: Key::Number,
                     value,
@@ -406,8 +406,8 @@ pub(super) fn mapping(arena: &Arena<'_>, at: Ref) -> Option<Vec<(Ref, Ref)>> {
 }
 
 /// Each key once: the last value at the first place.
-fn unique<'a>(arena: &'a Arena<'_>, entries: Vec<(Ref, Ref)>) -> Vec<Entry<'a>> {
-    let mut list: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
+fn unique<'a>(arena: &'a Arena<'_>, entries: Vec<(Ref, Ref)>) -> Vec<NamedValue<'a>> {
+    let mut list: Vec<NamedValue<'a>> = Vec::with_capacity(entries.len());
     // A key that is the same value again is not read again: it may be long, and repeated a million times.
     let mut long: HashMap<Ref, usize> = HashMap::new();
     for (key, value) in entries {
@@ -423,7 +423,7 @@ fn unique<'a>(arena: &'a Arena<'_>, entries: Vec<(Ref, Ref)>) -> Vec<Entry<'a>> 
         if name.len() > 256 || matches!(kind, Key::Other(_)) {
             long.insert(key, list.len());
         }
-        list.push(Entry { name, kind, value });
+        list.push(NamedValue { name, kind, value });
     }
     let of = |i: u32| list.get(i as usize).map(|e| (e.kind, e.name.as_ref()));
     let mut order: Vec<u32> = (0..list.len() as u32).collect();

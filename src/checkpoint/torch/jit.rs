@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::checkpoint::archive::{Archive, sound};
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::pickle::{Arena, Ref, Value};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::state_dict::{Collected, Tree, tensors};
@@ -38,7 +38,7 @@ impl Classes {
         source: &dyn Source,
         archive: &Archive,
         prefix: &str,
-    ) -> std::io::Result<Result<Self, Fault>> {
+    ) -> std::io::Result<Result<Self, FormatError>> {
         let mut classes = HashMap::new();
         let (mut left, mut count) = (MAX_SOURCE, 0usize);
         let folder = format!("{prefix}code/");
@@ -68,7 +68,7 @@ impl Classes {
                     count += 1;
                     if count > MAX_LISTED {
                         let problem = format!("more than {MAX_LISTED} parameters and buffers");
-                        return Ok(Err(Fault::excessive(Place::member(&member.name), problem)));
+                        return Ok(Err(FormatError::excessive(FilePosition::member(&member.name), problem)));
                     }
                 }
             }
@@ -86,7 +86,7 @@ pub(in crate::checkpoint) fn collect(
     root: Ref,
     classes: &Classes,
     storages: &mut Storages,
-) -> Result<Collected, Fault> {
+) -> Result<Collected, FormatError> {
     let arena = tree.arena();
     let mut out = Collected::default();
     let mut stack = vec![(root, String::new(), 0usize)];
@@ -95,11 +95,11 @@ pub(in crate::checkpoint) fn collect(
         visits += 1;
         if visits > MAX_VISITS || depth > MAX_DEPTH {
             let problem = format!("more than {MAX_VISITS} modules, or more than {MAX_DEPTH} deep");
-            return Err(Fault::excessive(Place::whole(), problem));
+            return Err(FormatError::excessive(FilePosition::whole(), problem));
         }
         let Some((class, state)) = module(arena, at) else {
             let problem = format!("holds a {}, where a module is expected", arena.kind(at));
-            return Err(Fault::no_tensors(problem));
+            return Err(FormatError::no_tensors(problem));
         };
         let Value::Dict(chain) = arena.get(state) else {
             // What `__getstate__` returned: only the module's own code knows which is which.
@@ -116,7 +116,7 @@ pub(in crate::checkpoint) fn collect(
         attributes += chain.len as usize;
         if attributes > ATTRIBUTES {
             let problem = format!("more than {ATTRIBUTES} attributes of modules");
-            return Err(Fault::excessive(Place::whole(), problem));
+            return Err(FormatError::excessive(FilePosition::whole(), problem));
         }
         let listed = classes.0.get(&class);
         let mut inner = Vec::new();
@@ -127,7 +127,7 @@ pub(in crate::checkpoint) fn collect(
             if named > MAX_NAME_BYTES || out.tensors.len() >= MAX_TENSORS {
                 let problem =
                     format!("more than {MAX_TENSORS} tensors, or {MAX_NAME_BYTES} bytes of their names");
-                return Err(Fault::excessive(Place::whole(), problem));
+                return Err(FormatError::excessive(FilePosition::whole(), problem));
             }
             if rebuild::is_tensor(arena, value, &HashSet::new()) {
                 // Other attributes are not in a state dict.
@@ -165,7 +165,7 @@ pub(in crate::checkpoint) fn constants(
     arena: &Arena<'_>,
     root: Ref,
     storages: &mut Storages,
-) -> Result<Collected, Fault> {
+) -> Result<Collected, FormatError> {
     let mut out = Collected::default();
     for (i, at) in arena.sequence(root).unwrap_or_default().into_iter().enumerate() {
         let name = format!("c{i}");

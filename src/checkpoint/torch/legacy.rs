@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::checkpoint::archive::sound;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::pickle::{Arena, Chain, Limits, Machine, Ref, Value};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::At;
@@ -42,7 +42,7 @@ impl<'a> Front<'a> {
 pub(in crate::checkpoint) fn with_front<T>(
     source: &dyn Source,
     mut attempt: impl FnMut(&Front<'_>) -> Result<T, Attempt>,
-) -> std::io::Result<Result<T, Fault>> {
+) -> std::io::Result<Result<T, FormatError>> {
     let mut len = FIRST_READ;
     loop {
         let front = Front::read(source, len)?;
@@ -58,12 +58,12 @@ pub(in crate::checkpoint) fn with_front<T>(
 
 /// An attempt that failed, and whether more bytes could help.
 pub(in crate::checkpoint) struct Attempt {
-    pub(in crate::checkpoint) fault: Fault,
+    pub(in crate::checkpoint) fault: FormatError,
     pub(in crate::checkpoint) needs_more_input: bool,
 }
 
-impl From<Fault> for Attempt {
-    fn from(fault: Fault) -> Self {
+impl From<FormatError> for Attempt {
+    fn from(fault: FormatError) -> Self {
         Attempt { fault, needs_more_input: false }
     }
 }
@@ -127,19 +127,20 @@ pub(in crate::checkpoint) fn parse<'a>(
     let (arena, root, next) = pickle(front, at, limits, seen)?;
     if arena.int(root) != Some(1001) {
         let found = arena.show(root, 40);
-        return Err(Fault::malformed(
-            Place::byte(at as u64),
+        return Err(FormatError::malformed(
+            FilePosition::byte(at as u64),
             format!("legacy protocol {found}, where 1001 exists"),
         )
         .into());
     }
     let (arena, root, at) = pickle(front, next, limits, seen)?;
     if !matches!(arena.get(root), Value::Dict(_)) {
-        return Err(Fault::malformed(Place::byte(next as u64), "no system information").into());
+        return Err(FormatError::malformed(FilePosition::byte(next as u64), "no system information").into());
     }
     let (arena, root, keys_at) = pickle(front, at, limits, seen)?;
     let (key_arena, key_root, data) = pickle(front, keys_at, limits, seen)?;
-    let bad = || Fault::malformed(Place::byte(keys_at as u64), "the storage keys are not a list");
+    let bad =
+        || FormatError::malformed(FilePosition::byte(keys_at as u64), "the storage keys are not a list");
     let Value::List(keys) = key_arena.get(key_root) else { return Err(bad().into()) };
     Ok(Pickled::Legacy(Legacy { arena, root, keys, key_arena, data: data as u64 }))
 }
@@ -149,11 +150,11 @@ pub(in crate::checkpoint) fn place(
     source: &dyn Source,
     legacy: &Legacy<'_>,
     storages: &mut Storages,
-) -> std::io::Result<Result<(), Fault>> {
+) -> std::io::Result<Result<(), FormatError>> {
     sound!(rebuild::register(&legacy.arena, storages));
     let total = source.len();
     let mut at = legacy.data;
-    let bad = |at: u64, problem: String| Ok(Err(Fault::malformed(Place::byte(at), problem)));
+    let bad = |at: u64, problem: String| Ok(Err(FormatError::malformed(FilePosition::byte(at), problem)));
     for key in legacy.key_arena.items(legacy.keys) {
         let arena = &legacy.key_arena;
         let Some(key) = arena.word(key).map(str::to_owned).or_else(|| arena.int(key).map(|n| n.to_string()))
@@ -201,8 +202,8 @@ pub(in crate::checkpoint) fn place(
         return bad(at, format!("storage `{key}` is used, but not in the file"));
     }
     if at != total {
-        return Ok(Err(Fault::ambiguous(
-            Place::byte(at),
+        return Ok(Err(FormatError::ambiguous(
+            FilePosition::byte(at),
             format!(
                 "{} bytes after the last storage, which another reader may take for something else",
                 total - at
@@ -212,9 +213,9 @@ pub(in crate::checkpoint) fn place(
     Ok(Ok(()))
 }
 
-fn trailing(at: usize) -> Fault {
-    Fault::ambiguous(
-        Place::byte(at as u64),
+fn trailing(at: usize) -> FormatError {
+    FormatError::ambiguous(
+        FilePosition::byte(at as u64),
         "bytes after the pickle, which another reader may take for something else",
     )
 }

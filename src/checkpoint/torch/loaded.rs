@@ -3,8 +3,8 @@
 //! [`super::rebuild`], and for what zoo thinks of the call.
 
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place};
-use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Ref, Value, Verdict};
+use crate::checkpoint::error::{FilePosition, FormatError};
+use crate::checkpoint::pickle::{Arena, ImportClass, Known, Limits, Machine, Ref, Value};
 
 /// `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -34,14 +34,14 @@ pub(in crate::checkpoint) fn is_magic(arena: &Arena<'_>, at: Ref) -> bool {
 ///
 /// # Errors
 /// Bytes that are anything else.
-pub(in crate::checkpoint) fn read(bytes: &[u8]) -> Result<Loaded, Fault> {
+pub(in crate::checkpoint) fn read(bytes: &[u8]) -> Result<Loaded, FormatError> {
     let mut at = 0;
     let mut pickles = Vec::with_capacity(5);
     for _ in 0..5 {
         let mut machine = Machine::new(bytes, at, Limits::default());
         let root = machine.run()?;
         at = machine.position();
-        if machine.arena().imports().iter().any(|i| i.verdict != Verdict::Known) {
+        if machine.arena().imports().iter().any(|i| i.verdict != ImportClass::Known) {
             return Err(malformed("a storage loaded from a file that names code"));
         }
         pickles.push((machine.into_arena(), root));
@@ -79,6 +79,6 @@ fn persistent(arena: &Arena<'_>, at: Ref) -> Option<(Dtype, bool, usize)> {
     Some((dtype, is_typed, arena.size(*count)?))
 }
 
-fn malformed(problem: impl Into<String>) -> Fault {
-    Fault::malformed(Place::whole(), problem)
+fn malformed(problem: impl Into<String>) -> FormatError {
+    FormatError::malformed(FilePosition::whole(), problem)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::loaded::{self, Loaded};
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::numpy;
 use crate::checkpoint::pickle::{Arena, Known, Object, Ref, Value};
 use crate::checkpoint::tensor::{At, Storage, Tensor, contiguous_strides};
@@ -27,7 +27,7 @@ pub(in crate::checkpoint) fn value(
     arena: &Arena<'_>,
     at: Ref,
     storages: &mut Storages,
-) -> Result<Found, Fault> {
+) -> Result<Found, FormatError> {
     let mut at = at;
     for _ in 0..MAX_WRAPPERS {
         if let Value::Persistent(id) = arena.get(at) {
@@ -103,7 +103,7 @@ pub(in crate::checkpoint) fn is_tensor(arena: &Arena<'_>, at: Ref, numbers: &Has
 }
 
 /// `_rebuild_from_type_v2(function, type, args, state)`: the tensor that `function(*args)` would give.
-fn from_type(arena: &Arena<'_>, args: &[Ref], storages: &mut Storages) -> Result<Inner, Fault> {
+fn from_type(arena: &Arena<'_>, args: &[Ref], storages: &mut Storages) -> Result<Inner, FormatError> {
     let [function, class, inner, ..] = args else {
         return Err(malformed("a tensor subclass without arguments"));
     };
@@ -125,14 +125,19 @@ fn from_type(arena: &Arena<'_>, args: &[Ref], storages: &mut Storages) -> Result
 }
 
 /// `_rebuild_tensor*(storage, offset, size, stride, …)`.
-fn rebuilt(arena: &Arena<'_>, known: Known, args: &[Ref], storages: &mut Storages) -> Result<Found, Fault> {
+fn rebuilt(
+    arena: &Arena<'_>,
+    known: Known,
+    args: &[Ref],
+    storages: &mut Storages,
+) -> Result<Found, FormatError> {
     let [storage, offset, size, stride, rest @ ..] = args else {
         return Err(malformed(format!("a tensor rebuilt from {} arguments, where 4 are needed", args.len())));
     };
     let Some(view) = view(arena, *storage, storages)? else {
         let problem = format!("a tensor whose storage is a {}", arena.kind(*storage));
         return Err(match arena.get(*storage) {
-            Value::Object(_) => Fault::unsupported(Place::whole(), problem),
+            Value::Object(_) => FormatError::unsupported(FilePosition::whole(), problem),
             _ => malformed(problem),
         });
     };
@@ -183,7 +188,7 @@ fn finish(
     conj: bool,
     neg: bool,
     storages: &Storages,
-) -> Result<Found, Fault> {
+) -> Result<Found, FormatError> {
     let unit = dtype.unit();
     let viewed = view.dtype.map_or(1, Dtype::unit);
     let overflow = || malformed("a storage whose size overflows");
@@ -226,7 +231,7 @@ fn old_style(
     object: &Object,
     args: &[Ref],
     storages: &mut Storages,
-) -> Result<Found, Fault> {
+) -> Result<Found, FormatError> {
     let state = arena.arguments(object.state).unwrap_or_default();
     if state.len() >= 4 {
         return rebuilt(arena, Known::Tensor, &state, storages);
@@ -248,7 +253,7 @@ fn old_style(
 }
 
 /// A shape or strides: a tuple of counts, or `torch.Size` of one.
-fn sizes(arena: &Arena<'_>, at: Ref, what: &str) -> Result<Vec<usize>, Fault> {
+fn sizes(arena: &Arena<'_>, at: Ref, what: &str) -> Result<Vec<usize>, FormatError> {
     let at = match arena.call(at) {
         Some((Known::Size, object)) => match arena.arguments(object.args).as_deref() {
             Some([inner]) => *inner,
@@ -273,7 +278,7 @@ fn sizes(arena: &Arena<'_>, at: Ref, what: &str) -> Result<Vec<usize>, Fault> {
 
 /// Registers every storage that a pickle names, also those of tensors that are not taken (an optimizer's):
 /// a legacy file has the bytes of all of them one after another.
-pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages) -> Result<(), Fault> {
+pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages) -> Result<(), FormatError> {
     for at in arena.persistents() {
         let Value::Persistent(id) = arena.get(at) else { continue };
         let parts = arena.arguments(id).unwrap_or_default();
@@ -287,7 +292,7 @@ pub(in crate::checkpoint) fn register(arena: &Arena<'_>, storages: &mut Storages
 }
 
 /// The storage a persistent id names: `('storage', class, key, location, count[, view])`.
-fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<View>, Fault> {
+fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<View>, FormatError> {
     // `TypedStorage` objects of torch 1.13 wrap the id.
     if let Some((Known::LoadFromBytes, object)) = arena.call(at) {
         return inside(arena, object, storages).map(Some);
@@ -322,8 +327,8 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
         Some(&storage) => {
             let len = storages.list.get(storage).map_or(0, |s| s.len);
             if len != bytes as u64 {
-                return Err(Fault::ambiguous(
-                    Place::whole(),
+                return Err(FormatError::ambiguous(
+                    FilePosition::whole(),
                     format!("storage `{key}` is {len} bytes long, and {bytes} elsewhere"),
                 ));
             }
@@ -358,7 +363,7 @@ fn view(arena: &Arena<'_>, at: Ref, storages: &mut Storages) -> Result<Option<Vi
 }
 
 /// The storage in the file that `_load_from_bytes` is given.
-fn inside(arena: &Arena<'_>, object: &Object, storages: &mut Storages) -> Result<View, Fault> {
+fn inside(arena: &Arena<'_>, object: &Object, storages: &mut Storages) -> Result<View, FormatError> {
     let arguments = arena.arguments(object.args).unwrap_or_default();
     let [argument] = arguments.as_slice() else {
         return Err(malformed("a storage loaded from something else than bytes"));
@@ -402,6 +407,6 @@ pub(in crate::checkpoint) fn plain(name: &str, dtype: Dtype, shape: Vec<usize>, 
     tensor
 }
 
-fn malformed(problem: impl Into<String>) -> Fault {
-    Fault::malformed(Place::whole(), problem)
+fn malformed(problem: impl Into<String>) -> FormatError {
+    FormatError::malformed(FilePosition::whole(), problem)
 }

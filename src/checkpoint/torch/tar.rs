@@ -7,7 +7,7 @@ use std::io;
 
 use crate::checkpoint::archive::sound;
 use crate::checkpoint::dtype::Dtype;
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::pickle::{Arena, Known, Limits, Machine, Ref};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::{At, MAX_TENSORS, Storage, Tensor};
@@ -22,11 +22,11 @@ pub(in crate::checkpoint) struct Tar(pub(in crate::checkpoint) Vec<(String, u64,
 
 impl Tar {
     /// Reads the headers; every block of the file must be accounted for.
-    pub(in crate::checkpoint) fn open(source: &dyn Source) -> io::Result<Result<Tar, Fault>> {
+    pub(in crate::checkpoint) fn open(source: &dyn Source) -> io::Result<Result<Tar, FormatError>> {
         let total = source.len();
         let mut members: Vec<(String, u64, u64)> = Vec::new();
         let mut at = 0;
-        let bad = |at: u64, problem: &str| Ok(Err(Fault::malformed(Place::byte(at), problem)));
+        let bad = |at: u64, problem: &str| Ok(Err(FormatError::malformed(FilePosition::byte(at), problem)));
         loop {
             if total - at < BLOCK_SIZE {
                 return bad(at, "the tar archive is cut short");
@@ -50,7 +50,10 @@ impl Tar {
                 return bad(at, "a tar member that is longer than the file");
             };
             if members.iter().any(|(other, ..)| other.to_lowercase() == name.to_lowercase()) {
-                return Ok(Err(Fault::ambiguous(Place::byte(at).within(&name), "two members of this name")));
+                return Ok(Err(FormatError::ambiguous(
+                    FilePosition::byte(at).within(&name),
+                    "two members of this name",
+                )));
             }
             members.push((name, start, len));
             if members.len() > MAX_MEMBERS {
@@ -61,16 +64,23 @@ impl Tar {
         // tarfile pads to 20 blocks; anything but zeros there is another archive or hidden bytes.
         let rest = source.bytes(at, usize::try_from((total - at).min(1 << 20)).unwrap_or(0))?;
         if total - at > 1 << 20 || rest.iter().any(|&b| b != 0) {
-            return Ok(Err(Fault::ambiguous(Place::byte(at), "bytes after the end of the tar archive")));
+            return Ok(Err(FormatError::ambiguous(
+                FilePosition::byte(at),
+                "bytes after the end of the tar archive",
+            )));
         }
         Ok(Ok(Tar(members)))
     }
 
     /// A member's bytes.
-    pub(in crate::checkpoint) fn range(&self, name: &str) -> Result<(u64, u64), Fault> {
+    pub(in crate::checkpoint) fn range(&self, name: &str) -> Result<(u64, u64), FormatError> {
         let member = self.0.iter().find(|(n, ..)| n == name);
-        let missing =
-            || Fault::malformed(Place::member(name), "a tar archive without it is not a torch checkpoint");
+        let missing = || {
+            FormatError::malformed(
+                FilePosition::member(name),
+                "a tar archive without it is not a torch checkpoint",
+            )
+        };
         member.map(|&(_, start, len)| (start, len)).ok_or_else(missing)
     }
 }
@@ -100,7 +110,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn pickle(&mut self) -> Result<(Arena<'a>, Ref), Fault> {
+    fn pickle(&mut self) -> Result<(Arena<'a>, Ref), FormatError> {
         let mut machine = Machine::new(self.bytes, self.at, Limits::default());
         let result = machine.run();
         (self.seen)(&machine, self.member, self.start);
@@ -109,31 +119,31 @@ impl<'a> Reader<'a> {
         Ok((machine.into_arena(), root))
     }
 
-    fn int(&mut self) -> Result<i64, Fault> {
+    fn int(&mut self) -> Result<i64, FormatError> {
         let bytes = self.bytes.get(self.at..self.at + 8).and_then(|b| b.try_into().ok());
         self.at += 8;
         bytes.map(i64::from_le_bytes).ok_or_else(|| self.bad("the member ends early"))
     }
 
-    fn size(&mut self) -> Result<usize, Fault> {
+    fn size(&mut self) -> Result<usize, FormatError> {
         let value = self.int()?;
         usize::try_from(value).map_err(|_| self.bad(format!("a size of {value}")))
     }
 
-    fn bad(&self, problem: impl Into<String>) -> Fault {
-        Fault::malformed(Place::byte(self.at as u64).within(self.member), problem)
+    fn bad(&self, problem: impl Into<String>) -> FormatError {
+        FormatError::malformed(FilePosition::byte(self.at as u64).within(self.member), problem)
     }
 
-    fn count(&mut self) -> Result<usize, Fault> {
+    fn count(&mut self) -> Result<usize, FormatError> {
         let (arena, root) = self.pickle()?;
         arena.size(root).ok_or_else(|| self.bad("a count that is not a number"))
     }
 
-    fn done(&self) -> Result<(), Fault> {
+    fn done(&self) -> Result<(), FormatError> {
         match self.at == self.bytes.len() {
             true => Ok(()),
-            false => Err(Fault::ambiguous(
-                Place::byte(self.at as u64).within(self.member),
+            false => Err(FormatError::ambiguous(
+                FilePosition::byte(self.at as u64).within(self.member),
                 "bytes after the last entry",
             )),
         }
@@ -149,7 +159,7 @@ pub(in crate::checkpoint) fn read(
     tar: &Tar,
     storages: &mut Storages,
     seen: &mut dyn FnMut(&Machine<'_>, &str, u64),
-) -> io::Result<Result<(), Fault>> {
+) -> io::Result<Result<(), FormatError>> {
     let (start, len) = sound!(tar.range("storages"));
     let bytes = source.bytes(start, usize::try_from(len).unwrap_or(usize::MAX))?;
     let numbered = sound!(read_storages(
@@ -165,7 +175,7 @@ pub(in crate::checkpoint) fn read(
     ))
 }
 
-fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Numbered, Fault> {
+fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Numbered, FormatError> {
     let mut numbered = Numbered::new();
     for _ in 0..reader.count()? {
         let (arena, root) = reader.pickle()?;
@@ -212,7 +222,11 @@ fn read_storages(reader: &mut Reader<'_>, storages: &mut Storages) -> Result<Num
     Ok(numbered)
 }
 
-fn read_tensors(reader: &mut Reader<'_>, numbered: &Numbered, storages: &mut Storages) -> Result<(), Fault> {
+fn read_tensors(
+    reader: &mut Reader<'_>,
+    numbered: &Numbered,
+    storages: &mut Storages,
+) -> Result<(), FormatError> {
     for _ in 0..reader.count()? {
         let (arena, root) = reader.pickle()?;
         let parts = arena.arguments(root).unwrap_or_default();

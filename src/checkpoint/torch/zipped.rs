@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::checkpoint::archive::{Archive, sound, start_of};
-use crate::checkpoint::error::{Fault, Place};
+use crate::checkpoint::error::{FilePosition, FormatError};
 use crate::checkpoint::source::Source;
 use crate::checkpoint::tensor::At;
 use crate::checkpoint::torch::rebuild::Storages;
@@ -13,15 +13,18 @@ use crate::checkpoint::torch::rebuild::Storages;
 pub(in crate::checkpoint) const PICKLE: u64 = 256 << 20;
 
 /// The folder all members are in, with its slash.
-pub(in crate::checkpoint) fn prefix(archive: &Archive) -> Result<&str, Fault> {
+pub(in crate::checkpoint) fn prefix(archive: &Archive) -> Result<&str, FormatError> {
     let first = archive.members.first().map_or("", |m| m.name.as_str());
     let Some((folder, _)) = first.split_once('/') else {
-        return Err(Fault::malformed(Place::member(first), "a member outside of the archive's folder"));
+        return Err(FormatError::malformed(
+            FilePosition::member(first),
+            "a member outside of the archive's folder",
+        ));
     };
     let prefix = first.get(..=folder.len()).unwrap_or("");
     match archive.members.iter().find(|m| !m.name.starts_with(prefix)) {
-        Some(other) => Err(Fault::ambiguous(
-            Place::member(&other.name),
+        Some(other) => Err(FormatError::ambiguous(
+            FilePosition::member(&other.name),
             format!("a member outside of `{prefix}`, where the others are"),
         )),
         None => Ok(prefix),
@@ -33,14 +36,17 @@ pub(in crate::checkpoint) fn big_endian(
     source: &dyn Source,
     archive: &Archive,
     prefix: &str,
-) -> std::io::Result<Result<bool, Fault>> {
+) -> std::io::Result<Result<bool, FormatError>> {
     let name = format!("{prefix}byteorder");
     let Some(member) = archive.member(&name) else { return Ok(Ok(false)) };
     let order = sound!(archive.read(source, member, 16)?);
     Ok(match order.as_ref() {
         b"little" => Ok(false),
         b"big" => Ok(true),
-        _ => Err(Fault::malformed(Place::member(name), "a byte order that is neither `little` nor `big`")),
+        _ => Err(FormatError::malformed(
+            FilePosition::member(name),
+            "a byte order that is neither `little` nor `big`",
+        )),
     })
 }
 
@@ -50,7 +56,7 @@ pub(in crate::checkpoint) fn place(
     archive: &Archive,
     folder: &str,
     storages: &mut Storages,
-) -> std::io::Result<Result<(), Fault>> {
+) -> std::io::Result<Result<(), FormatError>> {
     for (key, &index) in &storages.keys {
         let name = format!("{folder}{key}");
         let Some(storage) = storages.list.get_mut(index) else { continue };
@@ -62,14 +68,14 @@ pub(in crate::checkpoint) fn place(
                 storage.at = At::Memory(Vec::new().into());
                 continue;
             }
-            return Ok(Err(Fault::malformed(
-                Place::member(name),
+            return Ok(Err(FormatError::malformed(
+                FilePosition::member(name),
                 "a tensor's storage that is not in the archive",
             )));
         };
         if member.size != storage.len {
-            return Ok(Err(Fault::malformed(
-                Place::member(name),
+            return Ok(Err(FormatError::malformed(
+                FilePosition::member(name),
                 format!("{} bytes, where its tensors say {}", member.size, storage.len),
             )));
         }

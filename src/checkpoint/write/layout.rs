@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{Narrow, Options, dedupe};
-use crate::checkpoint::error::{Fault, Kind, Place, Result};
+use crate::checkpoint::error::{FilePosition, FormatError, FormatErrorKind, Result};
 use crate::checkpoint::tensor::Tensor;
 use crate::checkpoint::values::Number;
 use crate::checkpoint::{Checkpoint, safe};
@@ -24,32 +24,40 @@ pub(super) struct Planned<'a> {
 }
 
 /// All of it.
-pub(super) struct Plan<'a> {
+pub(super) struct WriteLayout<'a> {
     /// In the order of the output: by falling alignment of their type, then by name.
     pub(super) tensors: Vec<Planned<'a>>,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) removed: Vec<(String, String)>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> WriteLayout<'a> {
     /// # Errors
     /// A type that safetensors does not have.
     pub(super) fn of(checkpoint: &'a Checkpoint, options: &Options) -> Result<Self> {
         let removed = if options.dedupe { dedupe::removed(checkpoint) } else { Vec::new() };
         let gone: HashSet<&str> = removed.iter().map(|(name, _)| name.as_str()).collect();
         if checkpoint.tensors.is_empty() {
-            return Err(checkpoint.fault(Fault::no_tensors("holds no tensors: there is nothing to write")));
+            return Err(
+                checkpoint.fault(FormatError::no_tensors("holds no tensors: there is nothing to write"))
+            );
         }
         let mut tensors = Vec::with_capacity(checkpoint.tensors.len());
         for tensor in checkpoint.tensors.iter().filter(|t| !gone.contains(t.name.as_str())) {
             if tensor.name == METADATA {
                 let problem = "safetensors keeps this name for its own use: give it another with `--rename`";
-                let place = Place::tensor(&tensor.name);
-                return Err(checkpoint.fault(Fault { kind: Kind::Name, place, problem: problem.to_owned() }));
+                let place = FilePosition::tensor(&tensor.name);
+                return Err(checkpoint.fault(FormatError {
+                    kind: FormatErrorKind::Name,
+                    place,
+                    problem: problem.to_owned(),
+                }));
             }
             let Some(own) = tensor.dtype.safetensors() else {
                 let problem = format!("{} cannot be written as safetensors", tensor.dtype);
-                return Err(checkpoint.fault(Fault::unsupported(Place::tensor(&tensor.name), problem)));
+                return Err(
+                    checkpoint.fault(FormatError::unsupported(FilePosition::tensor(&tensor.name), problem))
+                );
             };
             let narrowed = options.narrow.filter(|_| Number::of(tensor.dtype).is_some_and(Narrow::takes));
             let (dtype, bytes) = match narrowed {
@@ -63,7 +71,7 @@ impl<'a> Plan<'a> {
         for (name, kept) in &removed {
             metadata.entry(name.clone()).or_insert_with(|| kept.clone());
         }
-        Ok(Plan { tensors, metadata, removed })
+        Ok(WriteLayout { tensors, metadata, removed })
     }
 }
 
@@ -77,7 +85,7 @@ pub(super) fn header(
     tensors: &[Planned<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>> {
-    let refuse = |problem: String| checkpoint.fault(Fault::malformed(Place::whole(), problem));
+    let refuse = |problem: String| checkpoint.fault(FormatError::malformed(FilePosition::whole(), problem));
     let mut at = 0;
     let mut infos = Vec::with_capacity(tensors.len());
     for planned in tensors {

@@ -87,7 +87,7 @@ pub fn safetensors(
     output: Output<'_>,
     options: &Options,
 ) -> Result<Written> {
-    let plan = layout::Plan::of(checkpoint, options)?;
+    let plan = layout::WriteLayout::of(checkpoint, options)?;
     let header = layout::header(checkpoint, &plan.tensors, &plan.metadata)?;
     let copier = copy::Copier::new(checkpoint, output, options);
     let mut written = copier.all(&header, &plan.tensors).map_err(|e| named(e, target))?;

@@ -11,7 +11,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::error::{Error, Fault, Place, Result};
+use crate::checkpoint::error::{Error, FilePosition, FormatError, Result};
 use crate::checkpoint::tensor::Tensor;
 
 /// torch aligns storages so that they can be mapped.
@@ -23,7 +23,7 @@ const ALIGNMENT: u16 = 64;
 /// A type that torch does not have; a storage that cannot be read; a write that fails.
 pub fn pth(checkpoint: &Checkpoint, target: &Path, file: &mut File) -> Result<()> {
     if checkpoint.tensors().is_empty() {
-        return Err(checkpoint.fault(Fault::no_tensors("holds no tensors: there is nothing to write")));
+        return Err(checkpoint.fault(FormatError::no_tensors("holds no tensors: there is nothing to write")));
     }
     let pickle = pickle(checkpoint)?;
     let failed = |e: zip::result::ZipError| {
@@ -69,9 +69,10 @@ fn pickle(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
 
 /// `_rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())`; for types that have no storage
 /// class of their own `_rebuild_tensor_v3(…, dtype)` over an untyped storage.
-fn value(out: &mut Vec<u8>, key: usize, tensor: &Tensor) -> std::result::Result<(), Fault> {
+fn value(out: &mut Vec<u8>, key: usize, tensor: &Tensor) -> std::result::Result<(), FormatError> {
     let dtype = tensor.dtype;
-    let unsupported = || Fault::unsupported(Place::whole(), format!("torch has no type {dtype}"));
+    let unsupported =
+        || FormatError::unsupported(FilePosition::whole(), format!("torch has no type {dtype}"));
     let class = dtype.storage_class();
     let name = dtype.torch().ok_or_else(unsupported)?;
     let (rebuild, class, module) = match class {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{self, Plan, Planned};
+use super::layout::{self, Planned, WriteLayout};
 use super::{Options, Output, Written, copy, named};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::error::Result;
@@ -30,7 +30,7 @@ pub fn shards(
     overwrite: bool,
     options: &Options,
 ) -> Result<Sharded> {
-    let plan = Plan::of(checkpoint, options)?;
+    let plan = WriteLayout::of(checkpoint, options)?;
     let parts = split(&plan.tensors, limit);
     let mut waiting = Vec::with_capacity(parts.len());
     let mut map = std::collections::BTreeMap::new();

@@ -11,7 +11,9 @@ use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::registry::{Entry, Registry};
-use crate::store::{self, Batch, Event, Fetched, Here, Options, Pin, Prefer, Request, Store, Use, Weights};
+use crate::store::{
+    self, Batch, Event, Fetched, Here, Options, Pin, Prefer, Request, Store, StoredWeights, Use,
+};
 use copies::{copy, handed_out, mirror};
 
 /// Arguments of `zoo fetch`.
@@ -72,7 +74,7 @@ enum Preferred {
 /// What one entry's fetch came to.
 struct FetchedEntry {
     source: Fetched,
-    converted: Option<Weights>,
+    converted: Option<StoredWeights>,
 }
 
 /// A line of the output: of a file that could not be had, only `name`, `status` and `error`.

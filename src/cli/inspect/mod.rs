@@ -6,7 +6,7 @@ mod repository;
 mod text;
 
 use super::convert::Reading;
-use super::subject::Subject;
+use super::input_source::InputSource;
 use super::{Context, Status};
 use crate::checkpoint::{Checkpoint, Stats, Tensor, tensors_sha256};
 use crate::error::{Error, Result};
@@ -70,13 +70,13 @@ struct Report<'a> {
 
 /// Inspects.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
-    let subject = Subject::of(&args.what, context)?;
-    if let (Subject::Repository(repo), false, None) = (&subject, args.tree, args.sizes)
+    let input = InputSource::of(&args.what, context)?;
+    if let (InputSource::Repository(repo), false, None) = (&input, args.tree, args.sizes)
         && !args.reads_values()
     {
         return repository::print(&context.store()?.repository(repo)?, args.json, context);
     }
-    let checkpoint = subject.checkpoint(context, &args.reading.options())?;
+    let checkpoint = input.checkpoint(context, &args.reading.options())?;
     if args.reads_values() && checkpoint.is_remote() {
         return Err(Error::usage(format!(
             "`--sha256`, `--stats` and `--hist` read every byte, and `{}` is not here: fetch it first",

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::EngineKind;
 use crate::registry::query::Query;
 use crate::verify::gates::Baseline;
-use crate::verify::stats::{Level, Percent, Verdict};
+use crate::verify::stats::{ConfidenceLevel, Percent, Verdict};
 use crate::verify::{Gates, OnBadImage, Settings, Shard};
 
 /// Arguments of `zoo verify`.
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Args {
     tolerance: Option<Percent>,
     /// Confidence level of the intervals, as a fraction
     #[arg(long, default_value = "0.95", value_name = "C", value_parser = level)]
-    confidence: Level,
+    confidence: ConfidenceLevel,
     /// Fail unless the lower end of the interval is at least this, in percent
     #[arg(long, value_name = "PERCENT")]
     min_top1: Option<Percent>,
@@ -154,8 +154,8 @@ enum Required {
     Reproduced,
 }
 
-fn level(text: &str) -> std::result::Result<Level, String> {
-    let fraction = text.parse().ok().and_then(Level::new);
+fn level(text: &str) -> std::result::Result<ConfidenceLevel, String> {
+    let fraction = text.parse().ok().and_then(ConfidenceLevel::new);
     fraction.ok_or_else(|| "a fraction from 0.5 to below 1, such as 0.95".into())
 }
 

@@ -12,7 +12,7 @@ use super::reports::{print, status};
 use super::selection::locked;
 use super::verify_progress::Shown;
 use super::{Context, Status, golden};
-use crate::dataset::{self, Classes, Dataset, DatasetPaths, Places};
+use crate::dataset::{self, Classes, Dataset, DatasetPaths, SearchLocations};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::model::{self, EngineKind, Labels, macs};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     let invocation = args.resolve()?;
     let registry = Registry::open(&context.globals.registry)?;
     context.warn(registry.warnings());
-    // A name that means nothing is told before anything is fetched.
+    // A name that means nothing is an error before anything is fetched.
     let named = named(&invocation.models, &registry)?;
     let store = context.store()?;
     // A plan computes nothing.
@@ -180,7 +180,7 @@ fn open(
     store: &Store,
 ) -> Result<Dataset> {
     let paths = DatasetPaths::open(store.home())?;
-    let places = Places { given: data_dir, paths: &paths, store };
+    let places = SearchLocations { given: data_dir, paths: &paths, store };
     let classes = if labels.is_imagenet() {
         Classes::imagenet()
     } else {

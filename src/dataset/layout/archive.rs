@@ -118,7 +118,7 @@ pub(super) struct Span {
 
 /// Where an image of an archive is.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum MemberLocation {
     Here(Span),
     /// It is not there: its path, and why.
     Nowhere(String, String),
@@ -128,17 +128,17 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Spans {
     pub(super) archives: Vec<Archive>,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<MemberLocation>,
 }
 
 impl Images for Spans {
     fn bytes(&self, index: usize) -> Result<Vec<u8>> {
         let (span, archive) = match self.places.get(index) {
-            Some(Place::Here(span)) => match self.archives.get(span.archive) {
+            Some(MemberLocation::Here(span)) => match self.archives.get(span.archive) {
                 Some(archive) => (span, archive),
                 None => return Ok(Vec::new()),
             },
-            Some(Place::Nowhere(path, reason)) => {
+            Some(MemberLocation::Nowhere(path, reason)) => {
                 return Err(Error::NoImage { path: path.clone(), reason: reason.clone() });
             }
             None => return Ok(Vec::new()),
@@ -154,8 +154,8 @@ impl Images for Spans {
 
     fn size(&self, index: usize) -> Result<u64> {
         match self.places.get(index) {
-            Some(Place::Here(span)) => Ok(span.bytes),
-            Some(Place::Nowhere(path, reason)) => {
+            Some(MemberLocation::Here(span)) => Ok(span.bytes),
+            Some(MemberLocation::Nowhere(path, reason)) => {
                 Err(Error::NoImage { path: path.clone(), reason: reason.clone() })
             }
             None => Ok(0),

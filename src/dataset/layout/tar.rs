@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::{Archive, Place, Span, Spans};
+use super::archive::{Archive, MemberLocation, Span, Spans};
 use super::features::Features;
 use super::folder::is_class_name;
 use super::names::{LABEL_COLUMNS, Split, file_name, is_image, is_in_system};
@@ -30,7 +30,7 @@ struct Member {
     path: String,
     /// The archive's number.
     archive: usize,
-    place: Place,
+    place: MemberLocation,
 }
 
 /// Reads archives. What says more of them may lie beside them, up to the folder above `top`.
@@ -76,9 +76,9 @@ pub(super) fn list(paths: &[PathBuf], place: String, top: &Path) -> Result<Listi
         };
     let mut found: Vec<Found> =
         images.iter().zip(labels).map(|(member, label)| Found { path: member.path.clone(), label }).collect();
-    let mut places: Vec<Place> = images.iter().map(|m| m.place.clone()).collect();
+    let mut places: Vec<MemberLocation> = images.iter().map(|m| m.place.clone()).collect();
     for (path, label) in absent {
-        places.push(Place::Nowhere(path.clone(), format!("`{place}` has no such image")));
+        places.push(MemberLocation::Nowhere(path.clone(), format!("`{place}` has no such image")));
         found.push(Found { path, label });
     }
     let mut listing = Listing::new(layout, place, found, Spans { archives, places });
@@ -127,7 +127,7 @@ fn index(archive: &Archive, number: usize, members: &mut Vec<Member>) -> Result<
                 if kind.is_symlink() { path.rsplit_once('/').map_or("", |(folder, _)| folder) } else { "" };
             links.push((members.len(), resolved(from, &target)));
             let reason = format!("it is a link to `{target}`, which is not in the archive");
-            let place = Place::Nowhere(format!("{}/{path}", archive.path.display()), reason);
+            let place = MemberLocation::Nowhere(format!("{}/{path}", archive.path.display()), reason);
             members.push(Member { path, archive: number, place });
             continue;
         }
@@ -139,7 +139,7 @@ fn index(archive: &Archive, number: usize, members: &mut Vec<Member>) -> Result<
         if offset.checked_add(bytes).is_none_or(|end| end > archive.bytes) {
             return Err(archive.broken(format!("it ends inside its member `{path}`")));
         }
-        let place = Place::Here(Span { archive: number, offset, bytes });
+        let place = MemberLocation::Here(Span { archive: number, offset, bytes });
         members.push(Member { path, archive: number, place });
     }
     if total == 0 {
@@ -161,7 +161,7 @@ fn follow(members: &mut [Member], first: usize, links: &[(usize, String)]) {
     for _ in 0..MAX_LINKS {
         for (link, target) in links {
             let target = by_path.get(target).and_then(|&at| members.get(at));
-            if let Some(Member { place: place @ Place::Here(_), .. }) = target {
+            if let Some(Member { place: place @ MemberLocation::Here(_), .. }) = target {
                 let place = place.clone();
                 if let Some(member) = members.get_mut(link - first) {
                     member.place = place;
@@ -234,7 +234,7 @@ fn shard_labels<'a>(
 
 /// Reads a member that is a label.
 fn label_of(archives: &[Archive], member: &Member, names: Option<&Arc<NameList>>) -> Result<RawLabel> {
-    let (Some(archive), Place::Here(span)) = (archives.get(member.archive), &member.place) else {
+    let (Some(archive), MemberLocation::Here(span)) = (archives.get(member.archive), &member.place) else {
         return Ok(RawLabel::Missing(format!("`{}` is a link to nothing", member.path)));
     };
     let bad = |found: String| Error::BadLabels {

@@ -18,7 +18,7 @@ mod tests;
 mod upsample;
 
 use super::Error;
-use super::isa::Isa;
+use super::isa::SimdLevel;
 use super::part::{Part, Wanted, Window};
 use layout::Layout;
 use library::Decoder;
@@ -29,13 +29,13 @@ const FORMAT: &str = "JPEG";
 /// Reads files, one at a time, and keeps its memory for the next.
 #[derive(Debug)]
 pub(super) struct Reader {
-    isa: Isa,
+    isa: SimdLevel,
     planes: Planes,
 }
 
 impl Reader {
     /// With nothing kept yet.
-    pub(super) fn new(isa: Isa) -> Self {
+    pub(super) fn new(isa: SimdLevel) -> Self {
         Reader { isa, planes: Planes::default() }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::idct::{self, Block, Quantisation};
 use super::layout::Layout;
 use super::{colour, upsample};
-use crate::image::isa::Isa;
+use crate::image::isa::SimdLevel;
 use crate::image::part::Window;
 
 /// Where coefficients come from.
@@ -49,7 +49,7 @@ impl Planes {
     /// Fills `pixels` with those of a window, three bytes each. Its columns begin with an even one.
     pub(super) fn pixels(
         &mut self,
-        isa: Isa,
+        isa: SimdLevel,
         layout: &Layout,
         source: &mut impl Source,
         window: &Window,
@@ -78,7 +78,7 @@ impl Planes {
     /// Makes the samples that a band's rows look at.
     fn fill(
         &mut self,
-        isa: Isa,
+        isa: SimdLevel,
         layout: &Layout,
         source: &mut impl Source,
         rows: Range<usize>,
@@ -96,7 +96,7 @@ impl Planes {
     }
 
     /// One row of pixels.
-    fn line(&mut self, isa: Isa, layout: &Layout, row: usize, columns: &Range<usize>, line: &mut [u8]) {
+    fn line(&mut self, isa: SimdLevel, layout: &Layout, row: usize, columns: &Range<usize>, line: &mut [u8]) {
         let [luma, chroma @ ..] = &self.planes;
         let y = luma.row(row, columns.start, columns.len());
         if !layout.is_coloured {
@@ -144,7 +144,7 @@ impl Plane {
     /// Transforms the blocks that have the `wanted` columns and rows of a component of some `size`.
     fn fill(
         &mut self,
-        isa: Isa,
+        isa: SimdLevel,
         source: &mut impl Source,
         component: usize,
         size: (usize, usize),

@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::super::isa::Avx2;
 use super::Plane;
 use super::scalar::HALF;
-use super::weights::{LOW_BITS, PRECISION_BITS, Pair, Weights};
+use super::taps::{FilterTaps, LOW_BITS, PRECISION_BITS, Pair};
 
 impl Avx2 {
     /// As [`super::scalar::horizontal`]. `spare` holds rows that have no bytes to read beyond them.
@@ -20,7 +20,7 @@ impl Avx2 {
         self,
         source: Plane<'_>,
         rows: Range<usize>,
-        weights: &Weights,
+        weights: &FilterTaps,
         spare: &mut Vec<u8>,
         out: &mut [u8],
     ) {
@@ -61,7 +61,7 @@ impl Avx2 {
         self,
         source: Plane<'_>,
         columns: Range<usize>,
-        weights: &Weights,
+        weights: &FilterTaps,
         out: &mut [u8],
     ) {
         let length = 3 * columns.len();
@@ -87,7 +87,7 @@ fn horizontal_rows(
     rows: [&[u8]; ROWS],
     needed: usize,
     left: usize,
-    weights: &Weights,
+    weights: &FilterTaps,
     out: &mut [u8],
     targets: [usize; ROWS],
 ) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::weights::{Filter, Weights};
+use super::taps::{Filter, FilterTaps};
 
 /// Tables kept, the most recently used first; beyond them the oldest go. ImageNet's commonest sizes need
 /// about half.
@@ -22,17 +22,17 @@ pub(super) struct Axis {
 /// The tables.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    tables: Vec<(Axis, Arc<Weights>)>,
+    tables: Vec<(Axis, Arc<FilterTaps>)>,
 }
 
 impl Cache {
     /// The table for an axis, made if it is not here.
-    pub(super) fn weights(&mut self, axis: Axis) -> Arc<Weights> {
+    pub(super) fn weights(&mut self, axis: Axis) -> Arc<FilterTaps> {
         let entry = match self.tables.iter().position(|(a, _)| *a == axis) {
             Some(at) => self.tables.remove(at),
             None => {
                 let Axis { from, to, window: (start, end), filter } = axis;
-                (axis, Arc::new(Weights::new(from, to, start..end, filter)))
+                (axis, Arc::new(FilterTaps::new(from, to, start..end, filter)))
             }
         };
         let weights = Arc::clone(&entry.1);

@@ -9,20 +9,20 @@
 mod avx2;
 mod cache;
 mod scalar;
+mod taps;
 #[cfg(test)]
 mod tests;
-mod weights;
 
 use std::ops::Range;
 
-use super::isa::Isa;
+use super::isa::SimdLevel;
 use super::part::{self, Part, Window};
 use super::rgb::Rgb;
 use crate::registry::Interpolation;
 use cache::{Axis, Cache};
-use weights::Weights;
+use taps::FilterTaps;
 
-pub(super) use weights::Filter;
+pub(super) use taps::Filter;
 
 /// What to compute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) struct Target {
 /// the buffer between the passes.
 #[derive(Debug)]
 pub(super) struct Resizer {
-    isa: Isa,
+    isa: SimdLevel,
     cache: Cache,
     half: Vec<u8>,
     #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
@@ -50,7 +50,7 @@ pub(super) struct Resizer {
 
 impl Resizer {
     /// With nothing kept yet.
-    pub(super) fn new(isa: Isa) -> Self {
+    pub(super) fn new(isa: SimdLevel) -> Self {
         Resizer {
             isa,
             cache: Cache::default(),
@@ -124,19 +124,19 @@ impl Resizer {
         }
     }
 
-    fn horizontal(&mut self, source: Plane<'_>, rows: Range<usize>, weights: &Weights, out: &mut [u8]) {
+    fn horizontal(&mut self, source: Plane<'_>, rows: Range<usize>, weights: &FilterTaps, out: &mut [u8]) {
         match self.isa {
             #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-            Isa::Avx2(avx2) => avx2.horizontal(source, rows, weights, &mut self.spare, out),
-            Isa::Portable => scalar::horizontal(source, rows, weights, out),
+            SimdLevel::Avx2(avx2) => avx2.horizontal(source, rows, weights, &mut self.spare, out),
+            SimdLevel::Portable => scalar::horizontal(source, rows, weights, out),
         }
     }
 
-    fn vertical(&self, source: Plane<'_>, columns: Range<usize>, weights: &Weights, out: &mut [u8]) {
+    fn vertical(&self, source: Plane<'_>, columns: Range<usize>, weights: &FilterTaps, out: &mut [u8]) {
         match self.isa {
             #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-            Isa::Avx2(avx2) => avx2.vertical(source, columns, weights, out),
-            Isa::Portable => scalar::vertical(source, columns, weights, out),
+            SimdLevel::Avx2(avx2) => avx2.vertical(source, columns, weights, out),
+            SimdLevel::Portable => scalar::vertical(source, columns, weights, out),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::Plane;
-use super::weights::{PRECISION_BITS, Weights};
+use super::taps::{FilterTaps, PRECISION_BITS};
 
 /// Half, in fixed point: what rounding starts from.
 pub(super) const HALF: i32 = 1 << (PRECISION_BITS - 1);
@@ -16,7 +16,7 @@ fn clip(sum: i32) -> u8 {
 }
 
 /// Filters along rows: a row of `weights.len()` outputs for each of `rows`.
-pub(super) fn horizontal(source: Plane<'_>, rows: Range<usize>, weights: &Weights, out: &mut [u8]) {
+pub(super) fn horizontal(source: Plane<'_>, rows: Range<usize>, weights: &FilterTaps, out: &mut [u8]) {
     let reach = weights.reach();
     for (y, to) in rows.zip(out.chunks_exact_mut(3 * weights.len())) {
         let (from, _) = source.row(y, reach.clone()).as_chunks::<3>();
@@ -33,7 +33,7 @@ pub(super) fn horizontal(source: Plane<'_>, rows: Range<usize>, weights: &Weight
 }
 
 /// Filters along columns: a row of the window `columns` for each of `weights`' outputs.
-pub(super) fn vertical(source: Plane<'_>, columns: Range<usize>, weights: &Weights, out: &mut [u8]) {
+pub(super) fn vertical(source: Plane<'_>, columns: Range<usize>, weights: &FilterTaps, out: &mut [u8]) {
     /// Sums that are kept at a time.
     const BLOCK: usize = 256;
     for ((first, values), to) in weights.iter().zip(out.chunks_exact_mut(3 * columns.len())) {

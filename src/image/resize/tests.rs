@@ -26,8 +26,8 @@ fn agree(image: &Rgb, target: &Target, interpolation: Interpolation) -> Result<(
         Resizer::new(isa).resize(Source::whole(image), target, interpolation, &mut out);
         out
     };
-    let plain = resized(Isa::Portable);
-    for isa in Isa::available() {
+    let plain = resized(SimdLevel::Portable);
+    for isa in SimdLevel::available() {
         prop_assert_eq!(&plain, &resized(isa), "{:?} {:?} {:?}", isa, target, interpolation);
     }
     Ok(())
@@ -69,7 +69,7 @@ fn a_window_is_a_part_of_the_whole() {
     let image = noise(61, 47, 3);
     let whole = Target { height: 33, width: 90, rows: 0..33, columns: 0..90 };
     let part = Target { rows: 5..21, columns: 40..83, ..whole.clone() };
-    for isa in Isa::available() {
+    for isa in SimdLevel::available() {
         let mut resizer = Resizer::new(isa);
         let (mut all, mut some) = (Vec::new(), Vec::new());
         resizer.resize(Source::whole(&image), &whole, Interpolation::Lanczos, &mut all);
@@ -87,6 +87,6 @@ fn vector_code_is_tested_where_the_machine_has_it() {
     let has_vectors = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     #[cfg(not(all(target_arch = "x86_64", not(feature = "portable"))))]
     let has_vectors = false;
-    assert_eq!(Isa::available().len(), 1 + usize::from(has_vectors));
-    assert_eq!(Isa::available().first(), Some(&Isa::Portable));
+    assert_eq!(SimdLevel::available().len(), 1 + usize::from(has_vectors));
+    assert_eq!(SimdLevel::available().first(), Some(&SimdLevel::Portable));
 }

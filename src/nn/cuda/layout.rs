@@ -6,7 +6,7 @@
 
 use crate::arena::{self, Need};
 use crate::graph::{Graph, NodeId, Op, Shape, Window};
-use crate::lower::{self, Conv, Fusion, Kind, Layer, Value};
+use crate::lower::{self, Conv, Fusion, Layer, LayerKind, Value};
 
 /// A map: NHWC, a pixel's channels filled up to a multiple of 4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,11 +60,11 @@ impl Layout {
         let lowered = lower::lower(graph, shapes, outputs, Fusion::Rules);
         let mut layers = Vec::with_capacity(lowered.layers.len());
         for mut layer in lowered.layers {
-            if let Kind::Conv(conv) = &mut layer.kind
+            if let LayerKind::Conv(conv) = &mut layer.kind
                 && let Some((expand, from)) = conv.expand.take()
             {
                 let name = layer.name.clone();
-                layers.push(Layer { name, kind: Kind::Conv(*expand), input: from, output: layer.input });
+                layers.push(Layer { name, kind: LayerKind::Conv(*expand), input: from, output: layer.input });
             }
             layers.push(layer);
         }
@@ -110,21 +110,21 @@ impl Layout {
 /// Values that a layer needs besides while it runs, for one image.
 fn scratch(layer: &Layer, input: Map, output: Map) -> usize {
     match &layer.kind {
-        Kind::Conv(conv @ Conv { mean: Some(_), .. }) => {
+        LayerKind::Conv(conv @ Conv { mean: Some(_), .. }) => {
             DepthwiseShape::of(&output, &conv.window).blocks() * output.pitch
         }
-        Kind::Mean => parts(&input) * input.pitch,
-        Kind::Plain(Op::GroupNorm { .. }, _) => (parts(&input) + 3) * input.pitch,
-        Kind::Plain(Op::CondConv { out, groups, window, .. }, _) => {
+        LayerKind::Mean => parts(&input) * input.pitch,
+        LayerKind::Plain(Op::GroupNorm { .. }, _) => (parts(&input) + 3) * input.pitch,
+        LayerKind::Plain(Op::CondConv { out, groups, window, .. }, _) => {
             Filters::of(input.channels, *out, *groups, window).len()
         }
-        Kind::Conv(_)
-        | Kind::Image
-        | Kind::Elementwise(_)
-        | Kind::Pool(..)
-        | Kind::Concat(_)
-        | Kind::Slice { .. }
-        | Kind::Plain(..) => 0,
+        LayerKind::Conv(_)
+        | LayerKind::Image
+        | LayerKind::Elementwise(_)
+        | LayerKind::Pool(..)
+        | LayerKind::Concat(_)
+        | LayerKind::Slice { .. }
+        | LayerKind::Plain(..) => 0,
     }
 }
 

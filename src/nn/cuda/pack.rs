@@ -6,7 +6,7 @@
 use super::layout::{Filters, Map, quads};
 use crate::fold::{Affine, Tensors};
 use crate::graph::{Op, ValueError};
-use crate::lower::{Conv, Kind, Layer};
+use crate::lower::{Conv, Layer, LayerKind};
 
 /// The regions of a layer:
 /// - convolution: filters (`[out, in]` for one of a single pixel), bias;
@@ -20,7 +20,7 @@ pub(super) fn pack(
     output: Map,
 ) -> Result<Vec<Vec<f32>>, ValueError> {
     Ok(match &layer.kind {
-        Kind::Conv(conv) => {
+        LayerKind::Conv(conv) => {
             let Affine { scale, shift } = tensors.folded(conv)?;
             let weight = tensors.tensor(conv.weight)?;
             let filters = if is_linear(conv, &input) {
@@ -31,14 +31,14 @@ pub(super) fn pack(
             };
             vec![filters, padded(&shift, output.pitch)]
         }
-        Kind::Elementwise(work) => match &work.norm {
+        LayerKind::Elementwise(work) => match &work.norm {
             Some(norm) => {
                 let Affine { scale, shift } = tensors.affine(norm)?;
                 vec![padded(&scale, input.pitch), padded(&shift, input.pitch)]
             }
             None => Vec::new(),
         },
-        Kind::Plain(op, _) => match op {
+        LayerKind::Plain(op, _) => match op {
             Op::GroupNorm { weight, bias, .. } => {
                 let of = |id| tensors.tensor(id).map(|values| padded(&values, input.pitch));
                 vec![of(*weight)?, of(*bias)?]
@@ -70,7 +70,11 @@ pub(super) fn pack(
             | Op::Blur { .. }
             | Op::SpaceToDepth { .. } => Vec::new(),
         },
-        Kind::Image | Kind::Pool(..) | Kind::Mean | Kind::Concat(_) | Kind::Slice { .. } => Vec::new(),
+        LayerKind::Image
+        | LayerKind::Pool(..)
+        | LayerKind::Mean
+        | LayerKind::Concat(_)
+        | LayerKind::Slice { .. } => Vec::new(),
     })
 }
 

@@ -11,7 +11,7 @@ use super::error::Error;
 use super::layout::{Layout, Map, PART, parts};
 use super::step::{Step, Work};
 use crate::graph::{Activation, PoolKind};
-use crate::lower::{Kind, Layer, Value};
+use crate::lower::{Layer, LayerKind, Value};
 
 mod conv;
 mod plain;
@@ -93,7 +93,7 @@ impl Scheduler<'_> {
         let [out_height, out_width] = output.size;
         let quads = output.len() / 4;
         match &layer.kind {
-            Kind::Image => {
+            LayerKind::Image => {
                 let a = Image {
                     output: out,
                     pixels: int(output.pixels())?,
@@ -103,8 +103,8 @@ impl Scheduler<'_> {
                 };
                 self.push(at, "image", Work::Image(a, output.len()), to)
             }
-            Kind::Conv(conv) => self.conv(at, conv, to),
-            Kind::Elementwise(work) => {
+            LayerKind::Conv(conv) => self.conv(at, conv, to),
+            LayerKind::Elementwise(work) => {
                 let has_norm = work.norm.is_some();
                 let a = Elementwise {
                     gate: self.value(work.scale_by),
@@ -116,7 +116,7 @@ impl Scheduler<'_> {
                 };
                 self.push(at, "elementwise", Work::Elementwise(a, quads), to)
             }
-            Kind::Pool(kind, window) => {
+            LayerKind::Pool(kind, window) => {
                 let [top, bottom, left, right] = window.pads(input.size);
                 let a = Pool {
                     input: from,
@@ -145,12 +145,12 @@ impl Scheduler<'_> {
                 };
                 self.push(at, "pool", Work::Pool(a, quads), to)
             }
-            Kind::Mean => {
+            LayerKind::Mean => {
                 let a = self.sums(at, 0)?;
                 self.push(at, "sums_over_pixels", Work::Sums(a), to)?;
                 self.mean(at, a.sums, parts(input), input, output, to)
             }
-            Kind::Concat(values) => {
+            LayerKind::Concat(values) => {
                 let mut first = 0;
                 for (i, value) in values.iter().enumerate() {
                     let part = self.layout.map(*value);
@@ -162,11 +162,11 @@ impl Scheduler<'_> {
                 }
                 Ok(())
             }
-            Kind::Slice { start } => {
+            LayerKind::Slice { start } => {
                 let from = from + *start as u64 * 4;
                 self.copy(at, [from, out], input, (output.channels, output.pitch, *start), to)
             }
-            Kind::Plain(op, values) => self.plain(at, op, values, to),
+            LayerKind::Plain(op, values) => self.plain(at, op, values, to),
         }
     }
 

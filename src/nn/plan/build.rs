@@ -27,7 +27,7 @@ use super::stem::Stem;
 use super::winograd::Winograd;
 use super::{Error, LayerInfo};
 use crate::fold::Affine;
-use crate::lower::{Conv, Elementwise, Fusion, Kind, Layer, Lowered, Value};
+use crate::lower::{Conv, Elementwise, Fusion, Layer, LayerKind, Lowered, Value};
 
 /// What a plan is made of.
 pub(super) struct Built {
@@ -98,23 +98,23 @@ impl Builder<'_> {
         let output = maps.of(layer.output);
         let input = maps.of(layer.input);
         match &layer.kind {
-            Kind::Image => {
+            LayerKind::Image => {
                 if maps.image_map {
                     self.push(index, Instr::Image(output));
                 }
             }
-            Kind::Conv(conv) if conv.depthwise() => {
+            LayerKind::Conv(conv) if conv.depthwise() => {
                 self.depthwise(index, conv, [input, output], maps, extra)?
             }
-            Kind::Conv(conv) => self.dense(index, layer, conv, maps, extra)?,
-            Kind::Elementwise(work) => self.elementwise(index, work, input, output, maps)?,
-            Kind::Pool(kind, window) => {
+            LayerKind::Conv(conv) => self.dense(index, layer, conv, maps, extra)?,
+            LayerKind::Elementwise(work) => self.elementwise(index, work, input, output, maps)?,
+            LayerKind::Pool(kind, window) => {
                 let [_, bottom, _, right] = window.pads(input.size);
                 let taps = taps(window, input.size);
                 self.push(index, Instr::Pool { kind: *kind, taps, pad_end: [bottom, right], input, output });
             }
-            Kind::Mean => self.push(index, Instr::GlobalAvgPool { input, output }),
-            Kind::Concat(values) => {
+            LayerKind::Mean => self.push(index, Instr::GlobalAvgPool { input, output }),
+            LayerKind::Concat(values) => {
                 let mut at = 0;
                 for value in values {
                     let from = maps.of(*value);
@@ -123,11 +123,11 @@ impl Builder<'_> {
                     at += channels;
                 }
             }
-            Kind::Slice { start } => {
+            LayerKind::Slice { start } => {
                 let channels = output.channels;
                 self.push(index, Instr::Copy { from: input, first: *start, to: output, at: 0, channels });
             }
-            Kind::Plain(op, values) => {
+            LayerKind::Plain(op, values) => {
                 let inputs = values.iter().map(|value| maps.of(*value)).collect();
                 self.alone(index, op, inputs, output, extra)?;
             }

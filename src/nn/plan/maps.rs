@@ -12,7 +12,7 @@ use super::group_norm::GroupNorm;
 use super::packer::Mixed;
 use super::sizes::taps;
 use crate::arena::{self, Need};
-use crate::lower::{Conv, Kind, Layer, Lowered, Value};
+use crate::lower::{Conv, Layer, LayerKind, Lowered, Value};
 
 /// The maps of all values.
 pub(super) struct Maps {
@@ -31,7 +31,7 @@ impl Maps {
             let [_, channels, h, w] = shapes.get(node).copied().unwrap_or_default();
             FeatureMap::new([h, w], channels, lanes)
         };
-        let image = lowered.layers.iter().find(|l| l.kind == Kind::Image).map(|l| l.output);
+        let image = lowered.layers.iter().find(|l| l.kind == LayerKind::Image).map(|l| l.output);
         let image_map = image.is_some_and(|i| outputs.contains(&i) || image_needed(lowered, i));
         Maps { maps: lowered.shape_of.iter().map(map).collect(), lanes, total: 0, image, image_map }
     }
@@ -46,7 +46,7 @@ impl Maps {
         let mut needs: Vec<(Value, Need)> = Vec::new();
         for (index, layer) in lowered.layers.iter().enumerate() {
             for value in layer.writes() {
-                let used = layer.kind != Kind::Image || self.image_map;
+                let used = layer.kind != LayerKind::Image || self.image_map;
                 let len = if used { self.of(value).len(self.lanes) } else { 0 };
                 needs.push((value, Need { first: index, last: index, len }));
             }
@@ -89,7 +89,7 @@ impl Maps {
     /// factors; a mixed convolution, its filters.
     fn extra(&self, layer: &Layer) -> usize {
         match &layer.kind {
-            Kind::Conv(conv @ Conv { scale_by: Some(_), .. }) => {
+            LayerKind::Conv(conv @ Conv { scale_by: Some(_), .. }) => {
                 let input = self.of(layer.input);
                 if gate_on_weights(conv, &input) {
                     pack::packed_len(conv.outputs, conv.inputs, self.lanes)
@@ -97,24 +97,24 @@ impl Maps {
                     input.len(self.lanes)
                 }
             }
-            Kind::Conv(Conv { mean: Some(_), .. }) => 2 * self.of(layer.output).pitch(self.lanes),
-            Kind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
+            LayerKind::Conv(Conv { mean: Some(_), .. }) => 2 * self.of(layer.output).pitch(self.lanes),
+            LayerKind::Conv(conv) if Some(layer.input) == self.image && is_stem(conv) => {
                 Self::planes(conv, self.of(layer.input), self.of(layer.output)).len()
             }
-            Kind::Plain(op, _) => {
+            LayerKind::Plain(op, _) => {
                 let input = self.of(layer.input);
                 if matches!(op, Op::GroupNorm { .. }) {
                     return GroupNorm::work_values(&input, self.lanes);
                 }
                 Mixed::of(op, input.channels).map_or(0, |mixed| mixed.packed_len(self.lanes))
             }
-            Kind::Conv(_)
-            | Kind::Image
-            | Kind::Elementwise(_)
-            | Kind::Pool(..)
-            | Kind::Mean
-            | Kind::Concat(_)
-            | Kind::Slice { .. } => 0,
+            LayerKind::Conv(_)
+            | LayerKind::Image
+            | LayerKind::Elementwise(_)
+            | LayerKind::Pool(..)
+            | LayerKind::Mean
+            | LayerKind::Concat(_)
+            | LayerKind::Slice { .. } => 0,
         }
     }
 }
@@ -127,8 +127,8 @@ pub(super) fn gate_on_weights(conv: &Conv, input: &FeatureMap) -> bool {
 /// Whether the image must become a map: some layer other than an ordinary convolution reads it.
 pub(super) fn image_needed(lowered: &Lowered, image: Value) -> bool {
     lowered.layers.iter().any(|layer| {
-        let stem = matches!(&layer.kind, Kind::Conv(conv) if layer.input == image && is_stem(conv));
-        layer.kind != Kind::Image && !stem && layer.reads().contains(&image)
+        let stem = matches!(&layer.kind, LayerKind::Conv(conv) if layer.input == image && is_stem(conv));
+        layer.kind != LayerKind::Image && !stem && layer.reads().contains(&image)
     })
 }
 

@@ -11,7 +11,7 @@ use zoo_kernels::winograd::Tile;
 
 use super::maps::Maps;
 use super::packer::Mixed;
-use crate::lower::{Conv, Elementwise, Kind, Layer};
+use crate::lower::{Conv, Elementwise, Layer, LayerKind};
 
 /// Winograd's tiles where a convolution is to be computed by them; a group's outputs must be whole vectors then.
 pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2], lanes: usize) -> Option<Tile> {
@@ -28,22 +28,22 @@ pub(super) fn macs(layer: &Layer, maps: &Maps, shapes: &[Shape]) -> u64 {
         (pixels * conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw) as u64
     };
     match &layer.kind {
-        Kind::Conv(conv) => {
+        LayerKind::Conv(conv) => {
             let expand =
                 conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).pixels()));
             of(conv, maps.of(layer.output).pixels()) + expand
         }
-        Kind::Plain(op, values) => {
+        LayerKind::Plain(op, values) => {
             let shape = |value: &usize| shapes.get(*value).copied().unwrap_or_default();
             let inputs: Vec<Shape> = values.iter().map(shape).collect();
             op.macs(&inputs, shape(&layer.output))
         }
-        Kind::Image
-        | Kind::Elementwise(_)
-        | Kind::Pool(..)
-        | Kind::Mean
-        | Kind::Concat(_)
-        | Kind::Slice { .. } => 0,
+        LayerKind::Image
+        | LayerKind::Elementwise(_)
+        | LayerKind::Pool(..)
+        | LayerKind::Mean
+        | LayerKind::Concat(_)
+        | LayerKind::Slice { .. } => 0,
     }
 }
 
@@ -65,14 +65,14 @@ pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize 
         groups.count * pack::packed_len(groups.outputs, groups.inputs * taps, lanes) + outside
     };
     match &layer.kind {
-        Kind::Conv(conv) => {
+        LayerKind::Conv(conv) => {
             let expand = conv.expand.as_ref().map_or(0, |(expand, _)| of(expand, maps.of(layer.input).size));
             of(conv, maps.of(layer.output).size) + expand
         }
-        Kind::Elementwise(Elementwise { norm: Some(_), .. }) => {
+        LayerKind::Elementwise(Elementwise { norm: Some(_), .. }) => {
             2 * (maps.of(layer.input).pitch(lanes) + LINE)
         }
-        Kind::Plain(op, values) => {
+        LayerKind::Plain(op, values) => {
             let first = maps.of(values.first().copied().unwrap_or(layer.input));
             let plain =
                 op.weights().iter().map(|id| elements(graph, *id).next_multiple_of(LINE)).sum::<usize>();
@@ -83,12 +83,12 @@ pub(super) fn packed_values(graph: &Graph, layer: &Layer, maps: &Maps) -> usize 
             });
             plain.max(scale).max(mixed)
         }
-        Kind::Image
-        | Kind::Elementwise(_)
-        | Kind::Pool(..)
-        | Kind::Mean
-        | Kind::Concat(_)
-        | Kind::Slice { .. } => 0,
+        LayerKind::Image
+        | LayerKind::Elementwise(_)
+        | LayerKind::Pool(..)
+        | LayerKind::Mean
+        | LayerKind::Concat(_)
+        | LayerKind::Slice { .. } => 0,
     }
 }
 
@@ -105,14 +105,14 @@ pub(super) fn weight_values(graph: &Graph, layer: &Layer) -> usize {
         conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
     };
     match &layer.kind {
-        Kind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
-        Kind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id)).sum(),
-        Kind::Image
-        | Kind::Elementwise(_)
-        | Kind::Pool(..)
-        | Kind::Mean
-        | Kind::Concat(_)
-        | Kind::Slice { .. } => 0,
+        LayerKind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
+        LayerKind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id)).sum(),
+        LayerKind::Image
+        | LayerKind::Elementwise(_)
+        | LayerKind::Pool(..)
+        | LayerKind::Mean
+        | LayerKind::Concat(_)
+        | LayerKind::Slice { .. } => 0,
     }
 }
 

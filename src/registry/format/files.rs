@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::markdown;
 use crate::registry::glob::Glob;
 use crate::registry::tree::{
-    self, Kind, Limits, Mapping, Node, Origin, Problem, Problems, Value, View, same_field,
+    self, Limits, Mapping, Node, Origin, Problem, ProblemKind, Problems, Value, View, same_field,
 };
 
 /// Files that one index may read.
@@ -82,11 +82,11 @@ impl Files {
     ) {
         let Some(text) = reference.text() else { return };
         let here = |p: Box<Problem>| match p.line {
-            // What is wrong with the reference itself is told where it stands.
+            // What is wrong with the reference itself is reported where it stands.
             0 if p.file.is_empty() => {
-                let mut told = Problem::here(reference, p.message).kind(p.kind);
-                told.severity = p.severity;
-                told
+                let mut reported = Problem::here(reference, p.message).kind(p.kind);
+                reported.severity = p.severity;
+                reported
             }
             _ => *p,
         };
@@ -96,7 +96,7 @@ impl Files {
         };
         if names.is_empty() {
             let message = format!("no file matches `{text}`");
-            problems.push(Problem::here(reference, message).warning().kind(Kind::MissingFile));
+            problems.push(Problem::here(reference, message).warning().kind(ProblemKind::MissingFile));
         }
         for name in names {
             let read = self.inside(&name).and_then(|path| {
@@ -140,7 +140,8 @@ impl Files {
             Ok(resolved) if resolved.starts_with(root) => Ok(path),
             Ok(_) => Err(refuse("is outside the folder of the first file")),
             Err(e) => {
-                let problem = Problem::of("", format!("cannot read `{name}`: {e}")).kind(Kind::MissingFile);
+                let problem =
+                    Problem::of("", format!("cannot read `{name}`: {e}")).kind(ProblemKind::MissingFile);
                 // The rest is of use without it, unless it was an attempt to look elsewhere.
                 Err(Box::new(if leaves(relative, self.folder(), root) { problem } else { problem.warning() }))
             }

@@ -32,7 +32,7 @@ pub use document::{document, to_json};
 pub use fields::{normalise, ordered};
 pub use results::{Reported, is_eval_result, reported};
 
-use super::tree::{Kind, Malformed, Node, Problem, Problems, View};
+use super::tree::{Malformed, Node, Problem, ProblemKind, Problems, View};
 use crate::error::Result;
 
 /// A model or a collection.
@@ -162,7 +162,7 @@ fn finished(mut index: Index) -> Index {
         if let Some(other) = first.get(&key) {
             let message = format!("a second model of the name `{}`; the first is at {other}", key.0);
             let view = View::at(name, format!("{}.Name", model.path));
-            index.problems.push(Problem::here(&view, message).warning().kind(Kind::DuplicateName));
+            index.problems.push(Problem::here(&view, message).warning().kind(ProblemKind::DuplicateName));
         }
         first.entry(key).or_insert(place);
     }

@@ -43,43 +43,43 @@ pub(super) fn list(files: &mut Files, node: &Node) -> Index {
 
 /// What a mapping is, by its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PageKind {
     Index,
     Result,
     Model,
     Other,
 }
 
-fn kind(node: &Node) -> Kind {
+fn kind(node: &Node) -> PageKind {
     let has =
         |field: &str| node.mapping().is_some_and(|m| m.iter().any(|(k, _)| same_field(k.text(), field)));
     let of_model = ["Paper", "Code", "Weights", "Config", "README", "Metadata", "Results", "In Collection"];
     if ["Models", "Collections", "Import"].into_iter().any(has) {
-        Kind::Index
+        PageKind::Index
     } else if ["Task", "Dataset", "Metrics"].into_iter().all(has) {
-        Kind::Result
+        PageKind::Result
     } else if (has("Name") && of_model.into_iter().any(has)) || has("Results") {
-        Kind::Model
+        PageKind::Model
     } else {
-        Kind::Other
+        PageKind::Other
     }
 }
 
 fn root(files: &mut Files, name: &str, file: File, index: &mut Index, problems: &mut Problems) {
     // A page that is an index has models of its own; only a page that is one model is that model's README.
-    let readme = |kind: Kind| (file.markdown && kind == Kind::Model).then(|| base_name(name));
+    let readme = |kind: PageKind| (file.markdown && kind == PageKind::Model).then(|| base_name(name));
     let view = View::root(&file.root);
     match &file.root.value {
         Value::Mapping(_) => match kind(&file.root) {
-            Kind::Index => whole(files, &view, None, index, problems),
-            Kind::Model => {
+            PageKind::Index => whole(files, &view, None, index, problems),
+            PageKind::Model => {
                 let record =
-                    model(files, &file.root, String::new(), readme(Kind::Model).as_deref(), problems);
+                    model(files, &file.root, String::new(), readme(PageKind::Model).as_deref(), problems);
                 index.models.extend(record);
             }
-            Kind::Result | Kind::Other => no_model(&view, problems),
+            PageKind::Result | PageKind::Other => no_model(&view, problems),
         },
-        Value::Sequence(items) if items.iter().any(|i| kind(i) == Kind::Model) => {
+        Value::Sequence(items) if items.iter().any(|i| kind(i) == PageKind::Model) => {
             models(files, &view, None, &mut index.models, problems);
         }
         _ if problems.has_errors() => {}
@@ -95,7 +95,7 @@ fn no_model(view: &View<'_>, problems: &mut Problems) {
     let expected = "a mapping with `Models`, `Collections` or `Import`, a model, or a list of models";
     let node = view.node();
     let found = node.scalar().map_or(node.kind(), |s| &s.text);
-    let problem = Problem::here(view, "not a model-index").kind(tree::Kind::NoMetadata);
+    let problem = Problem::here(view, "not a model-index").kind(tree::ProblemKind::NoMetadata);
     problems.push(problem.expected(found, expected));
 }
 
@@ -127,8 +127,8 @@ fn whole(
             let view = View::root(&file.root);
             let readme = file.markdown.then_some(name);
             match (&file.root.value, kind(&file.root)) {
-                (Value::Mapping(_), Kind::Index) => whole(files, &view, readme, index, problems),
-                (Value::Mapping(_), Kind::Model) => {
+                (Value::Mapping(_), PageKind::Index) => whole(files, &view, readme, index, problems),
+                (Value::Mapping(_), PageKind::Model) => {
                     index.models.extend(model(files, &file.root, String::new(), readme, problems));
                 }
                 (Value::Sequence(_), _) => models(files, &view, readme, &mut index.models, problems),
@@ -334,7 +334,7 @@ fn linked_files(files: &Files, view: &View<'_>, problems: &mut Problems) {
             .is_some_and(|text| is_path(text) && !text.contains("://") && files.is_file(text) == Some(false))
         {
             let message = format!("`{}` is not a file here", value.text().unwrap_or_default());
-            problems.push(Problem::here(&value, message).warning().kind(tree::Kind::MissingFile));
+            problems.push(Problem::here(&value, message).warning().kind(tree::ProblemKind::MissingFile));
         }
     }
 }

@@ -4,8 +4,8 @@
 use super::*;
 use crate::registry::tree::Schema;
 
-/// What is told of a page, as `line:column path: message`.
-fn told(index: &Index) -> Vec<String> {
+/// What is said of a page, as `line:column path: message`.
+fn said(index: &Index) -> Vec<String> {
     let place = |p: &Problem| format!("{}:{} {}: {}", p.line, p.column, p.path, p.message);
     index.problems.iter().map(place).collect()
 }
@@ -27,9 +27,9 @@ fn fields_are_found_however_they_are_written_and_the_last_of_two_counts() {
         "Metadata": {"FLOPs": 1, "own key": 2}, "Weights": "y"});
     assert_eq!(to_json(&index.models[0].own, Schema::Core), expected);
     assert!(!index.problems.has_errors());
-    let told = told(&index);
-    assert!(told[0].starts_with("5:3 models[0]: `Weights` is a second `Weights`"), "{told:?}");
-    assert!(told[1].starts_with("3:18 models[0].In Collection: no collection is named `c`"), "{told:?}");
+    let said = said(&index);
+    assert!(said[0].starts_with("5:3 models[0]: `Weights` is a second `Weights`"), "{said:?}");
+    assert!(said[1].starts_with("3:18 models[0].In Collection: no collection is named `c`"), "{said:?}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ Models:
   Results: [{Task: t, Dataset: own, Metrics: {m: 2}}]
 ",
     );
-    assert_eq!(told(&index), Vec::<String>::new());
+    assert_eq!(said(&index), Vec::<String>::new());
     let full = full(&index, 0);
     assert_eq!((&full["Paper"], &full["Code"]), (&"p1".into(), &"c2".into()));
     assert_eq!((&full["Metadata"]["Epochs"], &full["Metadata"]["Layers"]), (&1.into(), &9.into()));
@@ -66,7 +66,7 @@ Models:
 #[test]
 fn two_models_of_one_name_are_told_unless_their_collections_differ() {
     let of = |second: &str| {
-        told(&yaml(&format!(
+        said(&yaml(&format!(
             "Collections: [{{Name: c}}, {{Name: d}}]\nModels:\n- {{Name: a, In Collection: c}}\n- {{Name: a, In Collection: {second}}}\n"
         )))
     };
@@ -86,7 +86,7 @@ fn results_are_one_thing_in_each_of_their_forms() {
     ];
     for form in forms {
         let index = yaml(&format!("Models: [{{Name: a, Results: {form}}}]\n"));
-        assert_eq!(told(&index), Vec::<String>::new(), "{form}");
+        assert_eq!(said(&index), Vec::<String>::new(), "{form}");
         let view = index.models[0].full();
         let [result] = &reported(&view)[..] else { panic!("{form}") };
         let text = |view: &Option<View<'_>>| view.as_ref().and_then(|v| v.text()).map(str::to_owned);
@@ -102,7 +102,7 @@ fn what_is_no_model_is_told_with_its_place_and_the_rest_is_read() {
         yaml("Models:\n- 7: x\n- [a]\n- Name: b\n  Metadata: 3\n- Name: ''\n- Name: c\n  Results: [[]]\n");
     let names: Vec<_> = index.models.iter().filter_map(Record::name).collect();
     assert_eq!(names, ["b", "c"]);
-    let told = told(&index);
+    let said = said(&index);
     for place in [
         "2:3 Models[0]",
         "3:3 Models[1]",
@@ -110,7 +110,7 @@ fn what_is_no_model_is_told_with_its_place_and_the_rest_is_read() {
         "6:3 Models[3]",
         "8:13 Models[4].Results[0]",
     ] {
-        assert!(told.iter().any(|t| t.starts_with(place)), "{place}: {told:?}");
+        assert!(said.iter().any(|t| t.starts_with(place)), "{place}: {said:?}");
     }
     assert!(index.checked().is_err());
     for nothing in ["", "7", "[1, 2]", "{Name: a}", "a: b"] {
@@ -131,9 +131,9 @@ fn a_page_on_its_own_reads_no_other_file() {
         let index = yaml(text);
         assert_eq!(index.models.len(), 1, "{text}");
         assert!(
-            told(&index).iter().any(|t| t.contains("only this one is read")),
+            said(&index).iter().any(|t| t.contains("only this one is read")),
             "{text}: {:?}",
-            told(&index)
+            said(&index)
         );
     }
 }
@@ -149,14 +149,14 @@ fn many_files_and_much_text_end_somewhere() {
     write("i.yml", &format!("Import: [{imports}]\nModels: [{{Name: b, Code: c}}]\n"));
     let index = load(&dir.path().join("i.yml")).unwrap();
     assert!(index.models.len() < 12, "{}", index.models.len());
-    assert!(told(&index).iter().any(|t| t.contains("bytes in all files together")), "{:?}", told(&index));
+    assert!(said(&index).iter().any(|t| t.contains("bytes in all files together")), "{:?}", said(&index));
     // Files within files: 70 deep.
     for n in 0..70 {
         write(&format!("d{n}.yml"), &format!("Import: d{}.yml\nModels: [{{Name: m{n}, Code: c}}]\n", n + 1));
     }
     let index = load(&dir.path().join("d0.yml")).unwrap();
     assert_eq!(index.models.len(), 64);
-    assert!(told(&index).iter().any(|t| t.contains("more than 64 deep")), "{:?}", told(&index));
+    assert!(said(&index).iter().any(|t| t.contains("more than 64 deep")), "{:?}", said(&index));
     // A folder that is no model-index says what it should have.
     crate::fs::create_dir_all(&dir.path().join("empty")).unwrap();
     let error = load(&dir.path().join("empty")).unwrap_err().to_string();
@@ -168,10 +168,10 @@ fn what_is_written_is_read_as_the_same() {
     let text = "Type: model-index\nextra: [1, two]\nLibrary: {Name: l, docs: d}\nCollections: [{Name: c, Paper: {url: u, title: t}}]\n\
         Models:\n- {Results: {Task: t, Dataset: d, Metrics: {m: 1}}, zoo: {arch: x}, Name: a, own: {k: [null, '1', 1]}, in collection: c}\n";
     let index = yaml(text);
-    assert_eq!(told(&index), Vec::<String>::new());
+    assert_eq!(said(&index), Vec::<String>::new());
     let written = document(&index);
     let again = page("q.yaml", crate::registry::tree::to_yaml(&written).as_bytes());
-    assert_eq!(told(&again), Vec::<String>::new());
+    assert_eq!(said(&again), Vec::<String>::new());
     assert_eq!(to_json(&document(&again), Schema::Core), to_json(&written, Schema::Core));
     // Known fields in the format's order, the others after them.
     let keys: Vec<_> = ordered(index.models[0].own.clone())

@@ -12,7 +12,8 @@ use crate::error::Result;
 use crate::registry::format::{self, Index, Record};
 use crate::registry::hub::repository_name;
 use crate::registry::tree::{
-    self, Kind, Limits, Malformed, Mapping, Node, Origin, Problem, Problems, Schema, Typed, Value, View,
+    self, Limits, Malformed, Mapping, Node, Origin, Problem, ProblemKind, Problems, Schema, Typed, Value,
+    View,
 };
 use crate::registry::values::Date;
 
@@ -160,7 +161,7 @@ fn model(name: &str, files: Vec<Entries>) -> Index {
         problems.extend(std::mem::take(&mut found.problems));
         let root = View::root(&found.root);
         if found.root.sequence().is_none() {
-            let problem = Problem::here(&root, "no evaluations here").kind(Kind::NoMetadata);
+            let problem = Problem::here(&root, "no evaluations here").kind(ProblemKind::NoMetadata);
             problems
                 .push(problem.expected(found.root.kind(), "a list of mappings with `dataset` and `value`"));
         }

@@ -15,7 +15,7 @@ mod tests;
 use std::path::Path;
 
 use super::format::{self, Index};
-use super::tree::{Kind, Malformed, Problem};
+use super::tree::{Malformed, Problem, ProblemKind};
 use crate::error::Result;
 
 /// The largest single page.
@@ -52,7 +52,7 @@ pub fn read(path: &Path) -> Result<Index> {
 fn repository(folder: &Path) -> Result<Index> {
     let card = folder.join("README.md");
     let mut index = if card.is_file() { read(&card)? } else { Index::default() };
-    index.problems = index.problems.iter().filter(|p| p.kind != Kind::NoMetadata).cloned().collect();
+    index.problems = index.problems.iter().filter(|p| p.kind != ProblemKind::NoMetadata).cloned().collect();
     eval_results::add(folder, MAX_PAGE, &mut index)?;
     Ok(index)
 }

@@ -21,6 +21,6 @@ fn files_outside_the_folder_are_not_read() {
     write("in/a.yml", "Import: b.yml\nModels: [{Name: a, Code: c}]\n");
     write("in/b.yml", "Import: a.yml\nModels: [{Name: b, Code: c}]\n");
     let index = read(&dir.path().join("in/a.yml")).unwrap();
-    let told: Vec<_> = index.problems.iter().map(ToString::to_string).collect();
-    assert!(told.iter().any(|t| t.contains("a.yml") && t.contains("b.yml")), "{told:?}");
+    let reported: Vec<_> = index.problems.iter().map(ToString::to_string).collect();
+    assert!(reported.iter().any(|t| t.contains("a.yml") && t.contains("b.yml")), "{reported:?}");
 }

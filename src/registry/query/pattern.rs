@@ -7,11 +7,11 @@ use crate::registry::glob::Glob;
 #[derive(Clone, Debug)]
 pub struct Pattern {
     typed: String,
-    kind: Kind,
+    kind: PatternSyntax,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum PatternSyntax {
     /// In lower case.
     Part(String),
     /// The same.
@@ -30,12 +30,12 @@ impl std::str::FromStr for Pattern {
     /// A glob where it has a glob's signs `*`, `?` or `[`.
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.contains(['*', '?', '[']) {
-            return Ok(Pattern { typed: text.to_owned(), kind: Kind::Part(text.to_lowercase()) });
+            return Ok(Pattern { typed: text.to_owned(), kind: PatternSyntax::Part(text.to_lowercase()) });
         }
         // A class of letters is one in lower case too; one that is empty or runs backwards is a slip.
         let is_slip = text.matches('[').count() > text.matches(']').count() || runs_backwards(text);
         match Glob::new(&text.to_lowercase()) {
-            Ok(glob) if !is_slip => Ok(Pattern { typed: text.to_owned(), kind: Kind::Glob(glob) }),
+            Ok(glob) if !is_slip => Ok(Pattern { typed: text.to_owned(), kind: PatternSyntax::Glob(glob) }),
             _ => Err(format!("`{text}` is not a pattern such as `*_b?_ns`")),
         }
     }
@@ -55,8 +55,8 @@ impl Pattern {
     /// Whether a text is like that.
     pub fn matches(&self, text: &str) -> bool {
         match &self.kind {
-            Kind::Part(part) => text.to_lowercase().contains(part),
-            Kind::Glob(glob) => glob.matches(&text.to_lowercase()),
+            PatternSyntax::Part(part) => text.to_lowercase().contains(part),
+            PatternSyntax::Glob(glob) => glob.matches(&text.to_lowercase()),
         }
     }
 }

@@ -20,7 +20,7 @@ pub enum Severity {
 
 /// What sort of problem it is, for whoever sorts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProblemKind {
     /// Something is not written as the format has it.
     #[default]
     Form,
@@ -38,7 +38,7 @@ pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
     /// What sort it is.
-    pub kind: Kind,
+    pub kind: ProblemKind,
     /// The file, as the user named it.
     pub file: Arc<str>,
     /// From 1; 0 when it is about the file as a whole.
@@ -60,7 +60,7 @@ impl Problem {
     pub fn at(file: &Arc<str>, span: Span, message: impl Into<String>) -> Self {
         Problem {
             severity: Severity::Error,
-            kind: Kind::Form,
+            kind: ProblemKind::Form,
             file: file.clone(),
             line: span.line,
             column: span.column,
@@ -90,7 +90,7 @@ impl Problem {
     }
 
     /// Says what sort it is.
-    pub fn kind(mut self, kind: Kind) -> Self {
+    pub fn kind(mut self, kind: ProblemKind) -> Self {
         self.kind = kind;
         self
     }

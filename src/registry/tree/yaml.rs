@@ -23,7 +23,7 @@ use super::{
 pub fn yaml(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Vec<Node>, Problems), Malformed> {
     let text = text(bytes, &mut origin, limits)?;
     if let Some((at, c)) = text.char_indices().find(|(_, c)| !is_allowed(*c)) {
-        let (line, column) = Places::new(text).line_column(at);
+        let (line, column) = LineIndex::new(text).line_column(at);
         let message = format!("not YAML: the character U+{:04X} is not allowed", u32::from(c));
         return Err(Malformed::one(Problem::at(&origin.file, origin.span(line, column, at..at), message)));
     }
@@ -32,7 +32,7 @@ pub fn yaml(bytes: &[u8], mut origin: Origin, limits: &Limits) -> Result<(Vec<No
         return Err(Malformed::one(Problem::of(&origin.file, message)));
     };
     let mut reader = Reader {
-        places: Places::new(text),
+        places: LineIndex::new(text),
         prepared: &prepared,
         origin: &origin,
         limits,
@@ -65,7 +65,7 @@ fn is_allowed(c: char) -> bool {
 /// Turns byte offsets into lines and columns. They come nearly in order, so a cursor that moves by single
 /// characters is as good as free. Lines end with a line feed, as editors, git and the rest of zoo count them;
 /// the parser counts a lone carriage return as a line too.
-struct Places<'a> {
+struct LineIndex<'a> {
     text: &'a str,
     /// The offset of each line's first byte.
     lines: Vec<usize>,
@@ -73,10 +73,10 @@ struct Places<'a> {
     column: (usize, usize),
 }
 
-impl<'a> Places<'a> {
+impl<'a> LineIndex<'a> {
     fn new(text: &'a str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
-        Places { text, lines: std::iter::once(0).chain(ends).collect(), column: (0, 0) }
+        LineIndex { text, lines: std::iter::once(0).chain(ends).collect(), column: (0, 0) }
     }
 
     /// Line and column of a byte, both from 0.
@@ -112,7 +112,7 @@ struct Anchored {
 }
 
 struct Reader<'a> {
-    places: Places<'a>,
+    places: LineIndex<'a>,
     prepared: &'a Prepared<'a>,
     origin: &'a Origin,
     limits: &'a Limits,

@@ -59,7 +59,7 @@ fn dataset(folder: &std::path::Path, images: usize) -> Dataset {
     Dataset::new(entry, layout::list(folder, entry).unwrap(), &Classes::imagenet()).unwrap()
 }
 
-/// What is told, and the sizes of the batches that the devices got.
+/// What is reported, and the sizes of the batches that the devices got.
 fn run(
     dataset: &Dataset,
     (devices, preferred): (usize, usize),
@@ -72,13 +72,13 @@ fn run(
     let runners = (0..devices).map(|_| Box::new(device()) as Box<dyn Runner>).collect();
     let preprocess = preprocess();
     let job = Measuring { model: "net", preprocess: &preprocess, dataset, todo: &todo, threads, batch: None };
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     let result = measure(&job, runners, &|| false, &mut |place, measured| {
-        assert_eq!(told.insert(place, measured), None, "image {place} is told once");
+        assert_eq!(reported.insert(place, measured), None, "image {place} is reported once");
         ControlFlow::Continue(())
     });
     let sizes = sizes.lock().unwrap().clone();
-    (result.map(drop), told, sizes)
+    (result.map(drop), reported, sizes)
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn batches_threads_and_devices_do_not_show() {
     assert_eq!((expected.len(), sizes), (41, vec![1; 40]));
     assert!(matches!(expected[&40], Measured::Unreadable(_)));
     for (devices, preferred, threads) in [(1, 8, 1), (1, 8, 3), (2, 16, 3), (4, 1, 4), (3, 1000, 2)] {
-        let (result, told, sizes) = run(&dataset, (devices, preferred), threads, None);
+        let (result, reported, sizes) = run(&dataset, (devices, preferred), threads, None);
         result.unwrap();
-        assert_eq!(told, expected, "{devices} devices of {preferred}, {threads} threads");
+        assert_eq!(reported, expected, "{devices} devices of {preferred}, {threads} threads");
         assert_eq!(sizes.iter().sum::<usize>(), 40);
         assert!(sizes.iter().all(|&n| n <= preferred));
         assert_eq!(sizes.iter().max().copied(), Some(preferred.min(41_usize.div_ceil(devices)).min(40)));
@@ -103,8 +103,8 @@ fn batches_threads_and_devices_do_not_show() {
 fn a_device_that_fails_ends_the_run_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = dataset(folder.path(), 12);
-    let (result, told, _) = run(&dataset, (1, 4), 2, Some(1));
+    let (result, reported, _) = run(&dataset, (1, 4), 2, Some(1));
     let error = result.unwrap_err();
     assert!(error.to_string().contains("the device has gone"), "{error}");
-    assert!(told.len() < 13);
+    assert!(reported.len() < 13);
 }

@@ -1,6 +1,6 @@
 //! Two-sided intervals for an accuracy, by what a run's images are of the population.
 //!
-//! In: counts, the [`Relation`] and the [`Level`]. Out: an [`Interval`] in exact decimals. Called by
+//! In: counts, the [`Relation`] and the [`ConfidenceLevel`]. Out: an [`Interval`] in exact decimals. Called by
 //! `verdict`, `power` and the report.
 
 use super::decimal::Percent;
@@ -9,15 +9,15 @@ use crate::registry::Relation;
 
 /// A level of confidence, such as 0.95: a fraction in [0.5, 1).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level(f64);
+pub struct ConfidenceLevel(f64);
 
-impl Level {
+impl ConfidenceLevel {
     /// The usual one.
-    pub const P95: Level = Level(0.95);
+    pub const P95: ConfidenceLevel = ConfidenceLevel(0.95);
 
     /// A level, if it is one.
     pub fn new(confidence: f64) -> Option<Self> {
-        (0.5..1.0).contains(&confidence).then_some(Level(confidence))
+        (0.5..1.0).contains(&confidence).then_some(ConfidenceLevel(confidence))
     }
 
     /// The confidence, 0.95.
@@ -51,7 +51,7 @@ impl Interval {
 ///
 /// A census has a point; a random sample the equal-tailed inversion of the hypergeometric; images that
 /// someone chose, or of another dataset, Clopper and Pearson's.
-pub fn interval(relation: Relation, right: u64, n: u64, population: u64, level: Level) -> Interval {
+pub fn interval(relation: Relation, right: u64, n: u64, population: u64, level: ConfidenceLevel) -> Interval {
     match relation {
         Relation::Census => Interval::point(Percent::of(right, n)),
         Relation::Random => {
@@ -96,7 +96,7 @@ pub fn upper_bound(right: u64, n: u64, alpha: f64) -> f64 {
 /// The counts `K` in `[k, N - n + k]` of good ones in the population that neither tail of the
 /// hypergeometric rejects at α/2 (equal-tailed inversion; Konijn, "Statistical Theory of Sample Survey
 /// Design and Analysis", 1973, ch. IV; Buonaccorsi 1987).
-pub fn hypergeometric_counts(right: u64, n: u64, population: u64, level: Level) -> (u64, u64) {
+pub fn hypergeometric_counts(right: u64, n: u64, population: u64, level: ConfidenceLevel) -> (u64, u64) {
     let n = n.min(population);
     let right = right.min(n);
     let tail = level.alpha() / 2.0;

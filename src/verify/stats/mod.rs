@@ -17,7 +17,7 @@ pub mod verdict;
 
 pub use crate::registry::Relation;
 pub use decimal::Percent;
-pub use interval::{Interval, Level, interval};
+pub use interval::{ConfidenceLevel, Interval, interval};
 pub use power::{detectable_drop, images_to_decide};
 pub use verdict::{Claim, Verdict, judge};
 

@@ -4,7 +4,7 @@
 //! `verify::run` and by `zoo verify --plan`.
 
 use super::decimal::Percent;
-use super::interval::{Level, first, interval};
+use super::interval::{ConfidenceLevel, first, interval};
 use super::pmf;
 use super::verdict::{Claim, Verdict, judge};
 use crate::registry::Relation;
@@ -16,7 +16,13 @@ const DETECTION_POWER: f64 = 0.9;
 /// with `⌊n·p̂ + ½⌋` right would not be `consistent`, where `p̂ = right / of`.
 ///
 /// At a tolerance of 0.1 points and a true claim that is nearly the whole population: the honest answer.
-pub fn images_to_decide(right: u64, of: u64, population: u64, claim: &Claim, level: Level) -> Option<u64> {
+pub fn images_to_decide(
+    right: u64,
+    of: u64,
+    population: u64,
+    claim: &Claim,
+    level: ConfidenceLevel,
+) -> Option<u64> {
     if of == 0 || population == 0 {
         return None;
     }
@@ -62,7 +68,7 @@ pub fn detectable_drop(
     n: u64,
     population: u64,
     claim: &Claim,
-    level: Level,
+    level: ConfidenceLevel,
 ) -> Option<Percent> {
     match relation {
         Relation::Census => Some(census_drop(claim, n)),
@@ -85,7 +91,7 @@ fn contradicted_counts(
     n: u64,
     population: u64,
     claim: &Claim,
-    level: Level,
+    level: ConfidenceLevel,
 ) -> (i64, i64) {
     let bad = |k: u64| interval(relation, k, n, population, level);
     // Both ends of the interval grow with k, so each condition flips once.
@@ -95,7 +101,7 @@ fn contradicted_counts(
     (below as i64 - 1, above as i64)
 }
 
-fn random_drop(n: u64, population: u64, claim: &Claim, level: Level) -> Option<Percent> {
+fn random_drop(n: u64, population: u64, claim: &Claim, level: ConfidenceLevel) -> Option<Percent> {
     let (below, above) = contradicted_counts(Relation::Random, n, population, claim, level);
     let noticed = |good: i64| {
         let low = pmf::hypergeometric_at_most(below, population, good, n);
@@ -112,7 +118,7 @@ fn random_drop(n: u64, population: u64, claim: &Claim, level: Level) -> Option<P
     Some(claim.value - truth)
 }
 
-fn given_drop(n: u64, claim: &Claim, level: Level) -> Option<Percent> {
+fn given_drop(n: u64, claim: &Claim, level: ConfidenceLevel) -> Option<Percent> {
     let (below, above) = contradicted_counts(Relation::Given, n, 0, claim, level);
     let noticed = |drop: f64| {
         let p = (claim.value.fraction() - drop).max(0.0);

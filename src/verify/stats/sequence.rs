@@ -10,7 +10,7 @@
 //! twice as wide as that of a fixed n.
 
 use super::decimal::Percent;
-use super::interval::{Interval, Level, first};
+use super::interval::{ConfidenceLevel, Interval, first};
 use super::pmf;
 
 /// Images between two looks.
@@ -24,13 +24,13 @@ pub fn looks(total: u64) -> impl Iterator<Item = u64> {
 }
 
 /// The interval after `right` of the first `n` images of `population`.
-pub fn interval(right: u64, n: u64, population: u64, level: Level) -> Interval {
+pub fn interval(right: u64, n: u64, population: u64, level: ConfidenceLevel) -> Interval {
     let (low, high) = counts(right, n, population, level);
     Interval { low: Percent::of(low, population), high: Percent::of(high, population) }
 }
 
 /// The same as whole counts of the population.
-pub fn counts(right: u64, n: u64, population: u64, level: Level) -> (u64, u64) {
+pub fn counts(right: u64, n: u64, population: u64, level: ConfidenceLevel) -> (u64, u64) {
     let n = n.min(population);
     let right = right.min(n);
     let (least, most) = (right, population - n + right);

@@ -61,7 +61,7 @@ fn clopper_pearson_is_statsmodels() {
 fn counts_not_rejected_are_those_of_a_plain_scan() {
     let golden = golden();
     for row in rows(&golden, "counts") {
-        let level = Level::new(f(row, "confidence")).unwrap();
+        let level = ConfidenceLevel::new(f(row, "confidence")).unwrap();
         let (k, n, total) = (u(row, "k"), u(row, "n"), u(row, "N"));
         let expected = (u(row, "low"), u(row, "high"));
         assert_eq!(iv::hypergeometric_counts(k, n, total, level), expected, "{row}");
@@ -77,30 +77,30 @@ fn what_a_run_can_tell_is_what_a_plain_scan_says() {
         let claim = Claim::new(row["claim"].as_str().unwrap(), None).unwrap();
         let relation: Relation = serde_json::from_value(row["relation"].clone()).unwrap();
         let (k, n, total) = (u(row, "k"), u(row, "n"), u(row, "N"));
-        let verdict = judge(interval(relation, k, n, total, Level::P95), &claim);
+        let verdict = judge(interval(relation, k, n, total, ConfidenceLevel::P95), &claim);
         assert_eq!(verdict.name(), row["verdict"], "{row}");
-        let drop = detectable_drop(relation, n, total, &claim, Level::P95).map(Percent::value);
+        let drop = detectable_drop(relation, n, total, &claim, ConfidenceLevel::P95).map(Percent::value);
         match (drop, row["detectable_drop"].as_f64()) {
             (Some(found), Some(expected)) => assert!((found - expected).abs() < 1e-6, "{found} {row}"),
             (found, expected) => assert_eq!(found, expected, "{row}"),
         }
-        let needed = images_to_decide(k, n, total, &claim, Level::P95);
+        let needed = images_to_decide(k, n, total, &claim, ConfidenceLevel::P95);
         assert_eq!(needed, row["images_to_decide"].as_u64(), "{row}");
         let p = holm::p_value(relation, k, n, total, &claim).unwrap();
         assert!((p - f(row, "p")).abs() < 1e-9, "{p} {row}");
-        assert_eq!(verdict == Verdict::Contradicted, p <= Level::P95.alpha(), "{row}");
+        assert_eq!(verdict == Verdict::Contradicted, p <= ConfidenceLevel::P95.alpha(), "{row}");
     }
 }
 
 #[test]
 fn the_sample_says_what_the_design_says() {
     let claim = Claim::new("75.1", None).unwrap();
-    let found = interval(Relation::Given, 18, 20, 50_000, Level::P95);
+    let found = interval(Relation::Given, 18, 20, 50_000, ConfidenceLevel::P95);
     assert_eq!((found.low.to_string(), found.high.to_string()), ("68.301729".into(), "98.765147".into()));
     assert_eq!(judge(found, &claim), Verdict::Consistent);
-    let drop = detectable_drop(Relation::Given, 20, 50_000, &claim, Level::P95).unwrap();
+    let drop = detectable_drop(Relation::Given, 20, 50_000, &claim, ConfidenceLevel::P95).unwrap();
     assert_eq!(format!("{drop:.2}"), "36.62");
-    assert_eq!(images_to_decide(18, 20, 50_000, &claim, Level::P95), Some(39));
+    assert_eq!(images_to_decide(18, 20, 50_000, &claim, ConfidenceLevel::P95), Some(39));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn bounds_are_closed_and_exact() {
     let claim = Claim::new("78.66", None).unwrap();
     assert_eq!(claim.tolerance.to_string(), "0.105");
     // 78.555 is the edge; a population of 200,000 has it exactly, and binary floats do not.
-    let at = |right| judge(interval(Relation::Census, right, 200_000, 200_000, Level::P95), &claim);
+    let at = |right| judge(interval(Relation::Census, right, 200_000, 200_000, ConfidenceLevel::P95), &claim);
     assert_eq!(at(157_110), Verdict::Reproduced);
     assert_eq!(at(157_109), Verdict::Contradicted);
     assert_eq!(at(157_530), Verdict::Reproduced);
@@ -145,7 +145,7 @@ fn bounds_are_closed_and_exact() {
 #[test]
 fn a_census_notices_the_next_image_beyond_the_tolerance() {
     let claim = Claim::new("75.1", None).unwrap();
-    let drop = detectable_drop(Relation::Census, 50_000, 50_000, &claim, Level::P95);
+    let drop = detectable_drop(Relation::Census, 50_000, 50_000, &claim, ConfidenceLevel::P95);
     assert_eq!(drop.unwrap().to_string(), "0.152");
 }
 
@@ -154,10 +154,10 @@ fn a_sequence_ends_in_a_point_and_is_wider_than_a_fixed_interval() {
     assert_eq!(sequence::looks(130).collect::<Vec<_>>(), [64, 128, 130]);
     assert_eq!(sequence::looks(128).collect::<Vec<_>>(), [64, 128]);
     assert_eq!(sequence::looks(0).count(), 0);
-    assert_eq!(sequence::counts(37_550, 50_000, 50_000, Level::P95), (37_550, 37_550));
+    assert_eq!(sequence::counts(37_550, 50_000, 50_000, ConfidenceLevel::P95), (37_550, 37_550));
     let width = |(low, high): (u64, u64)| (high - low) as f64;
-    let fixed = width(iv::hypergeometric_counts(3755, 5000, 50_000, Level::P95));
-    let anytime = width(sequence::counts(3755, 5000, 50_000, Level::P95));
+    let fixed = width(iv::hypergeometric_counts(3755, 5000, 50_000, ConfidenceLevel::P95));
+    let anytime = width(sequence::counts(3755, 5000, 50_000, ConfidenceLevel::P95));
     assert!((1.5..2.5).contains(&(anytime / fixed)), "{}", anytime / fixed);
 }
 
@@ -183,13 +183,13 @@ fn nothing_breaks_at_the_edges() {
     for n in [0_u64, 1, 2, 63, 100] {
         for right in [0, n / 2, n] {
             for relation in [Relation::Census, Relation::Random, Relation::Given, Relation::Other] {
-                let found = interval(relation, right, n, 100, Level::P95);
+                let found = interval(relation, right, n, 100, ConfidenceLevel::P95);
                 assert!(found.low <= found.high && found.low >= Percent::ZERO);
                 assert!(found.high <= Percent::HUNDRED);
                 for claim in &claims {
                     judge(found, claim);
-                    detectable_drop(relation, n, 100, claim, Level::P95);
-                    images_to_decide(right, n, 100, claim, Level::P95);
+                    detectable_drop(relation, n, 100, claim, ConfidenceLevel::P95);
+                    images_to_decide(right, n, 100, claim, ConfidenceLevel::P95);
                     holm::p_value(relation, right, n, 100, claim);
                 }
             }

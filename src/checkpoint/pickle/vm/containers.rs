@@ -1,18 +1,18 @@
 //! Lists, tuples, sets, dicts, and what is appended to objects. Called by [`super`].
 
 use super::{Step, Vm};
-use crate::checkpoint::error::Fault;
+use crate::checkpoint::error::FormatError;
 use crate::checkpoint::pickle::arena::{Chain, END, Value};
 
 impl Vm<'_> {
     /// Takes what lies above the last mark as a chain.
-    pub(super) fn chain_above_mark(&mut self) -> Result<Chain, Fault> {
+    pub(super) fn chain_above_mark(&mut self) -> Result<Chain, FormatError> {
         let mark = self.pop_mark()?;
         self.chain(mark)
     }
 
     /// Takes what lies at `from` and above as a chain.
-    pub(super) fn chain(&mut self, from: usize) -> Result<Chain, Fault> {
+    pub(super) fn chain(&mut self, from: usize) -> Result<Chain, FormatError> {
         let mut chain = Chain::EMPTY;
         self.append(&mut chain, from)?;
         Ok(chain)
@@ -58,7 +58,7 @@ impl Vm<'_> {
             // Python sets elements of a list by their index, and appends to a bytearray.
             (Value::List(_), true) | (Value::Bytes(_), _) => {
                 let problem = format!("elements set in a {}", self.arena.kind(container));
-                self.defer(Fault::unsupported(self.input.place(), problem));
+                self.defer(FormatError::unsupported(self.input.place(), problem));
                 self.stack.truncate(from);
                 return Ok(());
             }

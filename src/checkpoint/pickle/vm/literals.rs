@@ -1,7 +1,7 @@
 //! Opcodes whose argument is a number, text, bytes or a number of the memo. Called by [`super`].
 
 use super::{Step, Vm};
-use crate::checkpoint::error::Fault;
+use crate::checkpoint::error::FormatError;
 use crate::checkpoint::pickle::arena::{Arena, Span, Value};
 use crate::checkpoint::pickle::opcode as op;
 use crate::checkpoint::pickle::text;
@@ -46,7 +46,7 @@ impl Vm<'_> {
     }
 
     /// Little-endian two's complement.
-    pub(super) fn long(&mut self, len: u64) -> Result<Value, Fault> {
+    pub(super) fn long(&mut self, len: u64) -> Result<Value, FormatError> {
         let span = self.input.take(len)?;
         let bytes = self.arena.bytes(span);
         Ok(match bytes.len() {
@@ -93,12 +93,12 @@ impl Vm<'_> {
     }
 
     /// A signed length.
-    pub(super) fn length_of_32_bits(&mut self, what: &str) -> Result<u64, Fault> {
+    pub(super) fn length_of_32_bits(&mut self, what: &str) -> Result<u64, FormatError> {
         let len = i32::from_le_bytes(self.input.array()?);
         u64::try_from(len).map_err(|_| self.input.bad(format!("{what} of negative length")))
     }
 
-    pub(super) fn memo_index(&mut self, code: u8) -> Result<u32, Fault> {
+    pub(super) fn memo_index(&mut self, code: u8) -> Result<u32, FormatError> {
         match code {
             op::GET | op::PUT => {
                 let line = self.input.line()?;

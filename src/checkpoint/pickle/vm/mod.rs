@@ -9,7 +9,7 @@ use super::input::Input;
 use super::limits::Limits;
 use super::opcode as op;
 use super::stack::{Memo, Stack};
-use crate::checkpoint::error::Fault;
+use crate::checkpoint::error::FormatError;
 
 mod containers;
 mod literals;
@@ -25,11 +25,11 @@ pub(super) struct Vm<'a> {
     frame: Option<usize>,
     /// What the pickle does that Python goes on from and this machine does not model: it goes on too, so that later
     /// imports are seen, and refuses the pickle at its end.
-    deferred: Option<Fault>,
+    deferred: Option<FormatError>,
     globals: HashMap<(String, String), u32>,
 }
 
-type Step = Result<(), Fault>;
+type Step = Result<(), FormatError>;
 
 impl<'a> Vm<'a> {
     pub(super) fn new(data: &'a [u8], at: usize, limits: Limits) -> Self {
@@ -47,7 +47,7 @@ impl<'a> Vm<'a> {
     }
 
     /// Runs to `STOP`.
-    pub(super) fn run(&mut self) -> Result<Ref, Fault> {
+    pub(super) fn run(&mut self) -> Result<Ref, FormatError> {
         let result = self.run_on();
         match self.deferred.take() {
             Some(first) => Err(first),
@@ -55,7 +55,7 @@ impl<'a> Vm<'a> {
         }
     }
 
-    fn run_on(&mut self) -> Result<Ref, Fault> {
+    fn run_on(&mut self) -> Result<Ref, FormatError> {
         loop {
             let code = self.input.opcode()?;
             self.opcodes += 1;
@@ -198,7 +198,7 @@ impl<'a> Vm<'a> {
                 let keywords = self.pop()?;
                 if !matches!(self.arena.get(keywords), Value::Dict(chain) if chain.len == 0) {
                     let problem = "keyword arguments for a constructor (NEWOBJ_EX)";
-                    self.defer(Fault::unsupported(self.input.place(), problem));
+                    self.defer(FormatError::unsupported(self.input.place(), problem));
                 }
                 let args = self.pop()?;
                 let callee = self.pop()?;
@@ -241,7 +241,7 @@ impl<'a> Vm<'a> {
             op::READONLY_BUFFER => {}
             op::NEXT_BUFFER => {
                 let problem = "a buffer that was kept outside of the pickle (NEXT_BUFFER)";
-                return Err(Fault::unsupported(self.input.place(), problem));
+                return Err(FormatError::unsupported(self.input.place(), problem));
             }
             other => {
                 debug_assert!(op::of(other).is_none(), "{other:#04x} is in the table");
@@ -269,7 +269,7 @@ impl<'a> Vm<'a> {
     // ---- imports and calls ----
 
     /// The import that an opcode names.
-    fn named_global(&mut self, code: u8) -> Result<Value, Fault> {
+    fn named_global(&mut self, code: u8) -> Result<Value, FormatError> {
         match code {
             op::GLOBAL => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
@@ -297,7 +297,7 @@ impl<'a> Vm<'a> {
         }
     }
 
-    fn global(&mut self, module: &[u8], name: &[u8]) -> Result<Value, Fault> {
+    fn global(&mut self, module: &[u8], name: &[u8]) -> Result<Value, FormatError> {
         // A longer name is an import like another; what is kept of it is on no list.
         const MAX_NAME: usize = 1024;
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
@@ -360,7 +360,7 @@ impl<'a> Vm<'a> {
             // Python would set attributes of what was imported.
             Value::Global(_) => {
                 let problem = format!("a state for {} itself", self.arena.kind(last));
-                self.defer(Fault::unsupported(self.input.place(), problem));
+                self.defer(FormatError::unsupported(self.input.place(), problem));
                 Ok(())
             }
             _ => Err(self.input.bad(format!("a state for a {}, which has none", self.arena.kind(last)))),
@@ -376,7 +376,7 @@ impl<'a> Vm<'a> {
     }
 
     /// Gives a value its place in the arena.
-    fn intern(&mut self, value: Value) -> Result<Ref, Fault> {
+    fn intern(&mut self, value: Value) -> Result<Ref, FormatError> {
         if self.arena.values.len() >= self.limits.values {
             return Err(self.excessive(format!("more than {} values in one pickle", self.limits.values)));
         }
@@ -385,34 +385,34 @@ impl<'a> Vm<'a> {
         Ok(at)
     }
 
-    fn pop(&mut self) -> Result<Ref, Fault> {
+    fn pop(&mut self) -> Result<Ref, FormatError> {
         self.stack.pop().ok_or_else(|| self.input.bad(EMPTY))
     }
 
-    fn last(&self) -> Result<Ref, Fault> {
+    fn last(&self) -> Result<Ref, FormatError> {
         self.stack.last().ok_or_else(|| self.input.bad(EMPTY))
     }
 
     /// Where the topmost `count` values begin.
-    fn top(&self, count: usize) -> Result<usize, Fault> {
+    fn top(&self, count: usize) -> Result<usize, FormatError> {
         self.stack.top(count).ok_or_else(|| self.input.bad(EMPTY))
     }
 
-    fn pop_mark(&mut self) -> Result<usize, Fault> {
+    fn pop_mark(&mut self) -> Result<usize, FormatError> {
         self.stack.pop_mark().ok_or_else(|| self.input.bad("no mark on the stack"))
     }
 
-    fn excessive(&self, problem: String) -> Fault {
-        Fault::excessive(self.input.place(), problem)
+    fn excessive(&self, problem: String) -> FormatError {
+        FormatError::excessive(self.input.place(), problem)
     }
 
-    fn defer(&mut self, fault: Fault) {
+    fn defer(&mut self, fault: FormatError) {
         self.deferred.get_or_insert(fault);
     }
 
     /// The reader in C goes on where the one in Python stops.
-    fn forged(&self, problem: impl Into<String>) -> Fault {
-        Fault::ambiguous(self.input.place(), problem)
+    fn forged(&self, problem: impl Into<String>) -> FormatError {
+        FormatError::ambiguous(self.input.place(), problem)
     }
 }
 

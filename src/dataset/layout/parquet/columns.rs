@@ -95,9 +95,9 @@ fn image_columns<'a>(
     schema: &'a SchemaDescriptor,
     features: &'a Features,
 ) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + 'a {
-    let told = features.images().collect::<Vec<_>>();
-    let mut names: Vec<&str> = IMAGE_COLUMNS.iter().copied().filter(|name| told.contains(name)).collect();
-    names.extend(told);
+    let declared = features.images().collect::<Vec<_>>();
+    let mut names: Vec<&str> = IMAGE_COLUMNS.iter().copied().filter(|name| declared.contains(name)).collect();
+    names.extend(declared);
     names.extend(IMAGE_COLUMNS);
     names.into_iter().filter_map(|name| image_called(schema, name))
 }
@@ -124,10 +124,10 @@ fn label(
     beside: &Features,
 ) -> std::result::Result<Option<Label>, Vec<String>> {
     for features in [own, beside] {
-        let told: Vec<&str> =
+        let declared: Vec<&str> =
             features.class_labels().filter(|name| leaf_of(schema, name).is_some()).collect();
-        let known = LABEL_COLUMNS.iter().copied().find(|name| told.contains(name));
-        let column = match (known, told.as_slice()) {
+        let known = LABEL_COLUMNS.iter().copied().find(|name| declared.contains(name));
+        let column = match (known, declared.as_slice()) {
             (Some(known), _) => known,
             (None, [only]) => only,
             (None, []) => continue,

@@ -17,7 +17,7 @@ fn every_pixel_is_that_of_libjpegs_tables() {
     let green_of_cb = table(&|x| -fix(0.34414) * x + half);
     let limit = |x: i64| x.clamp(0, 255) as u8;
     let y: Vec<u8> = (0..=255).collect();
-    for isa in Isa::available() {
+    for isa in SimdLevel::available() {
         let mut out = vec![0; 3 * 256];
         for (cb, cr) in (0..256).flat_map(|cb| (0..256).map(move |cr| (cb, cr))) {
             ycc(isa, [&y, &[cb as u8; 256], &[cr as u8; 256]], &mut out);
@@ -33,7 +33,7 @@ fn every_pixel_is_that_of_libjpegs_tables() {
 #[test]
 fn every_length_is_done_whole() {
     let bytes: Vec<u8> = (0..400u32).map(|i| (i.wrapping_mul(2654435761) >> 13) as u8).collect();
-    for isa in Isa::available() {
+    for isa in SimdLevel::available() {
         for n in 0..130 {
             let rows = [&bytes[..n], &bytes[130..130 + n], &bytes[260..260 + n]];
             let (mut plain, mut found) = (vec![1; 3 * n + 2], vec![1; 3 * n + 2]);

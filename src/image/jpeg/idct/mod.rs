@@ -8,7 +8,7 @@ pub(super) mod scalar;
 #[cfg(test)]
 mod tests;
 
-use crate::image::isa::Isa;
+use crate::image::isa::SimdLevel;
 
 /// Coefficients of a block in rows, from low to high frequencies, as the file has them: not yet multiplied.
 pub(super) type Block = [i16; 64];
@@ -18,14 +18,14 @@ pub(super) type Quantisation = [u16; 64];
 
 /// Transforms blocks that lie side by side. `out` begins at the first block's first sample and has `stride` samples a
 /// row; blocks for which a row has no place are left out.
-pub(super) fn blocks(isa: Isa, blocks: &[Block], by: &Quantisation, out: &mut [u8], stride: usize) {
+pub(super) fn blocks(isa: SimdLevel, blocks: &[Block], by: &Quantisation, out: &mut [u8], stride: usize) {
     // Eight rows, of which the last need not be whole.
     let width = (stride / 8).min(out.len().saturating_sub(7 * stride) / 8);
     let blocks = blocks.get(..width).unwrap_or(blocks);
     match isa {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-        Isa::Avx2(avx2) => avx2.idct(blocks, by, out, stride),
-        Isa::Portable => {
+        SimdLevel::Avx2(avx2) => avx2.idct(blocks, by, out, stride),
+        SimdLevel::Portable => {
             for (i, block) in blocks.iter().enumerate() {
                 put(&scalar::block(block, by), out.get_mut(8 * i..).unwrap_or_default(), stride);
             }

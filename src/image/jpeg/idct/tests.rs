@@ -50,7 +50,7 @@ fn table() -> impl Strategy<Value = Vec<u16>> {
 }
 
 /// The samples of blocks side by side, between rows that are not theirs.
-fn samples(isa: Isa, list: &[Block], by: &Quantisation) -> Vec<u8> {
+fn samples(isa: SimdLevel, list: &[Block], by: &Quantisation) -> Vec<u8> {
     let stride = 8 * list.len() + 5;
     let mut out = vec![77; 8 * stride];
     blocks(isa, list, by, &mut out, stride);
@@ -58,8 +58,8 @@ fn samples(isa: Isa, list: &[Block], by: &Quantisation) -> Vec<u8> {
 }
 
 fn agree(list: &[Block], by: &Quantisation) -> Result<(), TestCaseError> {
-    let plain = samples(Isa::Portable, list, by);
-    for isa in Isa::available() {
+    let plain = samples(SimdLevel::Portable, list, by);
+    for isa in SimdLevel::available() {
         prop_assert_eq!(&plain, &samples(isa, list, by), "{:?} {:?} {:?}", isa, list, by);
     }
     Ok(())
@@ -116,7 +116,7 @@ fn every_first_coefficient() {
 
 #[test]
 fn what_has_no_place_is_left_out() {
-    for isa in Isa::available() {
+    for isa in SimdLevel::available() {
         for (length, stride) in [(0, 0), (7, 1), (63, 8), (64, 8), (72, 8), (64, 7), (135, 16), (136, 16)] {
             let mut out = vec![1; length];
             blocks(isa, &[[100; 64]; 3], &[1; 64], &mut out, stride);

@@ -6,7 +6,7 @@ use std::slice;
 
 use mozjpeg_sys as c;
 
-use crate::image::isa::Isa;
+use crate::image::isa::SimdLevel;
 use crate::image::jpeg::idct::{self, Block};
 
 /// `jpeg_idct_method` of mozjpeg's `jpeglib.h`.
@@ -69,7 +69,7 @@ unsafe extern "C-unwind" fn transform(
         (by, &*coefficients.cast_const().cast::<Block>())
     };
     let mut samples = [0; SIDE * SIDE];
-    idct::blocks(Isa::best(), slice::from_ref(block), &by, &mut samples, SIDE);
+    idct::blocks(SimdLevel::best(), slice::from_ref(block), &by, &mut samples, SIDE);
     for (i, from) in samples.chunks_exact(SIDE).enumerate() {
         // SAFETY: libjpeg gives eight rows with room for eight samples from the column on.
         unsafe {

@@ -21,11 +21,11 @@ fn goldens() -> Vec<(String, Vec<u8>)> {
 }
 
 fn whole(bytes: &[u8]) -> Result<Part, Error> {
-    Reader::new(Isa::best()).read(bytes, Vec::new(), &mut all)
+    Reader::new(SimdLevel::best()).read(bytes, Vec::new(), &mut all)
 }
 
 fn part(bytes: &[u8], window: &Window) -> Result<Part, Error> {
-    Reader::new(Isa::best()).read(bytes, vec![7; 100], &mut |_, _| window.clone())
+    Reader::new(SimdLevel::best()).read(bytes, vec![7; 100], &mut |_, _| window.clone())
 }
 
 /// All of a picture, by the library's own code.
@@ -74,7 +74,7 @@ fn agrees(name: &str, bytes: &[u8], reader: &mut [Reader], windows: &[Window]) {
 }
 
 fn readers() -> Vec<Reader> {
-    Isa::available().into_iter().map(Reader::new).collect()
+    SimdLevel::available().into_iter().map(Reader::new).collect()
 }
 
 /// Whether what a window asks for has the pixels of the whole.

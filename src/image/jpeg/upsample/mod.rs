@@ -10,10 +10,10 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
-use crate::image::isa::Isa;
+use crate::image::isa::SimdLevel;
 
 /// Twice as many samples in a row. `row` begins with the sample before the first and ends with the one after the last.
-pub(super) fn across(isa: Isa, row: &[u8], out: &mut [u8]) {
+pub(super) fn across(isa: SimdLevel, row: &[u8], out: &mut [u8]) {
     let count = row.len().saturating_sub(2).min(out.len() / 2);
     if count == 0 {
         return;
@@ -21,22 +21,22 @@ pub(super) fn across(isa: Isa, row: &[u8], out: &mut [u8]) {
     let (Some(row), Some(out)) = (row.get(..count + 2), out.get_mut(..2 * count)) else { return };
     match isa {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-        Isa::Avx2(avx2) => avx2.across(row, out),
-        Isa::Portable => scalar::across(row, out),
+        SimdLevel::Avx2(avx2) => avx2.across(row, out),
+        SimdLevel::Portable => scalar::across(row, out),
     }
 }
 
 /// A row of twice as many rows: of the `near`est and the next.
-pub(super) fn down(isa: Isa, near: &[u8], far: &[u8], is_upper: bool, out: &mut [u8]) {
+pub(super) fn down(isa: SimdLevel, near: &[u8], far: &[u8], is_upper: bool, out: &mut [u8]) {
     match isa {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-        Isa::Avx2(avx2) => avx2.down(near, far, is_upper, out),
-        Isa::Portable => scalar::down(near, far, is_upper, out),
+        SimdLevel::Avx2(avx2) => avx2.down(near, far, is_upper, out),
+        SimdLevel::Portable => scalar::down(near, far, is_upper, out),
     }
 }
 
 /// A row of twice as many rows with twice as many samples. The rows are longer by two, as in [`across`].
-pub(super) fn both(isa: Isa, near: &[u8], far: &[u8], out: &mut [u8]) {
+pub(super) fn both(isa: SimdLevel, near: &[u8], far: &[u8], out: &mut [u8]) {
     let count = near.len().min(far.len()).saturating_sub(2).min(out.len() / 2);
     if count == 0 {
         return;
@@ -45,7 +45,7 @@ pub(super) fn both(isa: Isa, near: &[u8], far: &[u8], out: &mut [u8]) {
     let Some(out) = out.get_mut(..2 * count) else { return };
     match isa {
         #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
-        Isa::Avx2(avx2) => avx2.both(near, far, out),
-        Isa::Portable => scalar::both(near, far, out),
+        SimdLevel::Avx2(avx2) => avx2.both(near, far, out),
+        SimdLevel::Portable => scalar::both(near, far, out),
     }
 }

@@ -17,15 +17,15 @@ proptest! {
     #[test]
     fn every_isa_gives_the_same_bits((near, far) in row(), is_upper in any::<bool>()) {
         let samples = near.len() - 2;
-        for isa in Isa::available() {
+        for isa in SimdLevel::available() {
             let (mut plain, mut found) = (vec![0; 2 * samples + 3], vec![0; 2 * samples + 3]);
-            across(Isa::Portable, &near, &mut plain);
+            across(SimdLevel::Portable, &near, &mut plain);
             across(isa, &near, &mut found);
             prop_assert_eq!(&plain, &found, "{:?} across", isa);
-            both(Isa::Portable, &near, &far, &mut plain);
+            both(SimdLevel::Portable, &near, &far, &mut plain);
             both(isa, &near, &far, &mut found);
             prop_assert_eq!(&plain, &found, "{:?} both", isa);
-            down(Isa::Portable, &near, &far, is_upper, &mut plain[..near.len()]);
+            down(SimdLevel::Portable, &near, &far, is_upper, &mut plain[..near.len()]);
             down(isa, &near, &far, is_upper, &mut found[..near.len()]);
             prop_assert_eq!(&plain, &found, "{:?} down", isa);
         }
@@ -35,7 +35,7 @@ proptest! {
 /// Every pair of samples, in every place a vector has for it.
 #[test]
 fn every_pair_of_samples() {
-    for isa in Isa::available() {
+    for isa in SimdLevel::available() {
         for a in 0..=255u8 {
             let near: Vec<u8> = (0..=255).flat_map(|b| [a, b]).collect();
             let mut out = vec![0; 2 * (near.len() - 2)];

@@ -11,7 +11,7 @@ use crate::registry::{self, Registry};
 use crate::store::{HubRepo, Location, Request, Store};
 
 /// What an argument stands for.
-pub(super) enum Subject {
+pub(super) enum InputSource {
     /// A file or folder of this machine.
     Local(PathBuf),
     /// A file at an address, or a model's.
@@ -20,7 +20,7 @@ pub(super) enum Subject {
     Repository(HubRepo),
 }
 
-impl Subject {
+impl InputSource {
     /// A path that exists is a file; then an address; then a model's name.
     ///
     /// # Errors
@@ -29,18 +29,18 @@ impl Subject {
         let path = Path::new(text);
         let looks_like_a_path = path.components().count() > 1 || path.extension().is_some();
         if path.exists() {
-            return Ok(Subject::Local(path.to_owned()));
+            return Ok(InputSource::Local(path.to_owned()));
         }
         if text.contains("://") || text.starts_with("hf:") {
             return Ok(match HubRepo::parse(text) {
-                Some(repository) => Subject::Repository(repository),
-                None => Subject::Remote(Box::new(at_address(text))),
+                Some(repository) => InputSource::Repository(repository),
+                None => InputSource::Remote(Box::new(at_address(text))),
             });
         }
         match Registry::open(&context.globals.registry)?.resolve(text) {
-            Ok(entry) => Ok(Subject::Remote(Box::new(Request::of(entry)))),
+            Ok(entry) => Ok(InputSource::Remote(Box::new(Request::of(entry)))),
             // What was meant for a file is answered as one.
-            Err(_) if looks_like_a_path => Ok(Subject::Local(path.to_owned())),
+            Err(_) if looks_like_a_path => Ok(InputSource::Local(path.to_owned())),
             Err(error) => Err(error.into()),
         }
     }
@@ -51,12 +51,12 @@ impl Subject {
     /// A file that cannot be had or read; a repository with none or several.
     pub(super) fn checkpoint(&self, context: &Context, options: &Options) -> Result<Checkpoint> {
         match self {
-            Subject::Local(path) => Ok(Checkpoint::open_with(path, options)?),
-            Subject::Remote(request) => {
+            InputSource::Local(path) => Ok(Checkpoint::open_with(path, options)?),
+            InputSource::Remote(request) => {
                 let (name, source) = source(&context.store()?, request, options.mmap)?;
                 Ok(Checkpoint::from_source(&name, source, options)?)
             }
-            Subject::Repository(repo) => {
+            InputSource::Repository(repo) => {
                 let store = context.store()?;
                 let repository = store.repository(repo)?;
                 let request = at_address(&repository.source(repository.checkpoint()?));
@@ -68,15 +68,15 @@ impl Subject {
 }
 
 /// As outputs call it.
-impl std::fmt::Display for Subject {
+impl std::fmt::Display for InputSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Subject::Local(path) => path.display().fmt(f),
-            Subject::Remote(request) => match request.sources.first() {
+            InputSource::Local(path) => path.display().fmt(f),
+            InputSource::Remote(request) => match request.sources.first() {
                 Some(source) => f.write_str(&source.0),
                 None => f.write_str(&request.name),
             },
-            Subject::Repository(repo) => repo.fmt(f),
+            InputSource::Repository(repo) => repo.fmt(f),
         }
     }
 }

@@ -75,9 +75,9 @@ pub(super) const LOW_BITS: u32 = 15;
 /// Pairs come in twos, so that the horizontal pass can take four pixels at a time.
 const PAIRS_AT_ONCE: usize = 2;
 
-/// Weights for a window of an axis.
+/// The weights of the input pixels for a window of an axis's outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Weights {
+pub(super) struct FilterTaps {
     /// The first input pixel of each output pixel, and how many it reads.
     spans: Vec<(u32, u32)>,
     /// `taps` numbers for each output pixel; zero past its span.
@@ -88,7 +88,7 @@ pub(super) struct Weights {
     taps: usize,
 }
 
-impl Weights {
+impl FilterTaps {
     /// For the outputs `window` of an axis that goes from `from` pixels to `to`. Neither may be 0, nor `from`
     /// above [`crate::image::MAX_SIDE`], so that Pillow's `float` holds it.
     pub(super) fn new(from: usize, to: usize, window: Range<usize>, filter: Filter) -> Self {
@@ -126,7 +126,7 @@ impl Weights {
             [high(a), high(b), low(a), low(b)]
         };
         let pairs = values.as_chunks::<2>().0.iter().map(split).collect();
-        Weights { spans, values, pairs, taps }
+        FilterTaps { spans, values, pairs, taps }
     }
 
     /// Output pixels.
@@ -161,7 +161,7 @@ impl Weights {
         first as usize..end as usize
     }
 
-    /// Where [`Weights::paired`] ends: past [`Weights::reach`] by the pixels whose weight is only padding.
+    /// Where [`FilterTaps::paired`] ends: past [`FilterTaps::reach`] by the pixels whose weight is only padding.
     pub(super) fn padded_end(&self) -> usize {
         self.paired().map(|(first, _, pairs)| first + 2 * pairs.len()).max().unwrap_or(0)
     }
@@ -181,9 +181,9 @@ mod tests {
     fn a_window_has_the_weights_of_the_whole() {
         for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
             for (from, to) in [(500, 341), (10, 33), (7, 1), (1, 5), (600, 600)] {
-                let whole = Weights::new(from, to, 0..to, filter);
+                let whole = FilterTaps::new(from, to, 0..to, filter);
                 let window = to / 3..to - to / 4;
-                let part = Weights::new(from, to, window.clone(), filter);
+                let part = FilterTaps::new(from, to, window.clone(), filter);
                 let expected: Vec<_> = whole.iter().skip(window.start).take(window.len()).collect();
                 assert_eq!(part.iter().collect::<Vec<_>>(), expected, "{filter:?} {from} to {to}");
             }
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn pairs_are_the_same_weights() {
         for (from, to) in [(500, 341), (3, 200), (9000, 7)] {
-            let weights = Weights::new(from, to, 0..to, Filter::Lanczos);
+            let weights = FilterTaps::new(from, to, 0..to, Filter::Lanczos);
             for ((first, values), (start, n, pairs)) in weights.iter().zip(weights.paired()) {
                 assert_eq!((first, values.len()), (start, n));
                 let join = |high: i16, low: i16| (i32::from(high) << LOW_BITS) + i32::from(low);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn weights_add_up_to_one() {
-        let weights = Weights::new(500, 341, 0..341, Filter::Bicubic);
+        let weights = FilterTaps::new(500, 341, 0..341, Filter::Bicubic);
         for (_, row) in weights.iter() {
             let sum: i32 = row.iter().sum();
             assert!((sum - (1 << PRECISION_BITS)).abs() <= row.len() as i32);

@@ -1,6 +1,6 @@
 //! What is checked: models as their pages have them, and the facts that are known beside the pages.
 //!
-//! In: an index, the prose of Markdown pages, and the built-in registry. Out: a [`Subject`]. A page of
+//! In: an index, the prose of Markdown pages, and the built-in registry. Out: a [`LintContext`]. A page of
 //! others has no `zoo:` section; what the built-in registry knows of a model of that name then counts: its
 //! architecture and exact parameters, and, where the weights have the same address, what timm makes of them.
 
@@ -26,7 +26,7 @@ pub struct Page {
 /// One model.
 #[derive(Debug)]
 pub(super) struct Model<'a> {
-    /// Its place among the subject's.
+    /// Its place among the index's.
     pub(super) at: usize,
     pub(super) name: &'a str,
     pub(super) record: &'a Record,
@@ -51,25 +51,25 @@ impl<'a> Model<'a> {
     }
 
     /// Exact parameters: those of the weights, else those of the architecture.
-    pub(super) fn params(&self, subject: &Subject<'_>) -> Option<u64> {
-        self.facts.params.map(|n| n.0).or_else(|| Some(subject.architecture(self)?.params))
+    pub(super) fn params(&self, context: &LintContext<'_>) -> Option<u64> {
+        self.facts.params.map(|n| n.0).or_else(|| Some(context.architecture(self)?.params))
     }
 }
 
 /// Everything that is checked together.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct LintContext<'a> {
     pub(super) index: &'a Index,
     pub(super) models: Vec<Model<'a>>,
     pub(super) pages: &'a [Page],
-    /// The built-in entries that are not themselves the subject.
+    /// The built-in entries that are not themselves checked.
     pub(super) beside: Vec<&'a Entry>,
     pub(super) architectures: RefCell<Architectures>,
     /// What addresses answer, where they were asked.
     pub(super) addresses: Addresses,
 }
 
-/// The built-in registry, whose facts [`Subject::new`] takes.
+/// The built-in registry, whose facts [`LintContext::new`] takes.
 ///
 /// # Errors
 /// As [`Registry::builtin`].
@@ -77,7 +77,7 @@ pub fn known() -> Result<Registry> {
     Registry::builtin()
 }
 
-impl<'a> Subject<'a> {
+impl<'a> LintContext<'a> {
     /// The models of `index`, and the prose of the pages they are from.
     pub fn new(index: &'a Index, pages: &'a [Page], known: &'a Registry) -> Self {
         let by_name: HashMap<&str, &Entry> = known.models().iter().map(|e| (e.name.as_str(), e)).collect();
@@ -92,7 +92,7 @@ impl<'a> Subject<'a> {
         }
         let own: HashSet<&str> = models.iter().map(|m| m.name).collect();
         let beside = known.models().iter().filter(|e| !own.contains(e.name.as_str())).collect();
-        Subject {
+        LintContext {
             index,
             models,
             pages,
@@ -105,7 +105,7 @@ impl<'a> Subject<'a> {
     /// The same, with what its addresses answer.
     #[must_use]
     pub fn with_addresses(self, addresses: Addresses) -> Self {
-        Subject { addresses, ..self }
+        LintContext { addresses, ..self }
     }
 
     /// What the architecture of a model says, at the model's size where it has one.
