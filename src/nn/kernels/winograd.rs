@@ -12,6 +12,7 @@
 
 use crate::activation::Activation;
 
+use super::groups::Groups;
 use super::math::{activate, apply_activation_in_place, is_transcendental};
 use super::memory::{Dst, LINE, Src};
 use super::simd::{Kernel, Simd};
@@ -27,14 +28,17 @@ pub enum Tile {
 }
 
 impl Tile {
-    /// The tiles that a 3×3 convolution of stride 1 gets; none for a direct one. Measured, with vectors of 8 and of 16
-    /// lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once for all
-    /// of them.
-    pub fn of(inputs: usize, outputs: usize, size: [usize; 2]) -> Option<Tile> {
-        match inputs.min(outputs) {
-            0..32 => None,
-            _ if size[0] * size[1] >= 144 => Some(Tile::Four),
-            _ => Some(Tile::Two),
+    /// The tiles that a 3×3 convolution of stride 1 gets, or each group of one; none for a direct one. Measured, with vectors
+    /// of 8 and of 16 lanes: few channels make the transforms dear; few pixels the transformed filters, which are read once
+    /// for all of them.
+    pub fn of(groups: &Groups, size: [usize; 2]) -> Option<Tile> {
+        let fewest = if groups.count > 1 { MIN_CHANNELS_OF_GROUP } else { MIN_CHANNELS };
+        if groups.inputs.min(groups.outputs) < fewest {
+            None
+        } else if size[0] * size[1] >= 144 {
+            Some(Tile::Four)
+        } else {
+            Some(Tile::Two)
         }
     }
 
@@ -51,6 +55,10 @@ impl Tile {
         (self.side() + 2) * (self.side() + 2)
     }
 }
+
+/// Fewest channels of a convolution of one group, and of a group, whose direct form has shorter loops.
+const MIN_CHANNELS: usize = 32;
+const MIN_CHANNELS_OF_GROUP: usize = 24;
 
 /// Matrices of the largest tile.
 pub const MAX_MATRICES: usize = Tile::Four.matrices();

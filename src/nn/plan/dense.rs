@@ -63,14 +63,11 @@ impl Dense {
         };
         let panels = pack::panels(block.vectors, ctx.isa.panel());
         let pixels = self.output.pixels();
-        // Splitting by panels halves what each core reads of the weights, by pixels that of the map.
-        let by_panels = block.vectors * lanes * self.taps.count() > pixels
-            && (panels.is_multiple_of(parts) || panels > 4 * parts);
-        let (pixels, panels) = if by_panels {
-            (0..pixels, split_even(panels, parts, part))
-        } else {
-            (split_even(pixels, parts, part), 0..panels)
-        };
-        ctx.isa.run(work.part(pixels, panels));
+        // Splitting by panels halves what each core reads of the weights, by pixels that of the map. Panels that are left
+        // over are split by pixels too, or one thread would wait for the other.
+        let by_panels = block.vectors * lanes * self.taps.count() > pixels;
+        let whole = if by_panels { panels - panels % parts } else { 0 };
+        ctx.isa.run(work.part(0..pixels, split_even(whole, parts, part)));
+        ctx.isa.run(work.part(split_even(pixels, parts, part), whole..panels));
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2], lanes: usize) -> Op
     let (w, groups) = (&conv.window, groups(conv));
     let fits = w.kernel == [3; 2] && w.stride == [1; 2] && w.dilation == [1; 2];
     let whole = groups.count == 1 || groups.outputs.is_multiple_of(lanes);
-    Tile::of(groups.inputs, groups.outputs, output).filter(|_| fits && whole && conv.scale_by.is_none())
+    Tile::of(&groups, output).filter(|_| fits && whole && conv.scale_by.is_none())
 }
 
 /// Multiply-adds of a layer's convolutions.
