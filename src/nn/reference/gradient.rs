@@ -1,7 +1,7 @@
 //! Operations of candle's whose gradient is missing in candle, or is another than torch's, with a gradient of ours.
 //!
-//! In: tensors of the reference while it is trained. Out: the values that candle computes, as candle's custom operations,
-//! whose way back is here. Called by [`super`].
+//! In: tensors of the reference while it is trained. Out: the values that candle computes, to rounding, as candle's custom
+//! operations, whose way back is here. Called by [`super`].
 //!
 //! | operation | candle's own way back |
 //! | --- | --- |
@@ -85,6 +85,84 @@ impl Columns {
     }
 }
 
+/// A convolution of several groups, one product of a filter's value and a row after another: groups are small, and a matrix
+/// product for each would mostly be overhead.
+struct Grouped {
+    /// `[images, channels, height, width]`
+    map: [usize; 4],
+    /// `[outputs, channels / groups, height, width]`
+    filter: [usize; 4],
+    output: [usize; 2],
+    convolution: Convolution,
+}
+
+impl Grouped {
+    /// Calls `row` with the place of a filter's value, and of the first of `output[1]` values of a row of the result and of
+    /// the map: those of the map are a stride apart.
+    fn each(&self, mut row: impl FnMut(usize, usize, usize)) {
+        let ([images, channels, height, width], [outputs, per, kh, kw]) = (self.map, self.filter);
+        let ([oh, ow], Convolution { stride, dilation, groups }) = (self.output, self.convolution);
+        let of_group = (outputs / groups.max(1)).max(1);
+        for (image, output) in (0..images).flat_map(|image| (0..outputs).map(move |output| (image, output))) {
+            let first = image * channels + output / of_group * per;
+            for (at, (a, b)) in (0..per).flat_map(|at| (0..kh * kw).map(move |k| (at, (k / kw, k % kw)))) {
+                let value = ((output * per + at) * kh + a) * kw + b;
+                for i in 0..oh {
+                    let from = ((first + at) * height + i * stride + a * dilation) * width + b * dilation;
+                    row(value, ((image * outputs + output) * oh + i) * ow, from);
+                }
+            }
+        }
+    }
+
+    /// The values of a row of the map, of those that belong to a row of the result.
+    fn reach(&self) -> usize {
+        self.output[1].saturating_sub(1) * self.convolution.stride + 1
+    }
+
+    fn forward(&self, map: &[f32], filter: &[f32]) -> Vec<f32> {
+        let [ow, reach, stride] = [self.output[1], self.reach(), self.convolution.stride];
+        let mut result = vec![0f32; self.map[0] * self.filter[0] * self.output[0] * ow];
+        self.each(|value, to, from| {
+            let (Some(to), Some(from)) = (result.get_mut(to..to + ow), map.get(from..from + reach)) else {
+                return;
+            };
+            let value = filter.get(value).copied().unwrap_or_default();
+            to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(y, x)| *y += value * x);
+        });
+        result
+    }
+
+    /// The gradients of the map and of the filter.
+    fn backward(&self, map: &[f32], filter: &[f32], gradient: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let [ow, reach, stride] = [self.output[1], self.reach(), self.convolution.stride];
+        let (mut of_map, mut of_filter) = (vec![0f32; map.len()], vec![0f32; filter.len()]);
+        self.each(|value, at, from| {
+            let rows =
+                (of_map.get_mut(from..from + reach), map.get(from..from + reach), gradient.get(at..at + ow));
+            let (Some(to), Some(from), Some(gradient)) = rows else { return };
+            let weight = filter.get(value).copied().unwrap_or_default();
+            to.iter_mut().step_by(stride).zip(gradient).for_each(|(x, g)| *x += weight * g);
+            if let Some(sum) = of_filter.get_mut(value) {
+                *sum += from.iter().step_by(stride).zip(gradient).map(|(x, g)| x * g).sum::<f32>();
+            }
+        });
+        (of_map, of_filter)
+    }
+}
+
+impl Convolution {
+    /// What there is to do for several groups.
+    fn grouped(self, x: &Tensor, filter: &Tensor) -> Result<Grouped> {
+        let ((n, c, h, w), (out, per, kh, kw)) = (x.dims4()?, filter.dims4()?);
+        let side = |size: usize, kernel: usize| {
+            size.saturating_sub(self.dilation * kernel.saturating_sub(1) + 1) / self.stride.max(1) + 1
+        };
+        let output = [side(h, kh), side(w, kw)];
+        Ok(Grouped { map: [n, c, h, w], filter: [out, per, kh, kw], output, convolution: self })
+    }
+}
+
 impl CustomOp2 for Convolution {
     fn name(&self) -> &'static str {
         "convolution"
@@ -98,7 +176,13 @@ impl CustomOp2 for Convolution {
         of_filter: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (x, filter) = (tensor(x, of_x)?, tensor(filter, of_filter)?);
-        stored(&x.conv2d(&filter, 0, self.stride, self.dilation, self.groups)?)
+        if self.groups == 1 {
+            return stored(&x.conv2d(&filter, 0, self.stride, self.dilation, 1)?);
+        }
+        let grouped = self.grouped(&x, &filter)?;
+        let ([n, ..], [out, ..], [oh, ow]) = (grouped.map, grouped.filter, grouped.output);
+        let result = grouped.forward(&values(&x)?, &values(&filter)?);
+        Ok((CpuStorage::F32(result), Shape::from((n, out, oh, ow))))
     }
 
     fn bwd(
@@ -110,7 +194,14 @@ impl CustomOp2 for Convolution {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let ((n, c, h, w), (out, per, kh, kw)) = (x.dims4()?, filter.dims4()?);
         let (_, _, oh, ow) = gradient.dims4()?;
-        let (groups, device) = (self.groups, x.device());
+        let device = x.device();
+        if self.groups > 1 {
+            let grouped = self.grouped(x, filter)?;
+            let [x, filter] = [values(&x.detach())?, values(&filter.detach())?];
+            let (of_x, of_filter) = grouped.backward(&x, &filter, &values(gradient)?);
+            let of_x = Tensor::from_vec(of_x, (n, c, h, w), device)?;
+            return Ok((Some(of_x), Some(Tensor::from_vec(of_filter, (out, per, kh, kw), device)?)));
+        }
         let columns = Columns {
             map: [c, h, w],
             kernel: [kh, kw],
@@ -118,17 +209,17 @@ impl CustomOp2 for Convolution {
             stride: self.stride,
             dilation: self.dilation,
         };
-        let filters = filter.detach().reshape((groups, out / groups, per * kh * kw))?;
-        let filters_back = filters.transpose(1, 2)?;
+        let filters = filter.detach().reshape((out, c * kh * kw))?;
+        let filters_back = filters.t()?;
         let mut of_filter = filters.zeros_like()?;
         let mut of_x = Vec::with_capacity(n);
         // An image at a time: the windows' values of all would be many times the map.
         for image in 0..n {
-            let gradient = gradient.get(image)?.reshape((groups, out / groups, oh * ow))?;
+            let gradient = gradient.get(image)?.reshape((out, oh * ow))?;
             if filter.track_op() {
                 let unfolded = columns.unfold(&values(&x.detach().get(image)?)?);
-                let unfolded = Tensor::from_vec(unfolded, (groups, per * kh * kw, oh * ow), device)?;
-                of_filter = (of_filter + gradient.matmul(&unfolded.transpose(1, 2)?)?)?;
+                let unfolded = Tensor::from_vec(unfolded, (c * kh * kw, oh * ow), device)?;
+                of_filter = (of_filter + gradient.matmul(&unfolded.t()?)?)?;
             }
             if x.track_op() {
                 let folded = columns.fold(&values(&filters_back.matmul(&gradient)?)?);

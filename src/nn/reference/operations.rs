@@ -44,7 +44,7 @@ pub(super) fn reflect(x: &Tensor, pads: [usize; 4]) -> CandleResult {
     Ok(x)
 }
 
-/// Whether a gradient will be asked for: then convolutions and pools are those of [`gradient`], whose values are the same.
+/// Whether a gradient will be asked for: then convolutions and pools are those of [`gradient`], whose values are the same to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Values, on any device.
