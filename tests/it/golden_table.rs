@@ -1,7 +1,7 @@
 //! The table of tests/golden/README.md: what is on record of every architecture, and how near zoo comes to it.
 //!
 //! Written by `every_record_is_met_on_every_instruction_set` with `ZOO_UPDATE=1`, an ignored test that runs every record on
-//! every instruction set of the machine (`tests/long.sh`).
+//! every instruction set of the machine (`tests/long.sh`); the other holds the file to the records.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,21 @@ fn lines() -> Vec<(Golden, Row, String)> {
         }
     }
     all
+}
+
+#[test]
+fn the_table_is_of_the_records_and_all_of_it_is_within_bounds() {
+    let text = std::fs::read_to_string(file()).unwrap();
+    assert!(text.starts_with(HEAD), "run the ignored tests of golden_table");
+    let mut found = text.lines().filter(|line| line.starts_with("| ")).skip(2);
+    for (golden, row, expected) in lines() {
+        let line = found.next().unwrap_or_default();
+        let figures = line.strip_prefix(&expected).unwrap_or_else(|| panic!("{}: {line}", golden.arch));
+        let figures: Vec<f64> = figures.split('|').filter_map(|f| f.trim().parse().ok()).collect();
+        assert!(!figures.is_empty(), "{}: no instruction set ran it", golden.arch);
+        assert!(figures.iter().all(|far| *far <= bound(&row)), "{}: {figures:?}", golden.arch);
+    }
+    assert_eq!(found.next(), None);
 }
 
 /// The largest difference of zoo's logits from a row's, by instruction set, as columns of the table.
