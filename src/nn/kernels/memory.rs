@@ -84,15 +84,14 @@ impl BufferWriter {
 impl Extend<f32> for BufferWriter {
     fn extend<I: IntoIterator<Item = f32>>(&mut self, values: I) {
         let room = self.buffer.values_mut().get_mut(self.len..).unwrap_or_default();
+        let mut values = values.into_iter();
         let mut count = 0;
-        for value in values {
-            // What finds no room is counted all the same, for `finish` to see.
-            if let Some(slot) = room.get_mut(count) {
-                *slot = value;
-            }
+        for (slot, value) in room.iter_mut().zip(&mut values) {
+            *slot = value;
             count += 1;
         }
-        self.len += count;
+        // What finds no room is counted all the same, for `finish` to see.
+        self.len += count + values.count();
     }
 }
 

@@ -30,22 +30,22 @@ pub fn packed_len(outputs: usize, depth: usize, lanes: usize) -> usize {
     vectors(outputs, lanes) * lanes * depth
 }
 
-/// Packs a matrix whose element for output `o` and input `d` is `weight(o, d)`; outputs beyond the last
-/// are zeros.
-pub fn pack(
+/// Packs a matrix whose element for output `o` and input `d` is `weight(d)(o)`, so that what depends on the input alone is
+/// worked out once; outputs beyond the last are zeros.
+pub fn pack<Row: Fn(usize) -> f32>(
     outputs: usize,
     depth: usize,
     isa: Isa,
     to: &mut impl Extend<f32>,
-    weight: impl Fn(usize, usize) -> f32,
+    weight: impl Fn(usize) -> Row,
 ) {
     let lanes = isa.lanes();
     let vectors = vectors(outputs, lanes);
     for index in 0..panels(vectors, isa.panel()) {
         let panel = panel(vectors, isa.panel(), index);
         for d in 0..depth {
-            let channels = panel.start * lanes..panel.end * lanes;
-            to.extend(channels.map(|o| if o < outputs { weight(o, d) } else { 0.0 }));
+            let (channels, weight) = (panel.start * lanes..panel.end * lanes, weight(d));
+            to.extend(channels.map(|o| if o < outputs { weight(o) } else { 0.0 }));
         }
     }
 }

@@ -65,7 +65,8 @@ impl Map {
 
 fn packed(outputs: usize, depth: usize, isa: Isa, weight: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let mut to = Vec::new();
-    pack::pack(outputs, depth, isa, &mut to, weight);
+    let weight = &weight;
+    pack::pack(outputs, depth, isa, &mut to, |d| move |o| weight(o, d));
     to
 }
 

@@ -223,7 +223,8 @@ mod tests {
         let (values, filters) = (numbers(1, channels * height * width), numbers(2, outputs * depth));
         let bias = numbers(3, outputs);
         let (mut weights, mut padded) = (Vec::new(), Vec::new());
-        pack::pack(outputs, depth, isa, &mut weights, |o, d| filters[o * depth + d]);
+        let filters = &filters;
+        pack::pack(outputs, depth, isa, &mut weights, |d| move |o| filters[o * depth + d]);
         pack::pad(&bias, lanes, &mut padded);
         let planes = Planes::new(image, output, &taps);
         let mut memory = vec![f32::NAN; planes.len()];

@@ -413,7 +413,8 @@ impl Builder<'_> {
         }
         let weights = self.packer.region(|to, isa| {
             for filters in transformed.chunks_exact(groups.inputs * groups.outputs) {
-                let value = |o: usize, i: usize| filters.get(o * groups.inputs + i).copied().unwrap_or(0.0);
+                let value =
+                    |i: usize| move |o: usize| filters.get(o * groups.inputs + i).copied().unwrap_or(0.0);
                 pack::pack(groups.outputs, groups.inputs, isa, to, value);
             }
         });
@@ -452,9 +453,12 @@ impl Builder<'_> {
         let Affine { scale, shift } = self.packer.folded(conv)?;
         let taps = taps(&conv.window, input.size);
         let count = taps.count();
-        let value = |o: usize, tap: usize| match (weight.get(o * count + tap), scale.get(o)) {
-            (Some(w), Some(s)) => w * s,
-            _ => 0.0,
+        let (weight, scale) = (&weight[..], &scale[..]);
+        let value = |tap: usize| {
+            move |o: usize| match (weight.get(o * count + tap), scale.get(o)) {
+                (Some(w), Some(s)) => w * s,
+                _ => 0.0,
+            }
         };
         let weights = self.packer.region(|to, isa| pack::pack(conv.outputs, count, isa, to, value));
         let bias = self.packer.vector(&shift);

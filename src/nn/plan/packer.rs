@@ -139,9 +139,9 @@ impl<'a> Packer<'a> {
         Ok(self.region(|to, isa| {
             for expert in weight.chunks_exact(each.max(1)) {
                 // Taps first, then channels; torch has the taps last.
-                let value = |o: usize, d: usize| {
+                let value = |d: usize| {
                     let (tap, i) = (d / inputs.max(1), d % inputs.max(1));
-                    expert.get((o * inputs + i) * taps + tap).copied().unwrap_or(0.0)
+                    move |o: usize| expert.get((o * inputs + i) * taps + tap).copied().unwrap_or(0.0)
                 };
                 pack::pack(outputs, inputs * taps, isa, to, value);
             }
@@ -153,11 +153,12 @@ impl<'a> Packer<'a> {
         let weight = self.tensor(conv.weight)?;
         let Affine { scale, shift } = self.folded(conv)?;
         let taps = conv.window.kernel.iter().product::<usize>();
-        let depth = conv.inputs * taps;
-        let packed = |o: usize, d: usize| {
-            let (tap, i) =
-                if torch_order { (d % taps, d / taps) } else { (d / conv.inputs, d % conv.inputs) };
-            match (weight.get((o * conv.inputs + i) * taps + tap), scale.get(o)) {
+        let inputs = conv.inputs;
+        let depth = inputs * taps;
+        let (weight, scale) = (&weight[..], &scale[..]);
+        let packed = |d: usize| {
+            let (tap, i) = if torch_order { (d % taps, d / taps) } else { (d / inputs, d % inputs) };
+            move |o: usize| match (weight.get((o * inputs + i) * taps + tap), scale.get(o)) {
                 (Some(w), Some(s)) => w * s,
                 _ => 0.0,
             }

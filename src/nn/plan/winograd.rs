@@ -174,10 +174,13 @@ mod tests {
         let tiling = Tiling { tile, input: input.size, output: size, pad: [pad; 2] };
         let mut weights = Vec::new();
         for (matrix, group) in (0..tiling.matrices()).flat_map(|m| (0..count).map(move |group| (m, group))) {
-            pack::pack(go, gi, isa, &mut weights, |o, i| {
-                let mut all = [0.0; MAX_MATRICES];
-                filter(tile, &filters[((group * go + o) * gi + i) * 9..][..9], &mut all);
-                all[matrix] as f32
+            let filters = &filters;
+            pack::pack(go, gi, isa, &mut weights, |i| {
+                move |o| {
+                    let mut all = [0.0; MAX_MATRICES];
+                    filter(tile, &filters[((group * go + o) * gi + i) * 9..][..9], &mut all);
+                    all[matrix] as f32
+                }
             });
         }
         let at = weights.len();
