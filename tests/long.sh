@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What is too long or too large for CI. Needs PYTHON (default python3) with timm 1.0.31, torch, Pillow and pyarrow, a
-# package index for pip, and some 2 GB. Some thirty minutes on two cores.
+# package index for pip, some 2 GB of disk and 6 of memory. An hour and more on two cores.
 #
 #   PYTHON=oracle/bin/python bash tests/long.sh [WORK] 2>&1 | tee tests/long.log
 set -euo pipefail
@@ -103,7 +103,7 @@ else
     echo "not run here: selenium, chromium, chromium-driver"
 fi
 echo "== four shards and a merge on SLURM"
-if command -v slurmctld munged > /dev/null && [ "$(id -u)" = 0 ]; then
+if command -v slurmctld > /dev/null && command -v munged > /dev/null && [ "$(id -u)" = 0 ]; then
     bash tests/slurm.sh "$work/slurm" efficientnet_lite0_pypi "--dataset imagenet-val --data-dir $work/variants/folders"
 else
     echo "not run here: slurm-wlm, munge, as root"
@@ -131,12 +131,13 @@ fi
 echo "== two machines and one cache: processes in namespaces of their own"
 if unshare --pid --fork --mount-proc true 2> /dev/null; then
     bash tests/namespaces.sh "$zoo" "$work/namespaces"
-    if command -v bindfs fusermount > /dev/null && [ -w /dev/fuse ]; then
+    if command -v bindfs > /dev/null && command -v fusermount > /dev/null && [ -w /dev/fuse ]; then
         echo "-- the same through two mounts of one folder (FUSE), and twenty kills on one of them"
         mkdir -p "$work/fuse"/{under,one,two}
-        unmount() { fusermount -u "$work/fuse/one"; fusermount -u "$work/fuse/two"; }
-        bindfs "$work/fuse/under" "$work/fuse/one" && bindfs "$work/fuse/under" "$work/fuse/two"
+        unmount() { for mount in one two; do mountpoint -q "$work/fuse/$mount" && fusermount -u "$work/fuse/$mount"; done; }
         trap unmount EXIT
+        bindfs "$work/fuse/under" "$work/fuse/one"
+        bindfs "$work/fuse/under" "$work/fuse/two"
         bash tests/namespaces.sh "$zoo" "$work/namespaces" "$work/fuse/one" "$work/fuse/two"
         python3 -I tests/kill_fetch.py "$zoo" "$work/fuse/one/kills" --kills 20
         trap - EXIT

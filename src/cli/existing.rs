@@ -41,6 +41,15 @@ pub(super) fn refuse_unwritable(path: &Path, makes_folders: bool) -> Result<()> 
     Ok(())
 }
 
+/// Both, for a file in a folder that must be there.
+///
+/// # Errors
+/// As [`refuse_existing`] and [`refuse_unwritable`].
+pub(super) fn refuse_output(path: &Path, force: bool) -> Result<()> {
+    refuse_existing(path, force)?;
+    refuse_unwritable(path, false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::chosen::Chosen;
 use super::device::DeviceArgs;
-use super::existing::{refuse_existing, refuse_unwritable};
+use super::existing::refuse_output;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -69,8 +69,7 @@ const MAX_IMAGE: u64 = 1 << 30;
 /// Loads the model, then answers image by image.
 pub(super) fn run(args: &Args, context: &mut Context) -> Result<Status> {
     if let Some(path) = &args.logits {
-        refuse_existing(path, args.force)?;
-        refuse_unwritable(path, false)?;
+        refuse_output(path, args.force)?;
     }
     if args.images.iter().filter(|p| is_stdin(p)).count() > 1 {
         return Err(Error::usage("standard input (`-`) can be read once"));

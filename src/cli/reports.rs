@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::existing::{refuse_existing, refuse_unwritable};
+use super::existing::refuse_output;
 use super::{Context, Status};
 use crate::error::{Error, Result};
 use crate::fs;
@@ -90,8 +90,7 @@ impl Outputs {
                     path.display()
                 ))
             })?;
-            refuse_existing(path, force)?;
-            refuse_unwritable(path, false)?;
+            refuse_output(path, force)?;
             outputs.push((path.clone(), kind));
         }
         Ok(Outputs(outputs))

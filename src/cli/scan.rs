@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::existing::{refuse_existing, refuse_unwritable};
+use super::existing::refuse_output;
 use super::input_source::{InputSource, at_address, source};
 use super::{Context, Status};
 use crate::checkpoint::scan::{self, Answer, Scan};
@@ -274,8 +274,7 @@ fn reports(args: &Args) -> Result<Vec<(&Path, Form)>> {
                 return Err(Error::usage(message));
             }
         };
-        refuse_existing(path, args.force)?;
-        refuse_unwritable(path, false)?;
+        refuse_output(path, args.force)?;
         reports.push((path.as_path(), form));
     }
     Ok(reports)

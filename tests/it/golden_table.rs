@@ -23,7 +23,7 @@ zoo's logits are from it, everything in standard deviations (σ) of the logits o
 - *(b)*: the largest change of a logit when one tensor is exchanged for another draw, the smallest over so many of so many
   tensors, 1e-3 at least, and the tensor it was;
 - *zoo*: the largest difference of zoo's logits, by instruction set; 2e-5 at most, or five times (a). Portable code is run up
-  to 128 pixels, its scalar loops take a minute and more beyond.
+  to 128 pixels.
 
 Names, shapes and the number of parameters are timm's for every architecture (`tests/it/arch.rs`).
 
@@ -31,7 +31,7 @@ Names, shapes and the number of parameters are timm's for every architecture (`t
 const COLUMNS: &str = "\
 | architecture | timm | parameters | tensors | pixels | gain | (a) | (b) | of |";
 
-/// Pixels of a side up to which the portable kernels are run.
+/// Pixels of a side up to which the portable kernels are run: scalar loops are slow.
 const MAX_PORTABLE_SIZE: usize = 128;
 
 fn file() -> PathBuf {
@@ -103,7 +103,7 @@ fn figures(golden: &Golden, row: &Row) -> String {
 }
 
 #[test]
-#[ignore = "every architecture on every instruction set: half an hour, twelve gigabytes"]
+#[ignore = "every architecture on every instruction set: ten minutes and more, some gigabytes"]
 fn every_record_is_met_on_every_instruction_set() {
     let isas = Isa::available();
     let names: String = isas.iter().map(|isa| format!(" zoo, {isa} |")).collect();

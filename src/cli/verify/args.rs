@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::existing::{refuse_existing, refuse_unwritable};
+use super::super::existing::refuse_output;
 use super::super::reports::Outputs;
 use crate::cli::Context;
 use crate::cli::device::DeviceArgs;
@@ -212,8 +212,7 @@ impl Args {
     pub(super) fn resolve(&self) -> Result<Invocation> {
         let outputs = Outputs::new(&self.report, self.force)?;
         if let Some(path) = &self.predictions {
-            refuse_existing(path, self.force)?;
-            refuse_unwritable(path, false)?;
+            refuse_output(path, self.force)?;
         }
         self.check()?;
         let query = self.query.as_deref().map(str::parse).transpose()?;

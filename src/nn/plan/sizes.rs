@@ -23,10 +23,7 @@ pub(super) fn winograd_tile(conv: &Conv, output: [usize; 2], lanes: usize) -> Op
 
 /// Multiply-adds of a layer's convolutions.
 pub(super) fn macs(layer: &Layer, maps: &Maps, shapes: &[Shape]) -> u64 {
-    let of = |conv: &Conv, pixels: usize| {
-        let [kh, kw] = conv.window.kernel;
-        (pixels * conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw) as u64
-    };
+    let of = |conv: &Conv, pixels: usize| (pixels * filter_values(conv)) as u64;
     match &layer.kind {
         LayerKind::Conv(conv) => {
             let expand =
@@ -98,14 +95,17 @@ pub(super) fn groups(conv: &Conv) -> Groups {
     Groups { count, inputs: conv.inputs / count, outputs: conv.outputs / count }
 }
 
+/// Values of a convolution's filters.
+fn filter_values(conv: &Conv) -> usize {
+    conv.outputs * groups(conv).inputs * conv.window.kernel.iter().product::<usize>()
+}
+
 /// Values of a layer's filters.
 pub(super) fn weight_values(graph: &Graph, layer: &Layer) -> usize {
-    let of = |conv: &Conv| {
-        let [kh, kw] = conv.window.kernel;
-        conv.outputs * (conv.inputs / conv.groups.max(1)) * kh * kw
-    };
     match &layer.kind {
-        LayerKind::Conv(conv) => of(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| of(expand)),
+        LayerKind::Conv(conv) => {
+            filter_values(conv) + conv.expand.as_ref().map_or(0, |(expand, _)| filter_values(expand))
+        }
         LayerKind::Plain(op, _) => op.weights().iter().map(|id| elements(graph, *id)).sum(),
         LayerKind::Image
         | LayerKind::Elementwise(_)
