@@ -6,13 +6,16 @@
 # OUT (default ./verify-out) receives the parts, the logs and report.{json,md,html}; it and ZOO_HOME must be on a
 # file system that every node sees. Weights are fetched here, so that nodes need no network. A shard that is cut off is
 # requeued and goes on where its journal ends. Options for sbatch, such as a partition, go into SBATCH_OPTIONS.
+# GPUS=1 gives each shard an NVIDIA card of its own, and a shard without one fails: on a CPU its results would have other last digits.
 #SBATCH --job-name=zoo-verify
 #SBATCH --requeue
 set -euo pipefail
 
 : "${MODELS:=efficientnet_lite0_pypi}" "${DATASET:=--dataset sample}" "${SHARDS:=4}" "${OUT:=$PWD/verify-out}"
-: "${CPUS:=1}" "${ZOO:=zoo}" "${SBATCH_OPTIONS:=}"
-export MODELS DATASET SHARDS OUT CPUS ZOO
+: "${CPUS:=1}" "${GPUS:=0}" "${ZOO:=zoo}" "${SBATCH_OPTIONS:=}" "${ZOO_DEVICE:=auto}"
+card=
+[ "$GPUS" -eq 0 ] || card=--gres=gpu:1 ZOO_DEVICE=cuda
+export MODELS DATASET SHARDS OUT CPUS GPUS ZOO ZOO_DEVICE
 
 # MODELS, DATASET and SBATCH_OPTIONS are several words each.
 # shellcheck disable=SC2086
@@ -21,7 +24,7 @@ submit)
     mkdir -p "$OUT"
     OUT=$(cd "$OUT" && pwd)
     "$ZOO" fetch $MODELS
-    array=$(sbatch --parsable --array="1-$SHARDS" --cpus-per-task="$CPUS" --output="$OUT/shard-%a.log" $SBATCH_OPTIONS "$0" shard)
+    array=$(sbatch --parsable --array="1-$SHARDS" --cpus-per-task="$CPUS" $card --output="$OUT/shard-%a.log" $SBATCH_OPTIONS "$0" shard)
     # afterok: the merge runs only when every shard has succeeded.
     merge=$(sbatch --parsable --dependency="afterok:$array" --kill-on-invalid-dep=yes --output="$OUT/merge.log" $SBATCH_OPTIONS "$0" merge)
     echo "shards: job $array, merge: job $merge, reports: $OUT"

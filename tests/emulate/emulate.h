@@ -11,6 +11,7 @@
 #define KERNEL(threads, blocks) extern "C" __attribute__((visibility("default"))) void
 #define SHARED static
 #define PARAM(T) const T&
+#define UNROLLED _Pragma("GCC unroll 16")
 #define __align__(n) __attribute__((aligned(n)))
 
 struct alignas(16) float4 { float x, y, z, w; };

@@ -2,13 +2,15 @@
 //
 //     c++ -O3 -march=x86-64-v3 -std=c++17 -shared -fPIC -ffp-contract=off -I src/nn/cuda/kernels -o libcuda.so.1 tests/emulate/libcuda.cpp
 //
-// then `LD_LIBRARY_PATH`. Fresh memory is NaN. Settings of the environment:
+// then `LD_LIBRARY_PATH`. Fresh memory is NaN. A launch's first block runs in fibers; where it meets no barrier, the others' threads
+// run one after another without them. Settings of the environment:
 //   ZOO_EMULATE_FAIL      call:n:code,…: the n-th call of that function fails, such as cuMemAlloc_v2:3:2. For
 //                         cuLaunchKernel `async:n:code` begins the kernel, and every later call fails.
 //   ZOO_EMULATE_MEMORY    bytes of the card (8 GiB)
 //   ZOO_EMULATE_DRIVER    the driver's version (12000)
 //   ZOO_EMULATE_DEVICES   how many cards (1)
 //   ZOO_EMULATE_MAJOR     major compute capability (8)
+//   ZOO_EMULATE_COMPILE   milliseconds that a kernel takes to be compiled (0)
 //   ZOO_EMULATE_ORDER     `reverse`: a block's threads take turns from the last to the first
 #pragma GCC diagnostic ignored "-Wunknown-pragmas"
 #pragma GCC diagnostic ignored "-Wunused-variable"
@@ -26,6 +28,7 @@
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
+#include <unistd.h>
 
 Index emulated_block, emulated_thread;
 float emulated_exchange[1024];
@@ -42,18 +45,21 @@ emulated_switch:
   popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp
   ret
 )");
-static const size_t STACK = 256 << 10;
-static void* stacks[1024];
+// Stacks lie apart by no power of two, or the tops of all would fall into the same few sets of the caches.
+static const size_t STACK = (32 << 10) + 320, STACKS = 1024 * STACK;
+static char* stacks;
 static void* fibers[1024];
 static bool done[1024];
 static void* scheduler;
 static unsigned threads, turn; // whose turn it is, in the order of turns
 static bool reverse;
+static bool alone;       // a block's threads run one after another, each to its end
+static bool has_barrier; // whether the block that ran in fibers had one
 static void (*kernel)(const void*);
 static const void* argument;
 
 static unsigned thread_of(unsigned t) { return reverse ? threads - 1 - t : t; }
-void emulated_barrier() {
+static void next_turn() {
     unsigned from = thread_of(turn);
     if (turn + 1 == threads) { emulated_switch(&fibers[from], scheduler); return; }
     turn++;
@@ -61,15 +67,24 @@ void emulated_barrier() {
     emulated_thread = {to, 0, 0};
     emulated_switch(&fibers[from], fibers[to]);
 }
+void emulated_barrier() {
+    if (alone) { fprintf(stderr, "a barrier that the launch's first block did not have\n"); abort(); }
+    has_barrier = true;
+    next_turn();
+}
 static void entry() {
     kernel(argument);
     done[thread_of(turn)] = true;
-    for (;;) emulated_barrier();
+    for (;;) next_turn();
 }
-static void run_block() {
+static void run_in_fibers() {
+    if (!stacks) {
+        stacks = (char*)mmap(nullptr, STACKS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (stacks == MAP_FAILED) abort();
+        madvise(stacks, STACKS, MADV_HUGEPAGE);
+    }
     for (unsigned t = 0; t < threads; t++) {
-        if (!stacks[t]) stacks[t] = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        void** top = (void**)((char*)stacks[t] + STACK - 64);
+        void** top = (void**)(stacks + (t + 1) * STACK - 64);
         *--top = nullptr;
         *--top = (void*)entry;
         for (int i = 0; i < 6; i++) *--top = nullptr;
@@ -83,6 +98,12 @@ static void run_block() {
         emulated_switch(&scheduler, fibers[first]);
         for (unsigned t = 0; t < threads; t++) left += !done[t];
         if (left == 0) return;
+    }
+}
+static void run_alone() {
+    for (unsigned t = 0; t < threads; t++) {
+        emulated_thread = {thread_of(t), 0, 0};
+        kernel(argument);
     }
 }
 
@@ -127,7 +148,7 @@ API cuDeviceGetAttribute(int* v, int what, int) { *v = what == 75 ? (int)setting
 API cuDevicePrimaryCtxRetain(void** c, int) { MAY_FAIL(); *c = (void*)1; return 0; }
 API cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 API cuCtxSetCurrent(void*) { MAY_FAIL(); return 0; }
-API cuModuleLoadData(void** m, const void*) { MAY_FAIL(); *m = (void*)1; return 0; }
+API cuModuleLoadData(void** m, const void*) { MAY_FAIL(); usleep(1000 * setting("ZOO_EMULATE_COMPILE", 0)); *m = (void*)1; return 0; }
 API cuModuleGetFunction(void** f, void*, const char* name) {
     MAY_FAIL();
     static void* self = nullptr;
@@ -136,20 +157,45 @@ API cuModuleGetFunction(void** f, void*, const char* name) {
     return *f ? 0 : 500;
 }
 API cuMemGetInfo_v2(size_t* unused, size_t* all) { MAY_FAIL(); *all = memory(); *unused = *all > used ? *all - used : 0; return 0; }
+// A large allocation is the same file of NaN over and over, of which what is written becomes memory.
+static const size_t POISON = 16 << 20;
+static void* poisoned(size_t n) {
+    static int file = -1;
+    if (file < 0) {
+        file = memfd_create("poison", 0);
+        std::string all(POISON, '\xff');
+        if (file < 0 || write(file, all.data(), POISON) != (ssize_t)POISON) return nullptr;
+    }
+    char* m = (char*)mmap(nullptr, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m == MAP_FAILED) return nullptr;
+    for (size_t at = 0; at < n; at += POISON)
+        if (mmap(m + at, std::min(POISON, n - at), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file, 0) == MAP_FAILED) {
+            munmap(m, n);
+            return nullptr;
+        }
+    return m;
+}
 API cuMemAlloc_v2(uint64_t* p, size_t n) {
     MAY_FAIL();
     n = (n + 255) / 256 * 256;
     std::lock_guard<std::mutex> lock(guard);
     if (used + n > memory()) return 2;
-    void* m = aligned_alloc(256, n);
+    void* m = n < POISON ? aligned_alloc(256, n) : poisoned(n);
     if (!m) return 2;
-    memset(m, 0xff, n);
+    if (n < POISON) memset(m, 0xff, n);
     used += n;
     *p = (uint64_t)m;
     sizes[*p] = n;
     return 0;
 }
-API cuMemFree_v2(uint64_t p) { std::lock_guard<std::mutex> lock(guard); used -= sizes[p]; sizes.erase(p); free((void*)p); return 0; }
+API cuMemFree_v2(uint64_t p) {
+    std::lock_guard<std::mutex> lock(guard);
+    size_t n = sizes[p];
+    used -= n;
+    sizes.erase(p);
+    if (n < POISON) free((void*)p); else munmap((void*)p, n);
+    return 0;
+}
 API cuMemHostAlloc(void** p, size_t n, unsigned) { MAY_FAIL(); *p = aligned_alloc(256, (n + 255) / 256 * 256); return *p ? 0 : 2; }
 API cuMemFreeHost(void* p) { free(p); return 0; }
 API cuMemcpyHtoD_v2(uint64_t d, const void* s, size_t n) { MAY_FAIL(); memcpy((void*)d, s, n); return 0; }
@@ -178,12 +224,14 @@ API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
     kernel = (void (*)(const void*))f;
     argument = args[0];
     threads = bx;
+    alone = has_barrier = false;
     int late = fault("async");
     for (unsigned z = 0; z < gz; z++)
         for (unsigned y = 0; y < gy; y++)
             for (unsigned x = 0; x < gx; x++) {
                 emulated_block = {x, y, z};
-                run_block();
+                if (alone) run_alone(); else run_in_fibers();
+                alone = !has_barrier;
                 if (late) { lost = late; return 0; }
             }
     return 0;

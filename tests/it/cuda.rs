@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran, ran};
+use crate::support::{Home, Ran, ran, until};
+use crate::verify::{Case, on_record};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -114,18 +115,32 @@ fn threads_that_take_turns_backwards_change_no_bit() {
     assert_eq!((forward.code, &forward.out), (Some(0), &backward.out), "{}", forward.err);
 }
 
-/// Operations that no network of the index has, and each by itself: `operations` with this variable set.
+/// Operations that no network of the index has, each by itself, and small networks of any geometry: tests of other modules
+/// with this variable set.
 #[test]
 fn every_operation_has_torchs_values() {
     let ran = Command::new(std::env::current_exe().unwrap())
-        .args(["operations::", "cuda::batches", "--include-ignored", "--test-threads", "1"])
+        .args([
+            "operations::",
+            "plan::small_networks",
+            "cuda::batches",
+            "--include-ignored",
+            "--test-threads",
+            "2",
+        ])
         .env("LD_LIBRARY_PATH", driver())
         .env("ZOO_TEST_CUDA", "1")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(said.contains("batches_of_any_size_have_the_same_bits ... ok"), "{said}");
+    for test in [
+        "batches_of_any_size_have_the_same_bits",
+        "small_networks_agree_with_the_reference",
+        "what_vector_code_does_is_its_definition",
+    ] {
+        assert!(said.contains(&format!("{test} ... ok")), "{said}");
+    }
 }
 
 /// Run by the test above, in a process that has the emulated driver.
@@ -222,4 +237,95 @@ fn memory_that_fails_at_any_allocation_halves_the_batch_or_is_told() {
         }
     }
     assert!(held > 0, "no run got by with a smaller batch");
+}
+
+/// A network of 64 pixels a side and 36 pictures, on cards of that number.
+const SMALL: [&str; 13] = [
+    "verify",
+    "small",
+    "--registry",
+    "small.yaml",
+    "--weights",
+    "w.safetensors",
+    "--dataset",
+    "imagenet-val",
+    "--data-dir",
+    "val",
+    "--tolerance",
+    "100",
+    "--device",
+];
+
+fn small() -> Case {
+    let case = Case::new();
+    let page = "Models:\n- Name: small\n  Metadata: {Image Size: '64', Crop Pct: '0.875', Interpolation: bicubic}\n  \
+                Results: [{Task: Image Classification, Dataset: ImageNet, Metrics: {Top 1 Accuracy: 50%}}]\n  \
+                zoo: {arch: tf_efficientnet_lite0, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], names: timm}\n";
+    case.home.write("small.yaml", page);
+    case
+}
+
+#[test]
+fn a_shard_a_card_merges_to_the_report_of_one_run() {
+    let case = small();
+    let cards = [("ZOO_EMULATE_DEVICES", "2")];
+    let on = |device: &'static str, more: &[&'static str]| {
+        command(&case.home, &[&SMALL[..], &[device], more].concat(), &cards)
+    };
+    let whole = ran(on("cuda:1", &["--report", "whole.json"]).output().unwrap());
+    assert_eq!(whole.code, Some(0), "{}", whole.err);
+    assert!(whole.err.contains("on emulated card 1"), "{}", whole.err);
+    let report = case.json("whole.json");
+    assert_eq!(report["results"][0]["isa"], zoo::nn::cuda::KERNELS);
+    let threads = report["timing"]["models"][0]["threads"].as_array().unwrap();
+    assert!(threads.iter().any(|t| t["network"].as_f64().unwrap() > 0.0), "{threads:?}");
+    std::fs::remove_dir_all(case.home.cache("runs")).unwrap();
+    // At the same time, as a machine with two cards would.
+    let parts = [("cuda:0", "1/2", "part-1.json"), ("cuda:1", "2/2", "part-2.json")];
+    let running = parts
+        .map(|(device, shard, report)| on(device, &["--shard", shard, "--report", report]).spawn().unwrap());
+    for child in running {
+        let ran = ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+    }
+    let merged = case.home.run(&["merge", "part-1.json", "part-2.json", "--report", "merged.json"]);
+    assert_eq!(merged.code, Some(0), "{}", merged.err);
+    assert_eq!(case.canonical("merged.json"), case.canonical("whole.json"));
+}
+
+#[test]
+fn a_run_on_a_card_that_is_killed_or_stopped_resumes_to_the_same_report() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let case = small();
+    let on = |more: &[&'static str]| command(&case.home, &[&SMALL[..], &["cuda"], more].concat(), &[]);
+    let whole = ran(on(&["--report", "whole.json"]).output().unwrap());
+    assert_eq!(whole.code, Some(0), "{}", whole.err);
+    std::fs::remove_dir_all(case.home.cache("runs")).unwrap();
+    for (signal, code) in [(Signal::KILL, None), (Signal::INT, Some(130))] {
+        let least = on_record(&case) + 4;
+        let child = on(&["--batch", "2", "--report", "never.json"]).spawn().unwrap();
+        until("images on record", || on_record(&case) >= least);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let stopped = ran(child.wait_with_output().unwrap());
+        assert_eq!(stopped.code, code, "{}", stopped.err);
+        assert!(!case.path("never.json").exists());
+    }
+    let before = on_record(&case);
+    assert!((8..36).contains(&before), "{before} images on record");
+    let resumed = ran(on(&["--report", "resumed.json"]).output().unwrap());
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert_eq!(case.canonical("resumed.json"), case.canonical("whole.json"));
+    let computed = case.json("resumed.json")["timing"]["models"][0]["computed"].as_u64().unwrap();
+    assert_eq!(computed as usize, 36 - before, "what is on record is not run again");
+}
+
+#[test]
+fn kernels_that_are_being_compiled_are_told_once() {
+    let home = Home::new();
+    let args = ["verify", "--dataset", "golden", "--device", "cuda", "mobilenetv3_large_100"];
+    let slow = run(&home, &args, &[("ZOO_EMULATE_COMPILE", "120")]);
+    assert_eq!(slow.code, Some(0), "{}", slow.err);
+    assert_eq!(slow.err.matches("its driver compiles the kernels").count(), 1, "{}", slow.err);
+    let quick = run(&home, &args, &[]);
+    assert!(!quick.err.contains("compiles the kernels"), "{}", quick.err);
 }

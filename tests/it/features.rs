@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use serde_json::Value;
 use zoo::Network;
 use zoo::model::{EngineKind, FeatureLevel, feature_info};
+use zoo::nn::plan::{Isa, Plan};
 use zoo::nn::seeded::{self, Seeded};
 use zoo::nn::weights::{View, Weights};
 
@@ -77,33 +78,69 @@ impl Weights for Drawn {
     }
 }
 
-#[test]
-fn every_level_of_every_family_is_timms() {
+const LEVELS: [FeatureLevel; 3] = [FeatureLevel::Pool, FeatureLevel::Map, FeatureLevel::Pyramid(None)];
+
+/// Of every `of`-th record, from the one at `first`: all levels as outputs of one plan, whose weights are packed once.
+fn every_level_is_timms(first: usize, of: usize) {
     let golden = golden();
     let rows = golden["rows"].as_array().unwrap();
     assert!(rows.len() >= 30, "{}", rows.len());
-    for row in rows {
+    for row in rows.iter().skip(first).step_by(of) {
         let (arch, side) = (row["arch"].as_str().unwrap(), row["size"].as_u64().unwrap() as usize);
+        let graph = zoo::arch::build(arch, 1000).unwrap();
+        let levels = row["levels"].as_array().unwrap();
+        let infos: Vec<_> =
+            LEVELS.iter().flat_map(|level| feature_info(&graph, level, [3, side, side]).unwrap()).collect();
+        assert_eq!(infos.len(), levels.len(), "{arch}: every level is compared");
+        let nodes: Vec<_> = infos.iter().map(|info| info.node).collect();
+        let weights = Seeded::new(&graph, 0);
+        let plan = Plan::with_outputs(&graph, &weights, [3, side, side], Isa::best(), &nodes).unwrap();
+        let mut worker = plan.worker().unwrap();
+        worker.forward(&seeded::input(0, [1, 3, side, side])).unwrap();
+        for (at, info) in infos.iter().enumerate() {
+            let record = levels.iter().find(|l| l["level"] == info.name.as_str()).unwrap();
+            let what = format!("{arch} at {side}, {}", info.name);
+            let shape: Vec<usize> = serde_json::from_value(record["shape"].clone()).unwrap();
+            assert_eq!(info.shape, shape, "{what}");
+            let mut found = vec![f32::NAN; info.values()];
+            worker.output(at, &mut found).unwrap();
+            agrees(&what, record, &found);
+        }
+    }
+}
+
+#[test]
+fn every_level_of_every_family_is_timms_first_half() {
+    every_level_is_timms(0, 2);
+}
+
+#[test]
+fn every_level_of_every_family_is_timms_second_half() {
+    every_level_is_timms(1, 2);
+}
+
+/// A network of one level alone, without the layers behind it, has what one plan of all levels has.
+#[test]
+fn a_network_of_one_level_has_the_values_of_all() {
+    let golden = golden();
+    for arch in ["resnet18", "tf_efficientnet_b0", "mobilenetv3_large_100", "densenet121"] {
+        let row = golden["rows"].as_array().unwrap().iter().find(|row| row["arch"] == arch).unwrap();
+        let side = row["size"].as_u64().unwrap() as usize;
         let graph = zoo::arch::build(arch, 1000).unwrap();
         let weights = Drawn::of(&Seeded::new(&graph, 0));
         let image = seeded::input(0, [1, 3, side, side]);
         let image = Tensor::from_vec(image, (1, 3, side, side), &Device::Cpu).unwrap();
-        let levels = row["levels"].as_array().unwrap();
-        let mut seen = 0;
-        for level in [FeatureLevel::Pool, FeatureLevel::Map, FeatureLevel::Pyramid(None)] {
+        for level in LEVELS {
             let network =
                 Network::features_only(EngineKind::Plan, &graph, &weights, [3, side, side], &level).unwrap();
-            let found = network.features(&image).unwrap();
-            for (info, tensor) in network.feature_info().iter().zip(found) {
+            for (info, tensor) in network.feature_info().iter().zip(network.features(&image).unwrap()) {
+                let levels = row["levels"].as_array().unwrap();
                 let record = levels.iter().find(|l| l["level"] == info.name.as_str()).unwrap();
-                let what = format!("{arch} at {side}, {}", info.name);
-                let shape: Vec<usize> = serde_json::from_value(record["shape"].clone()).unwrap();
-                assert_eq!(tensor.dims()[1..], shape, "{what}");
+                let what = format!("{arch} at {side}, {} alone", info.name);
+                assert_eq!(tensor.dims()[1..], info.shape, "{what}");
                 agrees(&what, record, &tensor.flatten_all().unwrap().to_vec1().unwrap());
-                seen += 1;
             }
         }
-        assert_eq!(seen, levels.len(), "{arch}: every level is compared");
     }
 }
 

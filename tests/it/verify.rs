@@ -233,7 +233,7 @@ fn what_is_on_record_is_not_run_again() {
 }
 
 /// Images whose whole line is in the journal.
-fn on_record(case: &Case) -> usize {
+pub(crate) fn on_record(case: &Case) -> usize {
     let Ok(mut entries) = std::fs::read_dir(case.home.cache("runs")) else { return 0 };
     let Some(entry) = entries.next() else { return 0 };
     let text = std::fs::read(entry.unwrap().path()).unwrap();

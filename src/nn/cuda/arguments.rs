@@ -105,12 +105,12 @@ arguments! {
     }
     Mean { sums: u64, output: u64, images: i32, parts: i32, channels: i32, count: f32 }
     Elementwise {
-        input: u64, gate: u64, scale: u64, shift: u64, addend: u64, factor: u64, output: u64, quads: i64,
+        input: u64, gate: u64, centre: u64, scale: u64, shift: u64, addend: u64, factor: u64, output: u64, quads: i64,
         channels: i32, pixels: i32, own: i32, activation: ActivationArg, unused: i32,
     }
-    Sums { input: u64, centre: u64, sums: u64, pixels: i32, channels: i32, chunk: i32, parts: i32 }
+    Sums { input: u64, centre: u64, sums: u64, squares: u64, pixels: i32, channels: i32, chunk: i32, parts: i32 }
     GroupNorm {
-        sums: u64, weight: u64, bias: u64, mean: u64, scale: u64, shift: u64,
+        sums: u64, squares: u64, weight: u64, bias: u64, mean: u64, scale: u64, shift: u64,
         parts: i32, channels: i32, groups: i32, each: i32, count: f32, eps: f32,
     }
     Pool {
@@ -149,7 +149,7 @@ mod tests {
             ($($name:ident: $size:literal),* $(,)?) => { $(assert_eq!(size_of::<$name>(), $size, stringify!($name));)* };
         }
         sizes! {
-            Conv: 160, Linear: 72, Mix: 56, Depthwise: 136, Mean: 48, Elementwise: 104, Sums: 56, GroupNorm: 88, Pool: 104,
+            Conv: 160, Linear: 72, Mix: 56, Depthwise: 136, Mean: 48, Elementwise: 112, Sums: 64, GroupNorm: 96, Pool: 104,
             Blur: 72, Image: 56, Copy: 56, Frame: 80, Blocks: 72, Softmax: 56, ChannelConv: 56,
         }
     }

@@ -10,7 +10,7 @@ use crate::lower::{self, Conv, Fusion, Layer, LayerKind, Value};
 
 /// A map: NHWC, a pixel's channels filled up to a multiple of 4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Map {
+pub(super) struct FeatureMap {
     /// Values from the arena's beginning, for a batch of one.
     pub(super) at: usize,
     /// `[height, width]`.
@@ -20,9 +20,9 @@ pub(super) struct Map {
     pub(super) pitch: usize,
 }
 
-impl Map {
+impl FeatureMap {
     fn new([_, channels, height, width]: Shape) -> Self {
-        Map { at: 0, size: [height, width], channels, pitch: quads(channels) }
+        FeatureMap { at: 0, size: [height, width], channels, pitch: quads(channels) }
     }
 
     pub(super) fn pixels(&self) -> usize {
@@ -46,13 +46,13 @@ const ALIGN: usize = 64;
 /// The layers of a network and their maps.
 pub(super) struct Layout {
     pub(super) layers: Vec<Layer>,
-    maps: Vec<Map>,
+    maps: Vec<FeatureMap>,
     /// What each layer needs besides while it runs.
     pub(super) scratch: Vec<usize>,
     /// Values of one image.
     pub(super) total: usize,
     /// One for each node that was asked for.
-    pub(super) outputs: Vec<Map>,
+    pub(super) outputs: Vec<FeatureMap>,
 }
 
 impl Layout {
@@ -68,8 +68,8 @@ impl Layout {
             }
             layers.push(layer);
         }
-        let shape = |node: &usize| Map::new(shapes.get(*node).copied().unwrap_or_default());
-        let mut maps: Vec<Map> = lowered.shape_of.iter().map(shape).collect();
+        let shape = |node: &usize| FeatureMap::new(shapes.get(*node).copied().unwrap_or_default());
+        let mut maps: Vec<FeatureMap> = lowered.shape_of.iter().map(shape).collect();
         let of = |value: Value| maps.get(value).copied().unwrap_or_default();
 
         let mut needs: Vec<(Value, Need)> = Vec::new();
@@ -102,19 +102,19 @@ impl Layout {
         Layout { layers, maps, scratch, total, outputs }
     }
 
-    pub(super) fn map(&self, value: Value) -> Map {
+    pub(super) fn map(&self, value: Value) -> FeatureMap {
         self.maps.get(value).copied().unwrap_or_default()
     }
 }
 
 /// Values that a layer needs besides while it runs, for one image.
-fn scratch(layer: &Layer, input: Map, output: Map) -> usize {
+fn scratch(layer: &Layer, input: FeatureMap, output: FeatureMap) -> usize {
     match &layer.kind {
         LayerKind::Conv(conv @ Conv { mean: Some(_), .. }) => {
-            DepthwiseShape::of(&output, &conv.window).blocks() * output.pitch
+            DepthwiseShape::of(&output, &conv.window).blocks().max(parts(&output)) * output.pitch
         }
         LayerKind::Mean => parts(&input) * input.pitch,
-        LayerKind::Plain(Op::GroupNorm { .. }, _) => (parts(&input) + 3) * input.pitch,
+        LayerKind::Plain(Op::GroupNorm { .. }, _) => (2 * parts(&input) + 3) * input.pitch,
         LayerKind::Plain(Op::CondConv { out, groups, window, .. }, _) => {
             Filters::of(input.channels, *out, *groups, window).len()
         }
@@ -132,7 +132,7 @@ fn scratch(layer: &Layer, input: Map, output: Map) -> usize {
 pub(super) const PART: usize = 1024;
 
 /// The parts of a sum over a map's pixels: by its size alone.
-pub(super) fn parts(map: &Map) -> usize {
+pub(super) fn parts(map: &FeatureMap) -> usize {
     map.pixels().div_ceil(PART)
 }
 
@@ -149,7 +149,7 @@ impl DepthwiseShape {
     /// Output columns of a block.
     pub(super) const CHUNK: usize = 32;
 
-    pub(super) fn of(output: &Map, window: &Window) -> Self {
+    pub(super) fn of(output: &FeatureMap, window: &Window) -> Self {
         let plain = window.dilation == [1, 1];
         let (kernel, threads, rows) = match (window.kernel, window.stride) {
             ([3, 3], [1, 1]) if plain => ("depthwise_3_1", 256, 1),

@@ -32,7 +32,7 @@ pub use error::{CallError, Error};
 pub use ptx::KERNELS;
 
 use driver::{Event, Memory, Pinned, Stream};
-use layout::{Layout, Map};
+use layout::{FeatureMap, Layout};
 use schedule::Scheduler;
 use step::Step;
 
@@ -61,7 +61,7 @@ struct Shared {
     batch: usize,
     layers: Vec<String>,
     steps: Vec<Step>,
-    outputs: Vec<Map>,
+    outputs: Vec<FeatureMap>,
     /// Kept for the steps, which have their addresses.
     _weights: Vec<Regions>,
     arena: Memory,
@@ -281,7 +281,7 @@ impl Parts {
         let arena = device.memory(layout.total * batch)?;
         let begun = device.pinned(1)?;
         let values = image.iter().product::<usize>();
-        let results = layout.outputs.iter().map(Map::len).sum();
+        let results = layout.outputs.iter().map(FeatureMap::len).sum();
         let lanes = (0..LANES).map(|_| Lane::new(device, values, results, batch));
         let lanes = lanes.collect::<Result<Vec<_>, Error>>()?;
         let scheduler = Scheduler { device, model: &graph.name, layout, weights, arena: &arena, batch };
@@ -351,7 +351,7 @@ impl Shared {
     /// A lane that nobody uses, or another where all are in use.
     fn lane(&self) -> Result<Lane, Error> {
         let idle = lock(&self.lanes).pop();
-        let results = self.outputs.iter().map(Map::len).sum();
+        let results = self.outputs.iter().map(FeatureMap::len).sum();
         idle.map_or_else(|| Lane::new(&self.device, self.image.iter().product(), results, self.batch), Ok)
     }
 

@@ -3,7 +3,7 @@
 //! In: a layer, its tensors. Out: runs of values, each a region of its own on the card. Called by [`super::Plan`], by as many
 //! threads as there are.
 
-use super::layout::{Filters, Map, quads};
+use super::layout::{FeatureMap, Filters, quads};
 use crate::fold::{Affine, Tensors};
 use crate::graph::{Op, ValueError};
 use crate::lower::{Conv, Layer, LayerKind};
@@ -16,8 +16,8 @@ use crate::lower::{Conv, Layer, LayerKind};
 pub(super) fn pack(
     tensors: &Tensors<'_>,
     layer: &Layer,
-    input: Map,
-    output: Map,
+    input: FeatureMap,
+    output: FeatureMap,
 ) -> Result<Vec<Vec<f32>>, ValueError> {
     Ok(match &layer.kind {
         LayerKind::Conv(conv) => {
@@ -79,7 +79,7 @@ pub(super) fn pack(
 }
 
 /// Whether a convolution is a product with the vector of an image: it has a kernel of its own.
-pub(super) fn is_linear(conv: &Conv, input: &Map) -> bool {
+pub(super) fn is_linear(conv: &Conv, input: &FeatureMap) -> bool {
     conv.point() && input.size == [1, 1] && conv.scale_by.is_none() && conv.residual.is_none()
 }
 

@@ -10,7 +10,7 @@ use super::error::Error;
 
 /// The name and version of the kernels in reports: the number rises whenever the same weights and image could give other
 /// bits.
-pub const KERNELS: &str = "cuda/1";
+pub const KERNELS: &str = "cuda/2";
 
 /// Of the driver that can read the text (`.version 7.8`), as `cuDriverGetVersion` says it.
 pub(super) const OLDEST_DRIVER: i32 = 11080;

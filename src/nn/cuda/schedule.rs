@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::arguments::{ActivationArg, Copy, Elementwise, Image, Mean, Pool, Sums};
 use super::driver::{Device, Memory};
 use super::error::Error;
-use super::layout::{Layout, Map, PART, parts};
+use super::layout::{FeatureMap, Layout, PART, parts};
 use super::step::{Step, Work};
 use crate::graph::{Activation, PoolKind};
 use crate::lower::{Layer, LayerKind, Value};
@@ -31,8 +31,8 @@ pub(super) struct Scheduler<'a> {
 struct At<'a> {
     index: usize,
     layer: &'a Layer,
-    input: Map,
-    output: Map,
+    input: FeatureMap,
+    output: FeatureMap,
 }
 
 impl Scheduler<'_> {
@@ -56,7 +56,7 @@ impl Scheduler<'_> {
         self.arena.address(at * self.batch)
     }
 
-    fn map(&self, map: &Map) -> u64 {
+    fn map(&self, map: &FeatureMap) -> u64 {
         self.place(map.at)
     }
 
@@ -146,7 +146,7 @@ impl Scheduler<'_> {
                 self.push(at, "pool", Work::Pool(a, quads), to)
             }
             LayerKind::Mean => {
-                let a = self.sums(at, 0)?;
+                let a = self.sums(at, input)?;
                 self.push(at, "sums_over_pixels", Work::Sums(a), to)?;
                 self.mean(at, a.sums, parts(input), input, output, to)
             }
@@ -203,8 +203,8 @@ impl Scheduler<'_> {
         at: &At<'_>,
         sums: u64,
         parts: usize,
-        of: &Map,
-        output: &Map,
+        of: &FeatureMap,
+        output: &FeatureMap,
         to: &mut Vec<Step>,
     ) -> Result<(), Error> {
         let a = Mean {
@@ -218,16 +218,15 @@ impl Scheduler<'_> {
         self.push(at, "mean_of_sums", Work::Mean(a), to)
     }
 
-    /// Sums over the input's pixels into the scratch, around `centre` where there is one.
-    fn sums(&self, at: &At<'_>, centre: u64) -> Result<Sums, Error> {
+    /// Sums over a map's pixels into the scratch.
+    fn sums(&self, at: &At<'_>, of: &FeatureMap) -> Result<Sums, Error> {
         Ok(Sums {
-            input: self.map(&at.input),
-            centre,
+            input: self.map(of),
             sums: self.scratch(at),
-            pixels: self.int(at, at.input.pixels())?,
-            channels: self.int(at, at.input.pitch)?,
+            pixels: self.int(at, of.pixels())?,
+            channels: self.int(at, of.pitch)?,
             chunk: self.int(at, PART)?,
-            parts: self.int(at, parts(&at.input))?,
+            parts: self.int(at, parts(of))?,
             ..Sums::default()
         })
     }
@@ -237,7 +236,7 @@ impl Scheduler<'_> {
         &self,
         at: &At<'_>,
         [input, output]: [u64; 2],
-        from: &Map,
+        from: &FeatureMap,
         (channels, written, first): (usize, usize, usize),
         to: &mut Vec<Step>,
     ) -> Result<(), Error> {

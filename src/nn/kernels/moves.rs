@@ -5,16 +5,22 @@
 
 use std::ops::Range;
 
-use super::plain::{Map, MapMut, inside_border};
+use super::plain::{FeatureMap, FeatureMapMut, inside_border};
 
 /// Copies `count` pixels, and the lanes beyond their last channel.
-fn copy(input: Map<'_>, from: usize, output: MapMut<'_>, to: usize, count: usize) {
+fn copy(input: FeatureMap<'_>, from: usize, output: FeatureMapMut<'_>, to: usize, count: usize) {
     let pitch = input.pitch;
     output.values.copy_blocks((to * pitch, 0), (input.values, from * pitch, 0), count * pitch, 1);
 }
 
 /// Rows and columns around a map, the first `[rows, columns]` above and to the left: zeros, or the map mirrored.
-pub fn pad(input: Map<'_>, [top, left]: [usize; 2], reflect: bool, output: MapMut<'_>, rows: Range<usize>) {
+pub fn pad(
+    input: FeatureMap<'_>,
+    [top, left]: [usize; 2],
+    reflect: bool,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     let ([h, w], [_, wide]) = (input.size, output.size);
     assert_eq!(input.pitch, output.pitch);
     let zero = |to: usize, count: usize| {
@@ -38,7 +44,7 @@ pub fn pad(input: Map<'_>, [top, left]: [usize; 2], reflect: bool, output: MapMu
 }
 
 /// A map without its first `[rows, columns]`.
-pub fn crop(input: Map<'_>, [top, left]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+pub fn crop(input: FeatureMap<'_>, [top, left]: [usize; 2], output: FeatureMapMut<'_>, rows: Range<usize>) {
     let ([_, w], [_, wide]) = (input.size, output.size);
     assert_eq!(input.pitch, output.pitch);
     for y in rows {
@@ -47,7 +53,7 @@ pub fn crop(input: Map<'_>, [top, left]: [usize; 2], output: MapMut<'_>, rows: R
 }
 
 /// Each pixel `factor`×`factor` times.
-pub fn upsample(input: Map<'_>, factor: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn upsample(input: FeatureMap<'_>, factor: usize, output: FeatureMapMut<'_>, rows: Range<usize>) {
     let ([_, w], [_, wide]) = (input.size, output.size);
     let (factor, pitch) = (factor.max(1), output.pitch);
     assert_eq!(input.pitch, pitch);
@@ -61,7 +67,7 @@ pub fn upsample(input: Map<'_>, factor: usize, output: MapMut<'_>, rows: Range<u
 }
 
 /// Blocks of pixels into channels: channel `(row · block + column) · c + channel`.
-pub fn space_to_depth(input: Map<'_>, block: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn space_to_depth(input: FeatureMap<'_>, block: usize, output: FeatureMapMut<'_>, rows: Range<usize>) {
     let ([_, w], [_, wide]) = (input.size, output.size);
     for y in rows {
         for x in 0..wide {

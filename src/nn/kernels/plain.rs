@@ -13,7 +13,7 @@ use crate::memory::{Dst, Src};
 
 /// A map that is read.
 #[derive(Clone, Copy)]
-pub struct Map<'a> {
+pub struct FeatureMap<'a> {
     /// Its values.
     pub values: Src<'a>,
     /// `[height, width]`.
@@ -24,7 +24,7 @@ pub struct Map<'a> {
     pub pitch: usize,
 }
 
-impl Map<'_> {
+impl FeatureMap<'_> {
     fn get(&self, y: usize, x: usize, channel: usize) -> f64 {
         debug_assert!(y < self.size[0] && x < self.size[1] && channel < self.channels);
         f64::from(self.values.get((y * self.size[1] + x) * self.pitch + channel))
@@ -33,7 +33,7 @@ impl Map<'_> {
 
 /// A map that is written.
 #[derive(Clone, Copy)]
-pub struct MapMut<'a> {
+pub struct FeatureMapMut<'a> {
     /// Its values.
     pub values: Dst<'a>,
     /// `[height, width]`.
@@ -44,7 +44,7 @@ pub struct MapMut<'a> {
     pub pitch: usize,
 }
 
-impl MapMut<'_> {
+impl FeatureMapMut<'_> {
     /// Writes every value of some rows: `value(y, x, channel)`, rounded.
     fn fill(self, rows: Range<usize>, mut value: impl FnMut(usize, usize, usize) -> f64) {
         assert!(rows.end <= self.size[0]);
@@ -70,10 +70,10 @@ fn under(taps: &Taps, axis: usize, at: usize, size: usize) -> impl Iterator<Item
 
 /// A convolution; `weight` is `[out, in / groups, kh, kw]`.
 pub fn conv(
-    input: Map<'_>,
+    input: FeatureMap<'_>,
     [weight, bias]: [Option<Src<'_>>; 2],
     (taps, groups): (&Taps, usize),
-    output: MapMut<'_>,
+    output: FeatureMapMut<'_>,
     rows: Range<usize>,
 ) {
     let Some(weight) = weight else { return };
@@ -94,22 +94,36 @@ pub fn conv(
 }
 
 /// A factor and an addend for each channel.
-pub fn affine(input: Map<'_>, [scale, shift]: [Src<'_>; 2], output: MapMut<'_>, rows: Range<usize>) {
+pub fn affine(
+    input: FeatureMap<'_>,
+    [scale, shift]: [Src<'_>; 2],
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| input.get(y, x, c) * f64::from(scale.get(c)) + f64::from(shift.get(c)));
 }
 
 /// An activation.
-pub fn activation(input: Map<'_>, activation: Activation, output: MapMut<'_>, rows: Range<usize>) {
+pub fn activation(
+    input: FeatureMap<'_>,
+    activation: Activation,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| activation.of(input.get(y, x, c)));
 }
 
 /// The sum of maps, from the first on.
-pub fn add<'a>(inputs: impl Iterator<Item = Map<'a>> + Clone, output: MapMut<'_>, rows: Range<usize>) {
+pub fn add<'a>(
+    inputs: impl Iterator<Item = FeatureMap<'a>> + Clone,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| inputs.clone().map(|map| map.get(y, x, c)).sum());
 }
 
 /// A map times another, or times a factor a channel.
-pub fn mul(input: Map<'_>, factor: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
+pub fn mul(input: FeatureMap<'_>, factor: FeatureMap<'_>, output: FeatureMapMut<'_>, rows: Range<usize>) {
     let one = factor.size == [1, 1];
     output.fill(rows, |y, x, c| {
         let factor = if one { factor.get(0, 0, c) } else { factor.get(y, x, c) };
@@ -118,7 +132,11 @@ pub fn mul(input: Map<'_>, factor: Map<'_>, output: MapMut<'_>, rows: Range<usiz
 }
 
 /// Maps beside each other, channel after channel.
-pub fn concat<'a>(inputs: impl Iterator<Item = Map<'a>> + Clone, output: MapMut<'_>, rows: Range<usize>) {
+pub fn concat<'a>(
+    inputs: impl Iterator<Item = FeatureMap<'a>> + Clone,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| {
         let mut channel = c;
         for map in inputs.clone() {
@@ -132,15 +150,15 @@ pub fn concat<'a>(inputs: impl Iterator<Item = Map<'a>> + Clone, output: MapMut<
 }
 
 /// The channels from `start` on.
-pub fn slice(input: Map<'_>, start: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn slice(input: FeatureMap<'_>, start: usize, output: FeatureMapMut<'_>, rows: Range<usize>) {
     output.fill(rows, |y, x, c| input.get(y, x, start + c));
 }
 
 /// A pool over a window; `pad_end` are the rows and columns of padding below and to the right.
 pub fn pool(
-    input: Map<'_>,
+    input: FeatureMap<'_>,
     (kind, taps, pad_end): (PoolKind, &Taps, [usize; 2]),
-    output: MapMut<'_>,
+    output: FeatureMapMut<'_>,
     rows: Range<usize>,
 ) {
     // Positions that torch divides by where padding counts: a window of `ceil` mode may hang over even the padding.
@@ -166,7 +184,7 @@ pub fn pool(
 }
 
 /// The mean over all pixels.
-pub fn global_avg_pool(input: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
+pub fn global_avg_pool(input: FeatureMap<'_>, output: FeatureMapMut<'_>, rows: Range<usize>) {
     let [h, w] = input.size;
     output.fill(rows, |_, _, c| {
         let sum: f64 = (0..h).map(|y| (0..w).map(|x| input.get(y, x, c)).sum::<f64>()).sum();
@@ -177,10 +195,10 @@ pub fn global_avg_pool(input: Map<'_>, output: MapMut<'_>, rows: Range<usize>) {
 /// Group norm of some of the groups: each minus its mean, over its standard deviation, both over all pixels of the
 /// group's channels; then a factor and an addend for each channel.
 pub fn group_norm(
-    input: Map<'_>,
+    input: FeatureMap<'_>,
     [scale, shift]: [Src<'_>; 2],
     (groups, eps): (usize, f32),
-    output: MapMut<'_>,
+    output: FeatureMapMut<'_>,
     own: Range<usize>,
 ) {
     let ([h, w], each) = (input.size, input.channels / groups.max(1));
@@ -206,18 +224,23 @@ pub fn group_norm(
 }
 
 /// Every value times a constant.
-pub fn scale(input: Map<'_>, factor: f32, output: MapMut<'_>, rows: Range<usize>) {
+pub fn scale(input: FeatureMap<'_>, factor: f32, output: FeatureMapMut<'_>, rows: Range<usize>) {
     output.fill(rows, |y, x, c| input.get(y, x, c) * f64::from(factor));
 }
 
 /// Each pixel `factor`×`factor` times.
-pub fn upsample(input: Map<'_>, factor: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn upsample(input: FeatureMap<'_>, factor: usize, output: FeatureMapMut<'_>, rows: Range<usize>) {
     let factor = factor.max(1);
     output.fill(rows, |y, x, c| input.get(y / factor, x / factor, c));
 }
 
 /// A softmax over `parts`: the input's channels are `groups` of `parts` runs, the output's `parts` of `groups`.
-pub fn softmax(input: Map<'_>, [parts, groups]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+pub fn softmax(
+    input: FeatureMap<'_>,
+    [parts, groups]: [usize; 2],
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     let run = (input.channels / (parts * groups).max(1)).max(1);
     output.fill(rows, |y, x, c| {
         let (part, group, i) = (c / (groups * run), c / run % groups, c % run);
@@ -229,7 +252,13 @@ pub fn softmax(input: Map<'_>, [parts, groups]: [usize; 2], output: MapMut<'_>, 
 }
 
 /// Rows and columns around a map, the first `[rows, columns]` above and to the left: zeros, or the map mirrored.
-pub fn pad(input: Map<'_>, [top, left]: [usize; 2], reflect: bool, output: MapMut<'_>, rows: Range<usize>) {
+pub fn pad(
+    input: FeatureMap<'_>,
+    [top, left]: [usize; 2],
+    reflect: bool,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     let [h, w] = input.size;
     let inside = |at: usize, before: usize, size: usize| inside_border(at, before, size, reflect);
     output.fill(rows, |y, x, c| match (inside(y, top, h), inside(x, left, w)) {
@@ -249,12 +278,17 @@ pub(crate) fn inside_border(at: usize, before: usize, size: usize, reflect: bool
 }
 
 /// A map without its first `[rows, columns]`.
-pub fn crop(input: Map<'_>, [top, left]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+pub fn crop(input: FeatureMap<'_>, [top, left]: [usize; 2], output: FeatureMapMut<'_>, rows: Range<usize>) {
     output.fill(rows, |y, x, c| input.get(y + top, x + left, c));
 }
 
 /// A binomial filter of `size` taps along either side, every `stride` pixels.
-pub fn blur(input: Map<'_>, [size, stride]: [usize; 2], output: MapMut<'_>, rows: Range<usize>) {
+pub fn blur(
+    input: FeatureMap<'_>,
+    [size, stride]: [usize; 2],
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| {
         let (mut sum, mut row) = (0.0, 1.0);
         for ky in 0..size {
@@ -276,7 +310,7 @@ fn next_binomial(value: f64, size: usize, k: usize) -> f64 {
 }
 
 /// Blocks of pixels into channels: channel `(row · block + column) · c + channel`.
-pub fn space_to_depth(input: Map<'_>, block: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn space_to_depth(input: FeatureMap<'_>, block: usize, output: FeatureMapMut<'_>, rows: Range<usize>) {
     output.fill(rows, |y, x, c| {
         let (place, channel) = (c / input.channels.max(1), c % input.channels.max(1));
         input.get(y * block + place / block, x * block + place % block, channel)
@@ -284,7 +318,13 @@ pub fn space_to_depth(input: Map<'_>, block: usize, output: MapMut<'_>, rows: Ra
 }
 
 /// A convolution along channels, zeros beyond the ends.
-pub fn channel_conv(input: Map<'_>, weight: Src<'_>, kernel: usize, output: MapMut<'_>, rows: Range<usize>) {
+pub fn channel_conv(
+    input: FeatureMap<'_>,
+    weight: Src<'_>,
+    kernel: usize,
+    output: FeatureMapMut<'_>,
+    rows: Range<usize>,
+) {
     output.fill(rows, |y, x, c| {
         let tap = |k: usize| {
             let channel = (c + k).checked_sub(kernel / 2).filter(|&channel| channel < input.channels)?;
@@ -297,10 +337,10 @@ pub fn channel_conv(input: Map<'_>, weight: Src<'_>, kernel: usize, output: MapM
 /// A convolution whose filters are the experts', each times its share; `weight` is
 /// `[experts, out · in / groups · kh · kw]`.
 pub fn cond_conv(
-    [input, routing]: [Map<'_>; 2],
+    [input, routing]: [FeatureMap<'_>; 2],
     weight: Src<'_>,
     (taps, groups): (&Taps, usize),
-    output: MapMut<'_>,
+    output: FeatureMapMut<'_>,
     rows: Range<usize>,
 ) {
     let ([kh, kw], per) = (taps.kernel, input.channels / groups.max(1));

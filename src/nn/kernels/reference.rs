@@ -34,19 +34,19 @@ pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
 
 /// An NHWC map: its pixels filled up with NaN to whole vectors.
 #[derive(Clone)]
-struct Map {
+struct FeatureMap {
     values: Vec<f32>,
     size: [usize; 2],
     pitch: usize,
 }
 
-impl Map {
-    fn new(seed: u64, size: [usize; 2], channels: usize, isa: Isa) -> Map {
+impl FeatureMap {
+    fn new(seed: u64, size: [usize; 2], channels: usize, isa: Isa) -> FeatureMap {
         let pitch = channels.next_multiple_of(isa.lanes());
         let value = |i: usize| {
             if i % pitch < channels { number(seed, i / pitch * channels + i % pitch) } else { f32::NAN }
         };
-        Map { values: (0..size[0] * size[1] * pitch).map(value).collect(), size, pitch }
+        FeatureMap { values: (0..size[0] * size[1] * pitch).map(value).collect(), size, pitch }
     }
 
     /// A value, or zero beyond the border (which wraps round to huge numbers).
@@ -150,8 +150,8 @@ proptest! {
         };
         let g = if point { Geometry { taps: Taps::POINT, input: g.input, output: [ih, iw] } } else { g };
         for isa in Isa::available() {
-            let map = Map::new(seed, g.input, inputs, isa);
-            let add = Map::new(seed + 1, g.output, outputs, isa);
+            let map = FeatureMap::new(seed, g.input, inputs, isa);
+            let add = FeatureMap::new(seed + 1, g.output, outputs, isa);
             let count = g.taps.count();
             let weight = |o: usize, d: usize| number(seed + 2, o * inputs * count + d);
             let (weights, bias) = (packed(outputs, inputs * count, isa, weight), numbers(seed + 3, outputs));
@@ -208,7 +208,7 @@ proptest! {
         g in geometry(), channels in 1usize..40, act in activation(), mean in prop::bool::ANY, seed in 0u64..99,
     ) {
         for isa in Isa::available() {
-            let map = Map::new(seed, g.input, channels, isa);
+            let map = FeatureMap::new(seed, g.input, channels, isa);
             let count = g.taps.count();
             let weight = |o: usize, tap: usize| number(seed + 2, o * count + tap);
             let (weights, bias) = (packed(channels, count, isa, weight), numbers(seed + 3, channels));
@@ -329,7 +329,7 @@ proptest! {
         seed in 0u64..99,
     ) {
         for isa in Isa::available() {
-            let maps: Vec<Map> = (0..7).map(|i| Map::new(seed + i, size, channels, isa)).collect();
+            let maps: Vec<FeatureMap> = (0..7).map(|i| FeatureMap::new(seed + i, size, channels, isa)).collect();
             let [map, scale_by, scale, shift, add, mul, centre] = [0, 1, 2, 3, 4, 5, 6].map(|i| &maps[i]);
             let [of_gate, of_scale, of_shift, of_plus, of_times, of_centre] =
                 [(scale_by, 0), (scale, 1), (shift, 2), (add, 3), (mul, 4), (centre, 5)]
@@ -375,7 +375,7 @@ proptest! {
         let side = |i: usize| Some((g.input[i] + 2 * taps.pad[i]).checked_sub(taps.kernel[i])? / taps.stride[i] + 1);
         let (Some(h), Some(w)) = (side(0), side(1)) else { return Ok(()) };
         for isa in Isa::available() {
-            let map = Map::new(seed, g.input, channels, isa);
+            let map = FeatureMap::new(seed, g.input, channels, isa);
             let mut out = Buffer::zeroed(h * w * map.pitch).unwrap();
             let mut means = vec![f32::NAN; map.pitch];
             let pool = Pool {

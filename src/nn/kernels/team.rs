@@ -1,9 +1,9 @@
 //! Threads that run one pass together: parked between passes, spinning for a moment at each barrier.
 //!
 //! In: a job that every member runs with its own number. Out: the job done by all. A pass has some eighty
-//! barriers in a few milliseconds, so a member that arrives early spins ([`MAX_SPINS`], some tens of
-//! microseconds) before it asks the kernel to sleep; on a machine that is busy with other things it does
-//! sleep. Nothing is allocated after [`Team::new`]. Called by `nn::plan`.
+//! barriers in a few milliseconds, and to wake a thread that sleeps takes as long as a small layer, so a member that
+//! arrives early spins ([`MAX_SPINS`]) before it asks the kernel to sleep; on a machine that is busy with other things
+//! it does sleep. Nothing is allocated after [`Team::new`]. Called by `nn::plan`.
 
 #![allow(unsafe_code)]
 
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Looks at a counter before a thread sleeps: about 40 µs, a few times what the members of a team differ by.
-const MAX_SPINS: usize = 1000;
+/// Looks at a counter before a thread sleeps: about 250 µs, what the members of a team may differ by in a large layer.
+const MAX_SPINS: usize = 6000;
 
 /// A counter that threads wait for.
 #[derive(Default)]

@@ -249,6 +249,8 @@ pub struct Gather<'a> {
     pub output: Dst<'a>,
     /// Values from a pixel to the next.
     pub pitch: usize,
+    /// First vector of a pixel, and how many: the others' products are another thread's.
+    pub vectors: [usize; 2],
     /// What is done to the sums on their way there.
     pub epilogue: Epilogue<'a>,
 }
@@ -261,6 +263,7 @@ impl Kernel for Gather<'_> {
         let values = h * w * self.pitch;
         assert!(self.pitch.is_multiple_of(S::LANES) && first + count <= self.tiling.tiles());
         assert!(self.output.len() >= values && self.bias.len() >= self.pitch);
+        assert!((self.vectors[0] + self.vectors[1]) * S::LANES <= self.pitch);
         assert!(self.epilogue.residual.is_none_or(|r| r.len() >= values));
         assert!(self.input.len() >= self.tiling.matrices() * batch_stride);
         for tile in 0..count {
@@ -299,7 +302,8 @@ impl Gather<'_> {
         let t = &self.tiling;
         let [y, x] = [tile / t.columns() * M, tile % t.columns() * M];
         let (rows, columns) = (M.min(t.output[0] - y), M.min(t.output[1] - x));
-        for channel in (0..self.pitch).step_by(S::LANES) {
+        let [vector, vectors] = self.vectors;
+        for channel in (vector..vector + vectors).map(|vector| vector * S::LANES) {
             let mut half = [[s.splat(0.0); M]; N];
             for i in 0..N {
                 let mut row = [s.splat(0.0); N];

@@ -65,7 +65,7 @@ impl Dense {
         let pixels = self.output.pixels();
         // Splitting by panels halves what each core reads of the weights, by pixels that of the map. Panels that are left
         // over are split by pixels too, or one thread would wait for the other.
-        let by_panels = block.vectors * lanes * self.taps.count() > pixels;
+        let by_panels = block.vectors * lanes * self.taps.count() > 2 * self.input.pixels();
         let whole = if by_panels { panels - panels % parts } else { 0 };
         ctx.isa.run(work.part(0..pixels, split_even(whole, parts, part)));
         ctx.isa.run(work.part(split_even(pixels, parts, part), whole..panels));

@@ -50,9 +50,11 @@ const MIN_ROWS_OF_STRIPE: usize = 8;
 
 impl Depthwise {
     /// Whether threads share the output's rows before they share its panels, of which there may be too few: it has
-    /// more pixels than channels. The sums behind a mean are then added half by half.
+    /// more pixels than channels. The sums behind a mean are then added half by half. Without sums half as many pixels
+    /// suffice: what reads the rows next finds them where they were made.
     pub(super) fn halved(&self) -> bool {
-        self.output.size[0] > 1 && self.output.pixels() > self.output.channels
+        let least = if self.sums.is_some() { self.output.channels } else { self.output.channels / 2 };
+        self.output.size[0] > 1 && self.output.pixels() > least
     }
 
     /// Rows of the upper half, or all.

@@ -38,13 +38,13 @@ impl Plain {
     pub(super) unsafe fn run(&self, ctx: &ExecContext<'_>, part: usize, parts: usize) {
         let lanes = ctx.lanes();
         let rows = split_even(self.output.size[0], parts, part);
-        let map = |map: &FeatureMap| plain::Map {
+        let map = |map: &FeatureMap| plain::FeatureMap {
             values: ctx.map(map),
             size: map.size,
             channels: map.channels,
             pitch: map.pitch(lanes),
         };
-        let output = plain::MapMut {
+        let output = plain::FeatureMapMut {
             // SAFETY: a part has its own rows, or its own channels of all, and writes no others.
             values: unsafe { ctx.write(&self.output) },
             size: self.output.size,
@@ -116,7 +116,7 @@ impl Plain {
         &self,
         ctx: &ExecContext<'_>,
         first: &FeatureMap,
-        (input, output): (plain::Map<'_>, plain::MapMut<'_>),
+        (input, output): (plain::FeatureMap<'_>, plain::FeatureMapMut<'_>),
         rows: Range<usize>,
     ) -> bool {
         match &self.op {

@@ -1,7 +1,8 @@
 //! The step of a convolution that Winograd's algorithm computes.
 //!
 //! In: a map, transformed filters. Out: a map. A thread takes some tiles, a block at a time: the block's
-//! matrices are this thread's scratch and should stay in its cache, together with what they are multiplied by.
+//! matrices are this thread's scratch and should stay in its cache, together with what they are multiplied by. Where there
+//! are few tiles, reading the filters is what costs: each thread then takes all tiles and some panels of the outputs.
 //! Made by `build`, run by [`super::instr`].
 
 #![allow(unsafe_code)]
@@ -66,7 +67,13 @@ impl Winograd {
         let groups = &self.groups;
         let filters = pack::packed_len(groups.outputs, groups.inputs, lanes);
         let vectors = pack::vectors(groups.outputs, lanes);
-        let own = split_even(self.tiling.tiles(), parts, part);
+        let (all, panels) = (self.tiling.tiles(), pack::panels(vectors, ctx.isa.panel()));
+        let by_panels = parts > 1 && groups.count == 1 && panels >= parts && all < parts * MIN_TILES_OF_BLOCK;
+        let (own, panels) = if by_panels {
+            (0..all, split_even(panels, parts, part))
+        } else {
+            (split_even(all, parts, part), 0..panels)
+        };
         let blocks = own.len().div_ceil(self.block(lanes));
         for block in 0..blocks {
             let tiles = split_even(own.len(), blocks, block);
@@ -108,16 +115,24 @@ impl Winograd {
                     prefetch: None,
                     zeros: ctx.zeros,
                 };
-                ctx.isa.run(product.part(0..count, 0..pack::panels(vectors, ctx.isa.panel())));
+                ctx.isa.run(product.part(0..count, panels.clone()));
             }
+            let gathered = if by_panels {
+                let of = |panel| pack::panel(vectors, ctx.isa.panel(), panel);
+                let (first, last) = (of(panels.start), of(panels.end - 1));
+                [first.start, last.end - first.start]
+            } else {
+                [0, self.output.vectors]
+            };
             ctx.isa.run(Gather {
                 tiling: self.tiling,
                 tiles: [first, count],
                 input: product.read(),
                 bias: ctx.weight(self.bias),
-                // SAFETY: a part has its own tiles.
+                // SAFETY: a part has its own tiles, or its own panels.
                 output: unsafe { ctx.write(&self.output) },
                 pitch: to,
+                vectors: gathered,
                 epilogue: Epilogue {
                     activation: self.activation,
                     residual: self.residual.map(|map| ctx.map(&map)),
@@ -237,8 +252,9 @@ mod tests {
 
         #[test]
         fn winograd_matches_reference(
-            four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20, outputs in 1usize..20,
-            pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY, groups in 1usize..4,
+            four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20,
+            // Of several panels too, which threads share where there are few tiles.
+            outputs in prop_oneof![1usize..20, 40usize..140], pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY, groups in 1usize..4,
         ) {
             // The outputs of a group are whole vectors.
             let outputs = if groups > 1 { outputs.next_multiple_of(16) } else { outputs };

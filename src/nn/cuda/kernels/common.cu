@@ -13,6 +13,7 @@
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define SHARED __shared__
 #define PARAM(T) const T
+#define UNROLLED _Pragma("unroll")
 DEV float divide(float a, float b) { return __fdiv_rn(a, b); }
 DEV float square_root(float a) { return __fsqrt_rn(a); }
 #endif
@@ -38,6 +39,7 @@ DEV float4 fma4(float4 a, float4 b, float4 c) {
     return c;
 }
 DEV float4 add4(float4 a, float4 b) { a.x += b.x; a.y += b.y; a.z += b.z; a.w += b.w; return a; }
+DEV float4 sub4(float4 a, float4 b) { a.x -= b.x; a.y -= b.y; a.z -= b.z; a.w -= b.w; return a; }
 DEV float4 mul4(float4 a, float4 b) { a.x *= b.x; a.y *= b.y; a.z *= b.z; a.w *= b.w; return a; }
 
 // Four channels of a pixel of a batch's output.
@@ -112,7 +114,7 @@ DEV float activated(Activation a, float x) {
 
 // The activations that convolutions apply themselves, one branch for many values; the others are a pass of their own.
 template <int N> DEV void activate(Activation a, float* v) {
-#define EACH(KIND) case KIND: { Activation k = {KIND, a.slope}; _Pragma("unroll") for (int i = 0; i < N; i++) v[i] = activated(k, v[i]); break; }
+#define EACH(KIND) case KIND: { Activation k = {KIND, a.slope}; UNROLLED for (int i = 0; i < N; i++) v[i] = activated(k, v[i]); break; }
     switch (a.kind) {
     EACH(RELU) EACH(RELU6) EACH(SILU) EACH(HARD_SWISH) EACH(LEAKY_RELU)
     default: break;

@@ -24,7 +24,7 @@ template <int R> struct Rows {
 
 template <int THREADS, int R, bool POINT>
 DEV void rows_start(Rows<R>& a, const Conv& p, int first, int quad, int row) {
-#pragma unroll
+UNROLLED
     for (int i = 0; i < R; i++) {
         int m = first + row + i * (THREADS / 4);
         bool inside = m < p.rows;
@@ -49,7 +49,7 @@ DEV void rows_start(Rows<R>& a, const Conv& p, int first, int quad, int row) {
 template <int R, bool POINT, bool GATE>
 DEV void rows_load(Rows<R>& a, const Conv& p, const float* input, float4* v, int step) {
     bool deep = a.depth < p.depth;
-#pragma unroll
+UNROLLED
     for (int i = 0; i < R; i++) {
         if (POINT) {
             bool inside = deep && a.base[i] >= 0;
@@ -80,7 +80,7 @@ DEV void finish(const Conv& p, const float* part, int first, int group, Place pl
         float v[4 * ABREAST];
         float4 residual[ABREAST];
         i64 at[ABREAST];
-#pragma unroll
+UNROLLED
         for (int u = 0; u < ABREAST; u++) {
             int e = (t + u) * THREADS + threadIdx.x, row = e / QUADS, n = first + (e % QUADS) * 4, m = place(row);
             bool inside = m < p.rows && n < p.columns;
@@ -95,12 +95,12 @@ DEV void finish(const Conv& p, const float* part, int first, int group, Place pl
             activate<4 * ABREAST>(now, v);
             if (!p.residual || i == 1) break;
             now = p.after;
-#pragma unroll
+UNROLLED
             for (int u = 0; u < ABREAST; u++) {
                 v[4 * u] += residual[u].x; v[4 * u + 1] += residual[u].y; v[4 * u + 2] += residual[u].z; v[4 * u + 3] += residual[u].w;
             }
         }
-#pragma unroll
+UNROLLED
         for (int u = 0; u < ABREAST; u++) {
             float4 s; s.x = v[4 * u]; s.y = v[4 * u + 1]; s.z = v[4 * u + 2]; s.w = v[4 * u + 3];
             if (at[u] >= 0) store4(p.output + at[u], s);
@@ -128,7 +128,7 @@ template <int WM, int WN, int LM, int TN, bool POINT, bool GATE> DEV void conv_t
     float4 av[RA], bv[RB];
     auto fetch = [&](int k0) {
         rows_load<RA, POINT, GATE>(rows, p, input, av, BK);
-#pragma unroll
+UNROLLED
         for (int i = 0; i < RB; i++) {
             int e = tid + i * THREADS, k = e / QUADS, n = n0 + (e % QUADS) * 4;
             bool inside = k0 + k < p.depth && n < p.weight_pitch;
@@ -136,21 +136,21 @@ template <int WM, int WN, int LM, int TN, bool POINT, bool GATE> DEV void conv_t
         }
     };
     auto keep = [&](int s) {
-#pragma unroll
+UNROLLED
         for (int i = 0; i < RA; i++) {
             float* a = shared + s * A + quad * 4 * (BM + PAD) + row + i * (THREADS / 4);
             a[0] = av[i].x; a[BM + PAD] = av[i].y; a[2 * (BM + PAD)] = av[i].z; a[3 * (BM + PAD)] = av[i].w;
         }
-#pragma unroll
+UNROLLED
         for (int i = 0; i < RB; i++) {
             int e = tid + i * THREADS;
             store4(shared + 2 * A + s * B + e / QUADS * BN + (e % QUADS) * 4, bv[i]);
         }
     };
     float sum[8][4 * TN];
-#pragma unroll
+UNROLLED
     for (int i = 0; i < 8; i++)
-#pragma unroll
+UNROLLED
         for (int j = 0; j < 4 * TN; j++) sum[i][j] = 0.f;
     fetch(0);
     keep(0);
@@ -159,35 +159,35 @@ template <int WM, int WN, int LM, int TN, bool POINT, bool GATE> DEV void conv_t
     for (int t = 0; t < steps; t++) {
         const int s = t & 1;
         if (t + 1 < steps) fetch((t + 1) * BK);
-#pragma unroll
+UNROLLED
         for (int k = 0; k < BK; k++) {
             float a[8], b[4 * TN];
-#pragma unroll
+UNROLLED
             for (int h = 0; h < 2; h++) {
                 float4 v = load4(shared + s * A + k * (BM + PAD) + mw + h * (LM * 4));
                 a[h * 4] = v.x; a[h * 4 + 1] = v.y; a[h * 4 + 2] = v.z; a[h * 4 + 3] = v.w;
             }
-#pragma unroll
+UNROLLED
             for (int h = 0; h < TN; h++) {
                 float4 v = load4(shared + 2 * A + s * B + k * BN + nw + h * (LN * 4));
                 b[h * 4] = v.x; b[h * 4 + 1] = v.y; b[h * 4 + 2] = v.z; b[h * 4 + 3] = v.w;
             }
-#pragma unroll
+UNROLLED
             for (int i = 0; i < 8; i++)
-#pragma unroll
+UNROLLED
                 for (int j = 0; j < 4 * TN; j++) sum[i][j] = fmaf(a[i], b[j], sum[i][j]);
         }
         if (t + 1 < steps) keep(s ^ 1);
         __syncthreads();
     }
     // Half the rows of every warp at a time, through shared memory: stores in whole lines, one copy of the activations.
-#pragma unroll
+UNROLLED
     for (int h = 0; h < 2; h++) {
         if (h) __syncthreads();
         const int first = (warp % WM) * (LM * 4) + (lane / LN) * 4;
-#pragma unroll
+UNROLLED
         for (int i = 0; i < 4; i++)
-#pragma unroll
+UNROLLED
             for (int j = 0; j < TN; j++) {
                 const float* a = sum[h * 4 + i] + j * 4;
                 float4 v; v.x = a[0]; v.y = a[1]; v.z = a[2]; v.w = a[3];
@@ -223,7 +223,7 @@ KERNEL(256, 1) linear(PARAM(Linear) p) {
         const float* weight = p.weight + (size_t)out * p.depth;
         for (int k = lane * 4; k < p.depth; k += 128) {
             float4 w = load4(weight + k);
-#pragma unroll
+UNROLLED
             for (int i = 0; i < 4; i++) {
                 if (first + i < p.images) {
                     float4 v = load4(p.input + (size_t)(first + i) * p.depth + k);
@@ -233,9 +233,9 @@ KERNEL(256, 1) linear(PARAM(Linear) p) {
             }
         }
     }
-#pragma unroll
+UNROLLED
     for (int d = 16; d > 0; d /= 2)
-#pragma unroll
+UNROLLED
         for (int i = 0; i < 4; i++) sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], d);
     if (lane == 0 && out < p.outputs)
         for (int i = 0; i < 4; i++)

@@ -64,9 +64,9 @@ template <int K, int S, int T, int R, int THREADS, bool ROLLED> DEV void depthwi
         const float4 bias = load4(p.bias + at.channel);
         for (int x = at.x0; x < at.x1; x += T) {
             float4 acc[R][T];
-#pragma unroll
+UNROLLED
             for (int r = 0; r < R; r++)
-#pragma unroll
+UNROLLED
                 for (int i = 0; i < T; i++) acc[r][i] = all4(0.f);
             const int y0 = at.y * S - p.top, x0 = x * S - p.left;
 #pragma unroll UNROLL
@@ -75,31 +75,31 @@ template <int K, int S, int T, int R, int THREADS, bool ROLLED> DEV void depthwi
                 const bool inside = (u32)y < (u32)p.height;
                 const float* line = input + (i64)y * p.width * p.channels;
                 float4 v[W];
-#pragma unroll
+UNROLLED
                 for (int j = 0; j < W; j++)
                     v[j] = inside && (u32)(x0 + j) < (u32)p.width ? load4(line + (i64)(x0 + j) * p.channels) : all4(0.f);
-#pragma unroll
+UNROLLED
                 for (int r = 0; r < R; r++) {
                     const int tap = h - r * S;
                     if (tap < 0 || tap >= K) continue;
-#pragma unroll
+UNROLLED
                     for (int k = 0; k < K; k++) {
                         const float4 w = load4(weight + (size_t)(tap * K + k) * p.channels);
-#pragma unroll
+UNROLLED
                         for (int i = 0; i < T; i++) acc[r][i] = fma4(v[i * S + k], w, acc[r][i]);
                     }
                 }
             }
-#pragma unroll
+UNROLLED
             for (int r = 0; r < R; r++) {
                 float v[4 * T];
-#pragma unroll
+UNROLLED
                 for (int i = 0; i < T; i++) {
                     float4 s = add4(acc[r][i], bias);
                     v[4 * i] = s.x; v[4 * i + 1] = s.y; v[4 * i + 2] = s.z; v[4 * i + 3] = s.w;
                 }
                 activate<4 * T>(p.activation, v);
-#pragma unroll
+UNROLLED
                 for (int i = 0; i < T; i++) {
                     if (x + i < at.x1 && at.y + r < p.out_height) {
                         float4 s; s.x = v[4 * i]; s.y = v[4 * i + 1]; s.z = v[4 * i + 2]; s.w = v[4 * i + 3];

@@ -1,8 +1,10 @@
 // ---- Passes over whole maps: pointwise work, means, norms, pools.
 
-// activation((input * gate * scale + shift + addend) * factor), each part only where it is.
+// activation(((input * gate - centre) * scale + shift + addend) * factor), each part only where it is.
 struct Elementwise {
-    const float* input; const float* gate; const float* scale; const float* shift; const float* addend; const float* factor;
+    const float* input; const float* gate;
+    const float* centre; // each image's own
+    const float* scale; const float* shift; const float* addend; const float* factor;
     float* output; i64 quads; int channels, pixels;
     int own;             // whether scale and shift are each image's own
     Activation activation;
@@ -18,6 +20,7 @@ KERNEL(256, 1) elementwise(PARAM(Elementwise) p) {
     int channel = (int)(i - pixel * (p.channels / 4)) * 4;
     float4 x = load4(p.input + i * 4);
     if (p.gate) x = mul4(x, load4(p.gate + image * p.channels + channel));
+    if (p.centre) x = sub4(x, load4(p.centre + image * p.channels + channel));
     if (p.scale) {
         i64 at = channel + (p.own ? image * p.channels : 0);
         x = fma4(x, load4(p.scale + at), load4(p.shift + at));
@@ -29,15 +32,32 @@ KERNEL(256, 1) elementwise(PARAM(Elementwise) p) {
     store4(p.output + i * 4, x);
 }
 
-// Sums over the pixels of a part of a map, of values or of their squared distance from `centre`: 32 channel quads by 8
-// rows of pixels, each row's pixels in order, then the rows in order.
-struct Sums { const float* input; const float* centre; float* sums; int pixels, channels, chunk, parts; Trace trace; };
+// Sums over the pixels of a part of a map: of values; or of their distance from `centre`, and of its square. 32 channel
+// quads by 8 rows of pixels, each row's pixels in order, then the rows in order.
+struct Sums {
+    const float* input; const float* centre; float* sums;
+    float* squares;      // only with a centre
+    int pixels, channels, chunk, parts; Trace trace;
+};
+
+// The rows' sums of a block, in order, to this part's place.
+DEV void add_rows(float (*part)[32][4], float4 sum, float* to, int channels) {
+    int lane = threadIdx.x % 32, row = threadIdx.x / 32;
+    part[row][lane][0] = sum.x; part[row][lane][1] = sum.y; part[row][lane][2] = sum.z; part[row][lane][3] = sum.w;
+    __syncthreads();
+    if (threadIdx.x < 128) {
+        int l = threadIdx.x / 4, j = threadIdx.x % 4, c = blockIdx.y * 128 + threadIdx.x;
+        float s = 0.f;
+        for (int r = 0; r < 8; r++) s += part[r][l][j];
+        if (c < channels) to[c] = s;
+    }
+}
 
 KERNEL(256, 1) sums_over_pixels(PARAM(Sums) p) {
     SHARED float part[8][32][4];
     begin(p.trace);
     int lane = threadIdx.x % 32, row = threadIdx.x / 32, channel = (blockIdx.y * 32 + lane) * 4, image = blockIdx.z;
-    float4 sum = all4(0.f);
+    float4 sum = all4(0.f), squares = all4(0.f);
     if (channel < p.channels) {
         const float* input = p.input + (size_t)image * p.pixels * p.channels + channel;
         float4 centre = p.centre ? load4(p.centre + (size_t)image * p.channels + channel) : all4(0.f);
@@ -45,51 +65,58 @@ KERNEL(256, 1) sums_over_pixels(PARAM(Sums) p) {
         for (int i = blockIdx.x * p.chunk + row; i < end; i += 8) {
             float4 v = load4(input + (size_t)i * p.channels);
             if (p.centre) {
-                v.x -= centre.x; v.y -= centre.y; v.z -= centre.z; v.w -= centre.w;
-                sum = fma4(v, v, sum);
-            } else {
-                sum = add4(sum, v);
+                v = sub4(v, centre);
+                squares = fma4(v, v, squares);
             }
+            sum = add4(sum, v);
         }
     }
-    part[row][lane][0] = sum.x; part[row][lane][1] = sum.y; part[row][lane][2] = sum.z; part[row][lane][3] = sum.w;
-    __syncthreads();
-    if (threadIdx.x < 128) {
-        int l = threadIdx.x / 4, j = threadIdx.x % 4, c = blockIdx.y * 128 + threadIdx.x;
-        float s = 0.f;
-        for (int r = 0; r < 8; r++) s += part[r][l][j];
-        if (c < p.channels) p.sums[((size_t)image * p.parts + blockIdx.x) * p.channels + c] = s;
+    size_t to = ((size_t)image * p.parts + blockIdx.x) * p.channels;
+    add_rows(part, sum, p.sums + to, p.channels);
+    if (p.centre) {
+        __syncthreads();
+        add_rows(part, squares, p.squares + to, p.channels);
     }
 }
 
-// Group norm of those sums, a warp a group: the mean of each of its channels, or from the squared distances and it each
-// channel's scale and shift.
+// Group norm of those sums, a warp a group: the mean of each of its channels; or, from the distances and their squares,
+// each channel's scale and shift for values from which that mean has been taken off. Where a group's values are nearly equal
+// the scale is large, and what float32 left of the mean shows: the sum of the distances has it.
 struct GroupNorm {
-    const float* sums; const float* weight; const float* bias; float* mean; float* scale; float* shift;
+    const float* sums; const float* squares; const float* weight; const float* bias; float* mean; float* scale; float* shift;
     int parts, channels, groups, each; float count, eps; Trace trace;
 };
+
+DEV float sum_of_group(const float* sums, const GroupNorm& p) {
+    int group = blockIdx.x, image = blockIdx.y;
+    sums += (size_t)image * p.parts * p.channels + group * p.each;
+    float sum = 0.f;
+    for (int i = threadIdx.x; i < p.parts * p.each; i += 32) sum += sums[(size_t)(i / p.each) * p.channels + i % p.each];
+UNROLLED
+    for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    return sum;
+}
 
 KERNEL(32, 1) group_norm(PARAM(GroupNorm) p) {
     begin(p.trace);
     int lane = threadIdx.x, group = blockIdx.x, image = blockIdx.y;
-    const float* sums = p.sums + (size_t)image * p.parts * p.channels + group * p.each;
-    float sum = 0.f;
-    for (int i = lane; i < p.parts * p.each; i += 32) sum += sums[(size_t)(i / p.each) * p.channels + i % p.each];
-#pragma unroll
-    for (int d = 16; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-    float value = divide(sum, p.count), factor = divide(1.f, square_root(value + p.eps));
+    float mean = divide(sum_of_group(p.sums, p), p.count), factor = 0.f;
+    if (p.scale) {
+        float variance = divide(sum_of_group(p.squares, p), p.count) - mean * mean;
+        factor = divide(1.f, square_root(fmaxf(variance, 0.f) + p.eps));
+    }
     // The last group's warp also fills up the channels.
     int end = group + 1 == p.groups ? p.channels - group * p.each : p.each;
     for (int i = lane; i < end; i += 32) {
         size_t at = (size_t)image * p.channels + group * p.each + i;
         bool inside = i < p.each;
         if (!p.scale) {
-            p.mean[at] = inside ? value : 0.f;
+            p.mean[at] = inside ? mean : 0.f;
         } else {
             int channel = group * p.each + i;
             float scale = inside ? p.weight[channel] * factor : 0.f;
             p.scale[at] = scale;
-            p.shift[at] = inside ? p.bias[channel] - p.mean[at] * scale : 0.f;
+            p.shift[at] = inside ? fmaf(-mean, scale, p.bias[channel]) : 0.f;
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::super::arguments::{Conv, Depthwise, Linear, Mix, is_fused};
 use super::super::error::Error;
-use super::super::layout::{DepthwiseShape, Filters};
+use super::super::layout::{DepthwiseShape, Filters, parts};
 use super::super::pack::is_linear;
 use super::super::step::{Step, Work};
 use super::super::tile::{Form, Tile};
@@ -37,22 +37,20 @@ impl Scheduler<'_> {
             let shape = DepthwiseShape::of(output, &conv.window);
             let mut a = self.depthwise(at, &conv.window, &shape)?;
             a.activation = activation.into();
-            a.sums = if conv.mean.is_some() { self.scratch(at) } else { 0 };
-            if !alone && conv.mean.is_some() {
-                // The sums are of what the walk makes: they are taken from its result.
-                a.sums = 0;
-            }
+            // Where the activation is a walk of its own the sums are of what it makes.
+            a.sums = if alone && conv.mean.is_some() { self.scratch(at) } else { 0 };
             self.push(at, shape.kernel, Work::Depthwise(a, shape.blocks(), shape.threads as u32), to)?;
             if !alone {
                 self.walk(at, conv.activation, None, to)?;
             }
-            return match conv.mean {
-                Some(mean) if alone => {
-                    self.mean(at, a.sums, shape.blocks(), output, &self.layout.map(mean), to)
-                }
-                Some(_) => Err(self.too_large(at, "a mean behind this activation".into())),
-                None => Ok(()),
-            };
+            let Some(mean) = conv.mean else { return Ok(()) };
+            let mean = self.layout.map(mean);
+            if alone {
+                return self.mean(at, a.sums, shape.blocks(), output, &mean, to);
+            }
+            let sums = self.sums(at, output)?;
+            self.push(at, "sums_over_pixels", Work::Sums(sums), to)?;
+            return self.mean(at, sums.sums, parts(output), output, &mean, to);
         }
         let filters = Filters::of(conv.inputs, conv.outputs, conv.groups, &conv.window);
         let is_point = conv.window.kernel == [1, 1]

@@ -138,16 +138,18 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Means, squared distances from them, and a walk that brings both to what the norm asks.
+    /// Means, distances from them and their squares, and a walk that brings both to what the norm asks.
     fn group_norm(&self, at: &At<'_>, groups: usize, eps: f32, to: &mut Vec<Step>) -> Result<(), Error> {
         let input = &at.input;
         let each = input.channels / groups.max(1);
         let row = (input.pitch * self.batch) as u64 * 4;
-        let mean = self.scratch(at) + parts(input) as u64 * row;
+        let squares = self.scratch(at) + parts(input) as u64 * row;
+        let mean = squares + parts(input) as u64 * row;
         let (scale, shift) = (mean + row, mean + 2 * row);
-        let sums = self.sums(at, 0)?;
+        let sums = self.sums(at, input)?;
         let norm = GroupNorm {
             sums: sums.sums,
+            squares,
             weight: self.weight(at, 0),
             bias: self.weight(at, 1),
             mean,
@@ -161,9 +163,9 @@ impl Scheduler<'_> {
         };
         self.push(at, "sums_over_pixels", Work::Sums(sums), to)?;
         self.push(at, "group_norm", Work::GroupNorm(norm), to)?;
-        self.push(at, "sums_over_pixels", Work::Sums(Sums { centre: mean, ..sums }), to)?;
+        self.push(at, "sums_over_pixels", Work::Sums(Sums { centre: mean, squares, ..sums }), to)?;
         self.push(at, "group_norm", Work::GroupNorm(GroupNorm { scale, shift, ..norm }), to)?;
-        let a = Elementwise { scale, shift, own: 1, ..self.elementwise(at, None)? };
+        let a = Elementwise { centre: mean, scale, shift, own: 1, ..self.elementwise(at, None)? };
         self.push(at, "elementwise", Work::Elementwise(a, at.output.len() / 4), to)
     }
 }

@@ -23,7 +23,7 @@ proptest! {
         for isa in Isa::available() {
             let groups = Groups { count, inputs, outputs };
             let shape = GroupedShape::new(groups, g.taps, g.input, g.output, isa);
-            let map = Map::new(seed, g.input, count * inputs, isa);
+            let map = FeatureMap::new(seed, g.input, count * inputs, isa);
             let taps = g.taps.count();
             let weight = |o: usize, i: usize, [row, column]: [usize; 2]| {
                 number(seed + 2, (o * inputs + i) * taps + row * g.taps.kernel[1] + column)
