@@ -51,9 +51,15 @@ impl Seeded {
 impl Weights for Seeded {
     fn get(&self, name: &str) -> Option<View<'_>> {
         let (shape, role) = self.tensors.get(name)?;
-        let count = shape.iter().product();
-        let values =
-            uniform(self.seed, name, count).map(|u| (value(*role, u) * self.gain_of(*role)) as f32).collect();
+        let draws = uniform(self.seed, name, shape.iter().product());
+        let (range, gain) = (Range::of(*role), self.gain_of(*role));
+        let values = match range {
+            Range::Around(reach) => draws.map(|u| ((2.0 * u - 1.0) * reach * gain) as f32).collect(),
+            Range::From(least, width) => draws.map(|u| ((least + width * u) * gain) as f32).collect(),
+            Range::Damped(least, width, by) => {
+                draws.map(|u| ((least + width * u) * by * gain) as f32).collect()
+            }
+        };
         Some(View { shape: Cow::Borrowed(shape), values: Cow::Owned(values) })
     }
 
@@ -84,16 +90,28 @@ fn splitmix64(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The value drawn as `u` for a tensor of that role, in double precision.
-fn value(role: Role, u: f64) -> f64 {
-    match role {
-        Role::Filter { fan_in } => (2.0 * u - 1.0) * (3.0 * 2.0 / fan_in as f64).sqrt(),
-        Role::NormWeight { zero_init_last: false } | Role::Other => 0.75 + 0.5 * u,
-        Role::NormWeight { zero_init_last: true } => (0.75 + 0.5 * u) * 0.2,
-        Role::Bias => (2.0 * u - 1.0) * 0.2,
-        Role::RunningMean => 0.4 * u - 0.2,
-        Role::RunningVar => 0.5 + u,
-        Role::BatchesTracked => 0.0,
+/// What a tensor's draws `u` become, in double precision.
+#[derive(Clone, Copy)]
+enum Range {
+    /// `(2u − 1) · reach`.
+    Around(f64),
+    /// `least + width · u`.
+    From(f64, f64),
+    /// The same times a factor.
+    Damped(f64, f64, f64),
+}
+
+impl Range {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Filter { fan_in } => Range::Around((3.0 * 2.0 / fan_in as f64).sqrt()),
+            Role::NormWeight { zero_init_last: false } | Role::Other => Range::From(0.75, 0.5),
+            Role::NormWeight { zero_init_last: true } => Range::Damped(0.75, 0.5, 0.2),
+            Role::Bias => Range::Around(0.2),
+            Role::RunningMean => Range::From(-0.2, 0.4),
+            Role::RunningVar => Range::From(0.5, 1.0),
+            Role::BatchesTracked => Range::From(0.0, 0.0),
+        }
     }
 }
 

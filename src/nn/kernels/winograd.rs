@@ -109,14 +109,26 @@ pub fn filter(tile: Tile, g: &[f32], to: &mut [f64; MAX_MATRICES]) {
         [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
         [0.0, 0.0, 1.0],
     ];
-    let rows: &[[f64; 3]] = match tile {
-        Tile::Two => &TWO,
-        Tile::Four => &FOUR,
-    };
-    let pairs = rows.iter().flat_map(|a| rows.iter().map(move |b| (a, b)));
-    for (to, (a, b)) in to.iter_mut().zip(pairs) {
-        let row = |(g, a): (&[f32], &f64)| a * g.iter().zip(b).map(|(g, b)| f64::from(*g) * b).sum::<f64>();
-        *to = g.chunks(3).zip(a).map(row).sum();
+    match tile {
+        Tile::Two => both_sides(&TWO, g, to),
+        Tile::Four => both_sides(&FOUR, g, to),
+    }
+}
+
+/// `G g Gᵀ`: `g Gᵀ` once, then each row of `G` with it.
+fn both_sides<const N: usize>(rows: &[[f64; 3]; N], g: &[f32], to: &mut [f64; MAX_MATRICES]) {
+    let dot = |a: &[f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    let mut right = [[0.0; 3]; N];
+    for (i, g) in g.chunks_exact(3).take(3).enumerate() {
+        let g = [f64::from(g[0]), f64::from(g[1]), f64::from(g[2])];
+        for (column, row) in right.iter_mut().zip(rows) {
+            column[i] = dot(row, g);
+        }
+    }
+    for (to, row) in to.chunks_exact_mut(N).zip(rows) {
+        for (to, column) in to.iter_mut().zip(&right) {
+            *to = dot(row, *column);
+        }
     }
 }
 
