@@ -101,6 +101,9 @@ fn rows(weight: &[f32], scale: &[f32], conv: &Conv, pitch: usize, outputs: usize
     packed
 }
 
+/// Outputs whose filters are arranged together: a cache line.
+const ABREAST: usize = 16;
+
 /// Filters of `[out, in / groups, taps]` as the kernels read them, times a factor an output.
 fn arranged(
     filters: Filters,
@@ -111,24 +114,76 @@ fn arranged(
     let Filters { taps, channels, columns, joined, .. } = filters;
     let mut packed = vec![0.0; filters.len()];
     let (each_in, each_out) = ((inputs / groups.max(1)).max(1), (outputs / groups.max(1)).max(1));
-    for (output, filter) in weight.chunks_exact(each_in * taps).enumerate() {
-        let factor = scale.map_or(1.0, |s| s.get(output).copied().unwrap_or(0.0));
-        let (block, column, group) = if filters.is_depthwise {
-            (0, output, 0)
-        } else {
+    // Outputs whose columns lie side by side: together they write whole cache lines. None of another group, which lies in
+    // other rows, but of depthwise ones, whose rows are taps alone.
+    let together = if filters.is_depthwise { outputs.max(1) } else { each_out };
+    for group in 0..outputs.div_ceil(together) {
+        for first in (0..together).step_by(ABREAST) {
+            let count = ABREAST.min(together - first);
+            let output = group * together + first;
             let of_block = joined * each_out;
-            (output / of_block, output % of_block, output / each_out % joined)
-        };
-        for (channel, of_taps) in filter.chunks_exact(taps).enumerate() {
-            for (tap, w) in of_taps.iter().enumerate() {
-                let row = block * taps * channels + tap * channels + group * each_in + channel;
-                let row = if filters.is_depthwise { tap } else { row };
-                if let Some(to) = packed.get_mut(row * columns + column) {
-                    *to = w * factor;
+            let (block, column, joint) = if filters.is_depthwise {
+                (0, output, 0)
+            } else {
+                (output / of_block, output % of_block, group % joined)
+            };
+            let each = each_in * taps;
+            let filter = |i: usize| weight.get((output + i) * each..).unwrap_or_default();
+            let factor = |i: usize| scale.map_or(1.0, |s| s.get(output + i).copied().unwrap_or(0.0));
+            let sources: [(&[f32], f32); ABREAST] =
+                std::array::from_fn(|i| if i < count { (filter(i), factor(i)) } else { (&[][..], 0.0) });
+            for at in 0..each {
+                let (channel, tap) = (at / taps, at % taps);
+                let row = block * taps * channels + tap * channels + joint * each_in + channel;
+                let start = row * columns + column;
+                let to = packed.get_mut(start..start + count).unwrap_or_default();
+                for (to, (filter, factor)) in to.iter_mut().zip(&sources) {
+                    *to = filter.get(at).copied().unwrap_or(0.0) * factor;
                 }
             }
         }
     }
     debug_assert!(columns == quads(columns));
     packed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Padding, Window};
+
+    /// Every filter's value at the place of its block, tap, input and column, and zeros elsewhere.
+    #[test]
+    fn filters_lie_where_the_kernels_read_them() {
+        for (inputs, outputs, groups, side) in [
+            (3, 30, 1, 3),
+            (128, 128, 32, 3),
+            (96, 96, 32, 1),
+            (10, 10, 5, 3),
+            (30, 30, 30, 5),
+            (40, 70, 1, 1),
+        ] {
+            let filters = Filters::of(inputs, outputs, groups, &Window::square(side, 1, Padding::all(0)));
+            let (each_in, each_out, taps) = (inputs / groups, outputs / groups, side * side);
+            let weight: Vec<f32> = (1..=outputs * each_in * taps).map(|i| i as f32).collect();
+            let scale: Vec<f32> = (0..outputs).map(|o| 1.0 + o as f32).collect();
+            let packed = arranged(filters, &weight, Some(&scale), [inputs, outputs, groups]);
+            let mut expected = vec![0.0; filters.len()];
+            for o in 0..outputs {
+                for (i, tap) in (0..each_in).flat_map(|i| (0..taps).map(move |tap| (i, tap))) {
+                    let of_block = filters.joined * each_out;
+                    let (row, column) = if filters.is_depthwise {
+                        (tap, o)
+                    } else {
+                        let input = o / each_out % filters.joined * each_in + i;
+                        let block = o / of_block * taps * filters.channels;
+                        (block + tap * filters.channels + input, o % of_block)
+                    };
+                    expected[row * filters.columns + column] =
+                        weight[(o * each_in + i) * taps + tap] * scale[o];
+                }
+            }
+            assert_eq!(packed, expected, "{inputs} {outputs} {groups} {side}");
+        }
+    }
 }
