@@ -61,7 +61,7 @@ pub(crate) fn on_card(
 ) -> Option<Vec<f32>> {
     std::env::var_os("ZOO_TEST_CUDA")?;
     let device = zoo::nn::cuda::Device::open(0).unwrap();
-    let plan = zoo::nn::cuda::Plan::new(&device, graph, weights, image, &[graph.output()], None).unwrap();
+    let plan = zoo::nn::cuda::Plan::new(&device, graph, weights, image, &[graph.output()], Some(1)).unwrap();
     Some(plan.run(&[values]).unwrap())
 }
 
