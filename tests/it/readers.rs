@@ -19,7 +19,6 @@ const READERS: &[(&str, usize)] = &[
     ("src/nn/reference.rs", 1),
 ];
 
-/// CI runs it by itself: it checks everything that `zoo-nn` is built on anew, which is a tenth of all tests' time.
 #[test]
 #[ignore = "checks `zoo-nn` and all it is built on with a flag of its own: a step of `.ci/run`"]
 fn every_reader_of_an_operation_is_named_by_the_compiler() {
