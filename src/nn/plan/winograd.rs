@@ -254,7 +254,8 @@ mod tests {
         fn winograd_matches_reference(
             four in prop::bool::ANY, h in 1usize..14, w in 1usize..14, inputs in 1usize..20,
             // Of several panels too, which threads share where there are few tiles.
-            outputs in prop_oneof![1usize..20, 40usize..140], pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY, groups in 1usize..4,
+            outputs in prop_oneof![1usize..20, 40usize..140],
+            pad in 0usize..3, parts in 1usize..4, residual in prop::bool::ANY, groups in 1usize..4,
         ) {
             // The outputs of a group are whole vectors.
             let outputs = if groups > 1 { outputs.next_multiple_of(16) } else { outputs };
