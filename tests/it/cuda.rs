@@ -312,6 +312,36 @@ fn a_shard_a_card_merges_to_the_report_of_one_run() {
     let merged = case.home.run(&["merge", "part-1.json", "part-2.json", "--report", "merged.json"]);
     assert_eq!(merged.code, Some(0), "{}", merged.err);
     assert_eq!(case.canonical("merged.json"), case.canonical("whole.json"));
+    // A part that the CPU made is merged too, and that is said.
+    let cpu = ran(on("cpu", &["--shard", "2/2", "--report", "cpu.json"]).output().unwrap());
+    assert_eq!(cpu.code, Some(0), "{}", cpu.err);
+    let mixed = case.home.run(&["merge", "part-1.json", "cpu.json", "--report", "mixed.json"]);
+    assert_eq!(mixed.code, Some(0), "{}", mixed.err);
+    let said = format!("{}{}", mixed.out, mixed.err);
+    assert!(said.contains("parts of several instruction sets (") && said.contains("cuda/"), "{said}");
+}
+
+#[test]
+fn an_image_that_cannot_be_read_spoils_only_itself_on_a_card_too() {
+    let case = small();
+    let on = |more: &[&'static str]| {
+        ran(command(&case.home, &[&SMALL[..], &["cuda"], more].concat(), &[]).output().unwrap())
+    };
+    assert_eq!(on(&["--report", "whole.json"]).code, Some(0));
+    let rows = |report: &str| case.json(report)["results"][0]["per_image"].as_array().unwrap().clone();
+    let whole = rows("whole.json");
+    let folder = std::fs::read_dir(case.path("val")).unwrap().next().unwrap().unwrap().path();
+    let id = format!("{}/broken", folder.file_name().unwrap().to_str().unwrap());
+    std::fs::write(folder.join("broken.jpg"), b"\xff\xd8 no picture").unwrap();
+    let refused = on(&["--report", "refused.json"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.err);
+    assert!(refused.err.contains("broken.jpg"), "{}", refused.err);
+    let skipped = on(&["--report", "skipped.json", "--on-bad-image", "skip"]);
+    assert_eq!(skipped.code, Some(0), "{}", skipped.err);
+    let report = case.json("skipped.json");
+    assert!(report["results"][0]["skipped"].to_string().contains(&id), "{report}");
+    let others: Vec<Value> = rows("skipped.json").into_iter().filter(|row| row[0] != id.as_str()).collect();
+    assert_eq!(others, whole);
 }
 
 #[test]
