@@ -83,11 +83,7 @@ fn a_stall_is_noticed_and_what_came_before_it_is_kept() {
     let before_the_head: Fault = |reply| (reply.status, reply.hang) = (0, Duration::from_secs(30));
     let in_the_middle: Fault = |reply| (reply.cut, reply.hang) = (Some(9000), Duration::from_secs(30));
     let a_trickle: Fault = |reply| reply.drip = Some((5, Duration::from_millis(50)));
-    for (fault, says, keeps) in [
-        (before_the_head, "silent for 0.4 s", false),
-        (in_the_middle, " 0.4 s", true),
-        (a_trickle, "bytes in 0.4 s", true),
-    ] {
+    let noticed = |fault: Fault, says: &str, keeps: bool| {
         let served = bytes.clone();
         let (ran, asked) = fetched(&bytes, &["--stall-timeout", "0.4s"], move |asked| {
             let mut reply = Reply::file(asked, &served, "\"a\"");
@@ -103,14 +99,23 @@ fn a_stall_is_noticed_and_what_came_before_it_is_kept() {
         assert_eq!((ran.code, asked.len()), (Some(0), 2), "{says}: {ran:?}");
         assert!(ran.err.contains(says), "{says}: {}", ran.err);
         assert_eq!(asked[1].start().is_some(), keeps, "{says}: what came is kept");
-    }
-    let served = bytes.clone();
-    let (ran, asked) = fetched(&bytes, &["--stall-timeout", "0.2s"], move |asked| {
-        let mut reply = Reply::file(asked, &served, "\"a\"");
-        (reply.cut, reply.hang) = (Some(0), Duration::from_secs(30));
-        reply
+    };
+    let given_up = || {
+        let served = bytes.clone();
+        let (ran, asked) = fetched(&bytes, &["--stall-timeout", "0.2s"], move |asked| {
+            let mut reply = Reply::file(asked, &served, "\"a\"");
+            (reply.cut, reply.hang) = (Some(0), Duration::from_secs(30));
+            reply
+        });
+        assert_eq!((ran.code, asked.len()), (Some(4), 4), "it is given up: {ran:?}");
+    };
+    // All at once: they only wait.
+    std::thread::scope(|scope| {
+        scope.spawn(|| noticed(before_the_head, "silent for 0.4 s", false));
+        scope.spawn(|| noticed(in_the_middle, " 0.4 s", true));
+        scope.spawn(|| noticed(a_trickle, "bytes in 0.4 s", true));
+        scope.spawn(given_up);
     });
-    assert_eq!((ran.code, asked.len()), (Some(4), 4), "it is given up: {ran:?}");
 }
 
 /// The ranges that were asked for, as first and last byte.
