@@ -263,3 +263,24 @@ fn a_real_checkpoint_of_another_network_or_cut_short_is_refused() {
         assert!(!home.path("z.safetensors").exists());
     }
 }
+
+/// torch takes a tensor's `{"neg": False}` for a negated one: it looks for the key alone.
+#[test]
+fn a_tensor_is_negated_wherever_the_key_is() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions/neg-flag-that-is-false.pth");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let values = |name: &str| -> Vec<f32> {
+        let tensor = checkpoint.tensors().iter().find(|t| t.name == name).unwrap();
+        let mut bytes = Vec::new();
+        checkpoint
+            .stream(tensor, &mut |some| {
+                bytes.extend_from_slice(some);
+                Ok(())
+            })
+            .unwrap();
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    // torch.load(FILE, weights_only=True)["negated"].resolve_neg().flatten()[:2], and "imag", which it is a view of.
+    assert_eq!(values("negated")[..2], [-1.169_928_9, -0.040_966_984]);
+    assert_eq!(values("imag"), values("negated").iter().map(|v| -v).collect::<Vec<_>>());
+}

@@ -217,7 +217,9 @@ def differs(obj, folder, said):
             have, want = ((*v[:2], bytes(b != 0 for b in v[2])) for v in (have, want))
         if have[2] != want[2]:
             return f"{name!r}: other bytes"
-    missing = [name for name in expected if name not in str(left)]
+    # A tuple as a key is named in zoo's own words.
+    tuples = [said for said in left if said.startswith("(")]
+    missing = [name for name in expected if name not in str(left) and not (name.startswith("(") and tuples)]
     return f"{missing[:3]} left out in silence" if missing else None
 
 

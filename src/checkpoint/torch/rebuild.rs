@@ -165,11 +165,11 @@ fn rebuilt(
         if chain.len > 2 * Arena::ARGUMENTS {
             return Err(malformed(format!("a tensor with {} notes", chain.len / 2)));
         }
-        for (key, flag) in arena.entries(chain) {
-            let flag = matches!(arena.get(flag), Value::Bool(true));
+        // torch looks for the keys alone, and takes `{"neg": False}` for a negated tensor too.
+        for (key, _) in arena.entries(chain) {
             match arena.word(key) {
-                Some("conj") => conj = flag,
-                Some("neg") => neg = flag,
+                Some("conj") => conj = true,
+                Some("neg") => neg = true,
                 _ => {}
             }
         }
