@@ -284,3 +284,12 @@ fn a_tensor_is_negated_wherever_the_key_is() {
     assert_eq!(values("negated")[..2], [-1.169_928_9, -0.040_966_984]);
     assert_eq!(values("imag"), values("negated").iter().map(|v| -v).collect::<Vec<_>>());
 }
+
+/// torch leaves the memory of such a member as it was, so that each `torch.load` gives other values.
+#[test]
+fn a_member_with_bytes_that_is_marked_as_a_folder_is_refused() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions/member-marked-as-a-folder.pth");
+    let error = Checkpoint::open(&path).map(drop).unwrap_err();
+    assert_eq!(error.class(), Class::BadInput);
+    assert!(error.to_string().contains("16 bytes that is marked as a folder"), "{error}");
+}

@@ -146,6 +146,10 @@ pub(super) fn end(source: &dyn Source) -> Io<End> {
     Ok(Ok(end))
 }
 
+/// Of a member's external attributes: MS-DOS's bit for a folder. torch's reader does not read such a member, and leaves the memory
+/// for it as it was.
+const DIRECTORY_ATTRIBUTE: u32 = 0x10;
+
 /// The members that a directory lists.
 pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, FormatError> {
     let mut members = Vec::new();
@@ -188,6 +192,13 @@ pub(super) fn entries(bytes: &[u8], end: &End) -> Result<Vec<Member>, FormatErro
         }
         if fields.method == 0 && size != compressed {
             return Err(bad(format!("a stored member of {size} bytes that takes {compressed}")));
+        }
+        let attributes = u32_at(entry, 38).ok_or_else(short)?;
+        if attributes & DIRECTORY_ATTRIBUTE != 0 && size > 0 {
+            return Err(FormatError::ambiguous(
+                FilePosition::byte(end.directory + at as u64).within(&name),
+                format!("a member of {size} bytes that is marked as a folder, of which torch reads nothing"),
+            ));
         }
         if header.saturating_add(30).saturating_add(compressed) > end.directory {
             return Err(bad(format!(
