@@ -158,7 +158,7 @@ fn where_time_went(report: &Report, result: &ModelResult, clock: &ModelTiming) -
     }
     // On a card, threads beyond those that prepare images wait for its answers.
     let on_card = clock.threads.len().saturating_sub(report.host.threads);
-    if result.isa.starts_with("cuda/") && on_card > 0 {
+    if result.is_of_card() && on_card > 0 {
         let share = |seconds: f64, threads: usize| 100.0 * seconds / (clock.seconds * threads.max(1) as f64);
         let (card, cpus) = (share(network, on_card), share(read + decode + resize, report.host.threads));
         let who = if card > cpus {

@@ -94,8 +94,7 @@ fn same_run(first: &Part, part: &Part) -> Result<()> {
             return Err(differ(format!("the classes of `{name}` have other names")));
         }
         // A card's kernels count versions of their own: parts of a card and of a processor merge, and that is noted.
-        let is_of_card = |result: &ModelResult| result.isa.starts_with("cuda/");
-        if is_of_card(a) == is_of_card(b) && a.algorithms_version != b.algorithms_version {
+        if a.is_of_card() == b.is_of_card() && a.algorithms_version != b.algorithms_version {
             let (a, b) = (a.algorithms_version, b.algorithms_version);
             return Err(differ(format!("algorithms_version is {a} and {b}")));
         }

@@ -308,6 +308,13 @@ pub struct ModelResult {
     pub per_image: Vec<Row>,
 }
 
+impl ModelResult {
+    /// Whether a card computed it: then `isa` is its kernels' name and version.
+    pub(crate) fn is_of_card(&self) -> bool {
+        self.isa.starts_with("cuda/")
+    }
+}
+
 /// A model that could not be judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {

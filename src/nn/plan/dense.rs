@@ -64,7 +64,8 @@ impl Dense {
         let panels = pack::panels(block.vectors, ctx.isa.panel());
         let pixels = self.output.pixels();
         // Splitting by panels halves what each core reads of the weights, by pixels that of the map. Panels that are left
-        // over are split by pixels too, or one thread would wait for the other.
+        // over are split by pixels too, or one thread would wait for the other. By pixels unless the weights are twice the
+        // map: what wrote the map was mostly split so, and each core then reads what it wrote itself.
         let by_panels = block.vectors * lanes * self.taps.count() > 2 * self.input.pixels();
         let whole = if by_panels { panels - panels % parts } else { 0 };
         ctx.isa.run(work.part(0..pixels, split_even(whole, parts, part)));
